@@ -1,0 +1,23 @@
+//! JSON Schema of every message, from the Rust types.
+
+use crate::{catalog, event, mark, receipt, settings, snapshot, stats};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value};
+
+/// An object with one schema per message, by the message's name.
+pub fn every_message() -> Value {
+    let mut messages = Map::new();
+    messages.insert("Settings".into(), schema_of::<settings::Settings>());
+    messages.insert("Snapshot".into(), schema_of::<snapshot::Snapshot>());
+    messages.insert("Mark".into(), schema_of::<mark::Mark>());
+    messages.insert("Receipt".into(), schema_of::<receipt::Receipt>());
+    messages.insert("Stats".into(), schema_of::<stats::Stats>());
+    messages.insert("Event".into(), schema_of::<event::Event>());
+    messages.insert("Catalog".into(), schema_of::<catalog::Catalog>());
+    Value::Object(messages)
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    let generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
+    generator.into_root_schema_for::<T>().to_value()
+}

@@ -1,0 +1,321 @@
+//! What should be true: the whole of it, in one message.
+//!
+//! Integers carry their unit in their name. `None` means "no limit", "not set" or "not there";
+//! there are no magic zeros. Lists keep the order in which they are tried.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// All that the data plane needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// [`crate::CONTRACT_VERSION`] of the sender.
+    pub contract: u32,
+    /// Grows with every snapshot that is sent.
+    pub generation: u64,
+    /// Where traffic is accepted.
+    pub listeners: Vec<Listener>,
+    /// Endpoints that can serve the same traffic.
+    pub pools: Vec<Pool>,
+    /// Where each exchange is written down; `None` turns the access log off.
+    pub access_log: Option<AccessLog>,
+}
+
+/// One set of addresses that share routes, limits and time limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Stable name; a listener keeps its sockets across snapshots by its binds.
+    pub id: String,
+    /// The addresses it accepts on.
+    pub binds: Vec<Bind>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+    /// How long clients may take.
+    pub timeouts: ClientTimeouts,
+    /// How much clients may send.
+    pub limits: ClientLimits,
+    /// What endpoints are told about the client.
+    pub forwarded: Forwarded,
+}
+
+/// An address to accept on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Bind {
+    /// `ip:port`, IPv6 in brackets. Port 0 lets the system choose; the receipt tells.
+    Tcp {
+        /// For example `127.0.0.1:8080` or `[::]:80`.
+        address: String,
+    },
+    /// A Unix socket.
+    Unix {
+        /// Absolute path.
+        path: String,
+        /// Permission bits of the socket file, for example 0o660 as 432.
+        mode: u32,
+    },
+}
+
+/// How long a client may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTimeouts {
+    /// From the first byte of a request (or the connect) to the end of its head; then 408.
+    pub head_ms: u64,
+    /// Between two reads of a request body; then 408.
+    pub body_ms: u64,
+    /// Idle between two requests; then the connection is closed.
+    pub keep_alive_ms: u64,
+    /// Between two successful writes to the client; then the connection is closed.
+    pub send_ms: u64,
+}
+
+/// How much a client may send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientLimits {
+    /// Request line and fields together; then 431 (or 414 when the request line alone is too long).
+    pub head_bytes: u32,
+    /// Number of header fields; then 431.
+    pub headers: u32,
+    /// Length of the request target; then 414.
+    pub target_bytes: u32,
+    /// Length of the request body; then 413.
+    pub body_bytes: Option<u64>,
+    /// Open client connections of this listener over all threads; accepting pauses at the limit.
+    pub connections: Option<u32>,
+    /// Requests on one connection; the last answer says `Connection: close`.
+    pub requests_per_connection: Option<u64>,
+}
+
+/// What endpoints are told about the client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarded {
+    /// Send `X-Forwarded-For`, `-Proto` and `-Host`.
+    pub x_forwarded: bool,
+    /// Send `Forwarded` (RFC 7239).
+    pub rfc7239: bool,
+    /// Networks (CIDR) whose own forwarded fields are kept and appended to; from all others they are dropped.
+    pub trusted: Vec<String>,
+}
+
+/// A rule that sends matching traffic somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Stable name, unique within the listener.
+    pub id: String,
+    /// All must hold; none means "everything".
+    pub matchers: Vec<Matcher>,
+    /// What happens to what matches.
+    pub action: Action,
+    /// How the path changes before it is forwarded.
+    pub rewrite: Option<Rewrite>,
+    /// Changes to the fields that the endpoint sees.
+    pub request_headers: HeaderEdits,
+    /// Changes to the fields that the client sees.
+    pub response_headers: HeaderEdits,
+    /// How long the endpoint may take.
+    pub timeouts: RouteTimeouts,
+}
+
+/// One condition, by its name in the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Matcher {
+    /// `host`, `path`, `method`, `header`, `query`, `client` …
+    pub name: String,
+    /// As the catalogue's schema for that matcher says.
+    pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a route does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Forward to an endpoint of a pool.
+    Pool {
+        /// Its id.
+        pool: String,
+    },
+    /// Answer with a `Location`.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Template: `{scheme}`, `{host}`, `{path}`, `{query}`, `{uri}` (path with query) are filled in.
+        location: String,
+    },
+    /// Answer as written here.
+    Respond {
+        /// 200 to 599.
+        status: u16,
+        /// Sent as they are.
+        headers: Vec<HeaderValue>,
+        /// Sent as it is, with its length.
+        body: String,
+    },
+}
+
+/// How a path changes before it is forwarded. The query stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rewrite {
+    /// The whole path becomes this.
+    Set {
+        /// Begins with `/`.
+        path: String,
+    },
+    /// A leading prefix (by segment) becomes another; other paths stay.
+    Prefix {
+        /// Begins with `/`.
+        from: String,
+        /// Begins with `/`.
+        to: String,
+    },
+    /// All of what the pattern matches is replaced; `$1`, `${name}` are its groups.
+    Regex {
+        /// Syntax of the `regex` crate: linear time, no look-around.
+        pattern: String,
+        /// The replacement.
+        with: String,
+    },
+}
+
+/// Changes to header fields: first remove, then set, then add.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderEdits {
+    /// Fields to drop.
+    pub remove: Vec<String>,
+    /// Fields that replace all of the same name.
+    pub set: Vec<HeaderValue>,
+    /// Fields added beside those of the same name.
+    pub add: Vec<HeaderValue>,
+}
+
+/// A header field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderValue {
+    /// A token (RFC 9110, 5.1).
+    pub name: String,
+    /// Visible characters, space and tab. In edits `{client}`, `{host}`, `{scheme}`, `{path}`, `{query}`, `{uri}`, `{listener}` and `{route}` are filled in.
+    pub value: String,
+}
+
+/// How long an endpoint may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTimeouts {
+    /// From the request's last byte sent (or progress on it) to the head of the response; then 504.
+    pub response_ms: u64,
+    /// Between two reads of a response body, or two writes of a request body; then the exchange is cut.
+    pub idle_ms: u64,
+    /// The whole exchange.
+    pub total_ms: Option<u64>,
+    /// Idle time of an upgraded connection, both directions.
+    pub tunnel_ms: u64,
+}
+
+/// Endpoints that can serve the same traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Stable name.
+    pub id: String,
+    /// How an endpoint is picked.
+    pub algorithm: Algorithm,
+    /// May be empty: requests are then answered with 503.
+    pub endpoints: Vec<Endpoint>,
+    /// From the start of a connect to its success; then the next endpoint is tried, or 504.
+    pub connect_ms: u64,
+    /// Open connections kept for reuse.
+    pub idle: IdleConnections,
+    /// Tries beyond the first.
+    pub retries: Retries,
+    /// When fewer than this share of the endpoints is up, all are used (0 turns this off).
+    pub panic_percent: u32,
+}
+
+/// A balancing method, by its name in the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Algorithm {
+    /// For example `least_busy`.
+    pub name: String,
+    /// As the catalogue's schema for that algorithm says.
+    pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One address that serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Stable name, unique within the pool: marks, counters and state are kept by it.
+    pub id: String,
+    /// Where it is.
+    pub address: Address,
+    /// Share relative to the others, 1 to 65535.
+    pub weight: u32,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Address {
+    /// `ip:port`, IPv6 in brackets; names are resolved before a snapshot is made.
+    Tcp {
+        /// For example `10.0.0.1:8000`.
+        address: String,
+    },
+    /// A Unix socket.
+    Unix {
+        /// Absolute path.
+        path: String,
+    },
+}
+
+/// Open connections kept for reuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdleConnections {
+    /// Per endpoint and thread; 0 closes each connection after its exchange.
+    pub per_thread: u32,
+    /// Idle time after which they are closed.
+    pub timeout_ms: u64,
+}
+
+/// Tries beyond the first. FIELD rule: never after a response byte, never twice for what is not idempotent once it may have been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retries {
+    /// On other endpoints, per request.
+    pub attempts: u32,
+    /// Share of the requests in flight that may be retries at one time.
+    pub budget_percent: u32,
+    /// Retries in flight that are always allowed, per thread.
+    pub budget_minimum: u32,
+}
+
+/// Where each exchange is written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// One line per exchange.
+    pub format: AccessLogFormat,
+    /// Absolute path; `None` is standard output.
+    pub path: Option<String>,
+}
+
+/// The shape of an access log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Apache's and nginx's combined format.
+    Combined,
+}

@@ -1,0 +1,25 @@
+"""What was observed about an endpoint, or decided about it by an operator."""
+
+from dataclasses import dataclass
+
+from bascule.contract.integers import U32
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One observation. Fields that are `None` stay as they were. Marks survive snapshots."""
+
+    pool: str
+    """The pool's id."""
+    endpoint: str
+    """The endpoint's id within it."""
+    up: bool | None = None
+    """The verdict of its checks. Endpoints without a mark are up."""
+    draining: bool | None = None
+    """Give it no new work, let the old finish."""
+    weight: U32 | None = None
+    """Overrides the snapshot's weight."""
+
+
+Marks = tuple[Mark, ...]
+"""A batch of marks, in the order in which they were made."""

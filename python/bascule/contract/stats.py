@@ -1,0 +1,141 @@
+"""Counters and histograms, all monotonic unless they say "now"."""
+
+from dataclasses import dataclass
+
+from bascule.contract.integers import U16, U32, U64
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket of a histogram."""
+
+    upper_us: U64
+    """Exclusive upper bound."""
+    count: U64
+    """How many are in this bucket alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Durations in microseconds.
+
+    Bucket `i` counts what lies below `upper_us` and not below the bucket before it.
+    """
+
+    count: U64 = 0
+    """How many."""
+    sum_us: U64 = 0
+    """Their sum."""
+    buckets: tuple[Bucket, ...] = ()
+    """The buckets that are not empty, in ascending order; log-linear, four per power of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCount:
+    """How many exchanges ended with a status."""
+
+    code: U16
+    """The status; 0 when none was sent, 999 for codes beyond the first 16 distinct ones."""
+    count: U64
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndingCount:
+    """How many exchanges ended for one reason."""
+
+    ending: str
+    """For example `ok`, `endpoint_refused`."""
+    count: U64
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStats:
+    """What one listener has seen."""
+
+    listener: str = ""
+    """Its id."""
+    accepted: U64 = 0
+    """Connections accepted."""
+    open: U64 = 0
+    """Connections open now."""
+    requests: U64 = 0
+    """Requests whose head was read (well-formed or not)."""
+    in_flight: U64 = 0
+    """Requests in flight now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What one (listener, route, endpoint) has seen.
+
+    `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.
+    """
+
+    listener: str
+    """Listener id."""
+    route: str
+    """Route id."""
+    pool: str | None
+    """Pool id."""
+    endpoint: str | None
+    """Endpoint id."""
+    codes: tuple[CodeCount, ...]
+    """Exchanges by status code sent to the client; 0 when no status was sent."""
+    endings: tuple[EndingCount, ...]
+    """Exchanges by worded ending."""
+    received_bytes: U64
+    """Bytes read from clients, heads included."""
+    sent_bytes: U64
+    """Bytes written to clients, heads included."""
+    duration: Histogram
+    """First byte of the request to the last byte of the response."""
+    response: Histogram
+    """Request forwarded to head of the response, where an endpoint answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStats:
+    """What one endpoint does now, and what happened to it."""
+
+    pool: str
+    """Pool id."""
+    endpoint: str
+    """Endpoint id."""
+    up: bool
+    """The last mark, or true."""
+    draining: bool
+    """The last mark, or false."""
+    weight: U32
+    """In force now."""
+    in_flight: U64
+    """Exchanges now."""
+    picked: U64
+    """Exchanges that it was picked for, retries included."""
+    connects: U64
+    """Connections opened."""
+    connect_failures: U64
+    """Connects that failed or timed out."""
+    retried: U64
+    """Exchanges that were tried again elsewhere because of it."""
+    idle: U64
+    """Idle connections now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Everything that is counted, pulled whole."""
+
+    generation: U64 = 0
+    """The generation that is live now."""
+    draining: tuple[U64, ...] = ()
+    """Older generations that still have exchanges in flight now."""
+    listeners: tuple[ListenerStats, ...] = ()
+    """Per listener."""
+    series: tuple[Series, ...] = ()
+    """Per route and endpoint that have seen traffic."""
+    endpoints: tuple[EndpointStats, ...] = ()
+    """Per endpoint of the live snapshot."""
+    log_lines_lost: U64 = 0
+    """Access log lines dropped because the writer could not keep up."""

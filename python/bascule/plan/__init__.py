@@ -1,0 +1,1 @@
+"""Steps 3 and 4 of the life of a configuration: model → plan → snapshot."""

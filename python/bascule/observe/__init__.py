@@ -1,0 +1,1 @@
+"""Numbers and lines for people and their monitoring."""

@@ -1,0 +1,210 @@
+"""`contract.Stats` → the Prometheus text format, version 0.0.4."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from bascule import contract
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+BOUNDS_US = tuple(1 << power for power in range(6, 27))
+"""64 µs to 67 s. The data plane's buckets end at every power of two, so no count is a guess."""
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+_Labels = tuple[tuple[str, str], ...]
+_Sample = tuple[_Labels, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is said of the balancer itself, beside the counters of its data plane."""
+
+    version: str
+    reload_ok: bool
+    """Whether the last configuration that was offered is the live one."""
+    reloaded_at: int
+    """Seconds since the Unix epoch at which a configuration last became live."""
+
+
+def render(stats: contract.Stats, about: About) -> str:
+    """The whole page. Label sets grow with the configuration only, never with what clients send."""
+    lines: list[str] = []
+    lines.extend(_about(stats, about))
+    lines.extend(_listeners(stats.listeners))
+    lines.extend(_endpoints(stats.endpoints))
+    lines.extend(_series(stats.series))
+    return "\n".join(lines) + "\n"
+
+
+def _about(stats: contract.Stats, about: About) -> Iterator[str]:
+    build = (("version", about.version), ("contract", str(contract.CONTRACT_VERSION)))
+    yield from _metric("build_info", "gauge", "Always 1; the labels tell the version.", [(build, 1)])
+    yield from _metric(
+        "generation", "gauge", "Number of the live snapshot of the configuration.", [((), stats.generation)]
+    )
+    yield from _metric(
+        "draining_generations",
+        "gauge",
+        "Older generations that still have exchanges in flight.",
+        [((), len(stats.draining))],
+    )
+    yield from _metric(
+        "config_last_reload_successful",
+        "gauge",
+        "1 when the configuration that was offered last is live, 0 when it was refused.",
+        [((), int(about.reload_ok))],
+    )
+    yield from _metric(
+        "config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "Unix time at which a configuration last became live.",
+        [((), about.reloaded_at)],
+    )
+    yield from _metric(
+        "access_log_lines_lost_total",
+        "counter",
+        "Access log lines dropped because the writer could not keep up.",
+        [((), stats.log_lines_lost)],
+    )
+
+
+def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
+    columns: tuple[tuple[str, str, str, Callable[[contract.ListenerStats], int]], ...] = (
+        ("connections", "gauge", "Client connections open now.", lambda it: it.open),
+        ("accepted_total", "counter", "Client connections accepted.", lambda it: it.accepted),
+        (
+            "requests_total",
+            "counter",
+            "Requests whose head was read, well-formed or not.",
+            lambda it: it.requests,
+        ),
+        ("in_flight", "gauge", "Requests in flight now.", lambda it: it.in_flight),
+    )
+    for name, kind, text, value in columns:
+        samples: list[_Sample] = [((("listener", it.listener),), value(it)) for it in listeners]
+        yield from _metric(f"listener_{name}", kind, text, samples)
+
+
+def _endpoints(endpoints: tuple[contract.EndpointStats, ...]) -> Iterator[str]:
+    columns: tuple[tuple[str, str, str, Callable[[contract.EndpointStats], int]], ...] = (
+        ("up", "gauge", "1 when the checks say it is up, or there are none.", lambda it: int(it.up)),
+        ("draining", "gauge", "1 while it gets no new work.", lambda it: int(it.draining)),
+        ("weight", "gauge", "Its share relative to the others of its pool.", lambda it: it.weight),
+        ("in_flight", "gauge", "Exchanges that it serves now.", lambda it: it.in_flight),
+        (
+            "picked_total",
+            "counter",
+            "Exchanges that it was picked for, retries included.",
+            lambda it: it.picked,
+        ),
+        ("connects_total", "counter", "Connections opened to it.", lambda it: it.connects),
+        (
+            "connect_failures_total",
+            "counter",
+            "Connects that failed or timed out.",
+            lambda it: it.connect_failures,
+        ),
+        (
+            "retries_total",
+            "counter",
+            "Exchanges tried again elsewhere because of it.",
+            lambda it: it.retried,
+        ),
+        ("idle_connections", "gauge", "Open connections to it, free for reuse.", lambda it: it.idle),
+    )
+    for name, kind, text, value in columns:
+        samples: list[_Sample] = [
+            ((("pool", it.pool), ("endpoint", it.endpoint)), value(it)) for it in endpoints
+        ]
+        yield from _metric(f"endpoint_{name}", kind, text, samples)
+
+
+def _series(series: tuple[contract.Series, ...]) -> Iterator[str]:
+    labelled = [(_where(it), it) for it in series]
+    yield from _metric(
+        "requests_total",
+        "counter",
+        "Exchanges by the status sent to the client; 0 when none was sent.",
+        [((*where, ("code", str(it.code))), it.count) for where, one in labelled for it in one.codes],
+    )
+    yield from _metric(
+        "exchanges_ended_total",
+        "counter",
+        "Exchanges by how they ended.",
+        [((*where, ("ending", it.ending)), it.count) for where, one in labelled for it in one.endings],
+    )
+    yield from _metric(
+        "received_bytes_total",
+        "counter",
+        "Bytes read from clients, heads included.",
+        [(where, one.received_bytes) for where, one in labelled],
+    )
+    yield from _metric(
+        "sent_bytes_total",
+        "counter",
+        "Bytes written to clients, heads included.",
+        [(where, one.sent_bytes) for where, one in labelled],
+    )
+    yield from _histogram(
+        "request_duration_seconds",
+        "First byte of the request to the last byte of the response.",
+        [(where, one.duration) for where, one in labelled],
+    )
+    yield from _histogram(
+        "response_seconds",
+        "Request forwarded to the head of the response, where an endpoint answered.",
+        [(where, one.response) for where, one in labelled],
+    )
+
+
+def _where(series: contract.Series) -> _Labels:
+    return (
+        ("listener", series.listener),
+        ("route", series.route),
+        ("pool", series.pool or ""),
+        ("endpoint", series.endpoint or ""),
+    )
+
+
+def _metric(name: str, kind: str, text: str, samples: Iterable[_Sample]) -> Iterator[str]:
+    yield f"# HELP bascule_{name} {text}"
+    yield f"# TYPE bascule_{name} {kind}"
+    for labels, value in samples:
+        yield f"bascule_{name}{_braces(labels)} {value}"
+
+
+def _histogram(name: str, text: str, samples: Iterable[tuple[_Labels, contract.Histogram]]) -> Iterator[str]:
+    yield f"# HELP bascule_{name} {text}"
+    yield f"# TYPE bascule_{name} histogram"
+    for labels, histogram in samples:
+        for bound, below in zip(BOUNDS_US, _cumulative(histogram), strict=True):
+            yield f"bascule_{name}_bucket{_braces((*labels, ('le', _bound(bound))))} {below}"
+        yield f"bascule_{name}_bucket{_braces((*labels, ('le', '+Inf')))} {histogram.count}"
+        yield f"bascule_{name}_sum{_braces(labels)} {_seconds(histogram.sum_us)}"
+        yield f"bascule_{name}_count{_braces(labels)} {histogram.count}"
+
+
+def _cumulative(histogram: contract.Histogram) -> list[int]:
+    counts, below, position = [], 0, 0
+    for bound in BOUNDS_US:
+        while position < len(histogram.buckets) and histogram.buckets[position].upper_us <= bound:
+            below += histogram.buckets[position].count
+            position += 1
+        counts.append(below)
+    return counts
+
+
+def _braces(labels: _Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels) + "}"
+
+
+def _seconds(microseconds: int) -> str:
+    # Not `/ 1e6`: a sum beyond 2**53 would lose its last digits, and rates are made of those.
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+
+
+def _bound(microseconds: int) -> str:
+    return _seconds(microseconds).rstrip("0")

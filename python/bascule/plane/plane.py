@@ -1,0 +1,53 @@
+"""What the control plane may ask of a data plane, and the one way in which it says no."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bascule import contract
+from bascule.errors import BasculeError
+
+
+class SnapshotRefused(BasculeError):  # noqa: N818 (an answer, as ConfigRefused is)
+    """The data plane said no. The receipt says why; what was live before is live still."""
+
+    def __init__(self, receipt: contract.Receipt) -> None:
+        super().__init__("\n".join(receipt.problems) or f"generation {receipt.generation} was refused")
+        self.receipt = receipt
+
+
+class Plane(Protocol):
+    """A running data plane. Messages cross as canonical JSON (`bascule.contract.codec`).
+
+    None of the calls waits for traffic, so all may be made on the event loop.
+    """
+
+    def apply(self, snapshot: bytes) -> bytes:
+        """Makes a `Snapshot` live and gives its `Receipt`.
+
+        All or nothing: raises `SnapshotRefused` and leaves the live one alone.
+        """
+
+    def mark(self, marks: bytes) -> None:
+        """Takes a list of `Mark`. Marks of endpoints that do not exist are ignored."""
+
+    def stats(self) -> bytes:
+        """The `Stats` of this moment."""
+
+    def events(self, limit: int) -> bytes:
+        """Takes at most `limit` events out of the ring: a list of `Event`, oldest first."""
+
+    def wake_fd(self) -> int:
+        """An eventfd that is readable while events wait. Read 8 bytes to clear it, then call `events`."""
+
+    def reopen_logs(self) -> None:
+        """Opens the access log anew, after a log rotation has moved the old file away."""
+
+    def stop(self, grace_ms: int | None) -> None:
+        """Begins to drain and returns at once; the event `stopped` says when all work has ended.
+
+        `None` waits for the last exchange, however long it takes. A second call may only shorten the grace.
+        """
+
+
+StartPlane = Callable[[contract.Settings], Plane]
+"""How the supervisor gets its plane: `embedded.start`, or a fake's."""

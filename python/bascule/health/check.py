@@ -1,0 +1,95 @@
+"""What a check is: it is given a target, and returns, or fails with a reason in words."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
+
+from bascule.contract import TcpAddress
+from bascule.plan.found import FoundEndpoint
+
+LONGEST_REASON = 300
+"""Characters of a reason that are kept: part of it may have been written by a hostile endpoint."""
+
+
+class CheckFailed(Exception):  # noqa: N818 (an outcome, not an error of ours)
+    """The endpoint did not pass. `reason` is one printable line that names what was wanted."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = in_one_line(reason)
+        super().__init__(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One endpoint, as a check sees it. Either `host` and `port` are there, or `path`."""
+
+    pool: str
+    """The pool it is checked for."""
+    id: str
+    """The endpoint's id within the pool."""
+    name: str | None = None
+    """The name it was found by, without port; `None` when it was written as an address."""
+    host: str | None = None
+    """IP address, without brackets."""
+    port: int | None = None
+    """1 to 65535."""
+    path: str | None = None
+    """Of its Unix socket."""
+
+    @classmethod
+    def of(cls, pool: str, endpoint: FoundEndpoint) -> Self:
+        """The target that `endpoint` is when it is checked for `pool`."""
+        if isinstance(endpoint.address, TcpAddress):
+            host, _, port = endpoint.address.address.rpartition(":")
+            return cls(pool, endpoint.id, endpoint.host, host=host.strip("[]"), port=int(port))
+        return cls(pool, endpoint.id, endpoint.host, path=endpoint.address.path)
+
+    def __str__(self) -> str:
+        """`10.0.0.1:8000`, `[::1]:8000` or `unix:/path`."""
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{self.host}:{self.port}"
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """An open connection, which the caller closes. Raises `CheckFailed` when there is none to be had."""
+        try:
+            if self.path is not None:
+                return await asyncio.open_unix_connection(self.path)
+            return await asyncio.open_connection(self.host, self.port)
+        except OSError as error:
+            raise CheckFailed(f"connect to {self}: {in_words(error)}") from error
+
+
+class Check(Protocol):
+    """One way to find out whether an endpoint works.
+
+    The prober calls `run` again and again, for many targets at the same time, and cancels it when it takes
+    too long: it must keep no state between runs and close what it opens even then.
+    """
+
+    name: ClassVar[str]
+    """As configurations write it."""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, object]) -> Self:
+        """The check that a plan asks for. Raises `BasculeError` when it makes no sense."""
+        ...
+
+    async def run(self, target: Target) -> None:
+        """Returns when the endpoint passed, else raises `CheckFailed`; needs no time limit of its own."""
+        ...
+
+
+def in_words(error: OSError) -> str:
+    """What the system said, without Python's wrapping: "connection refused"."""
+    # asyncio replaces the text by "Connect call failed ('127.0.0.1', 9001)"; the number survives.
+    said = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
+    return said[:1].lower() + said[1:] if said else type(error).__name__
+
+
+def in_one_line(text: str) -> str:
+    """`text` fit for a log line: control characters escaped, cut at `LONGEST_REASON`."""
+    printable = "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
+    return printable if len(printable) <= LONGEST_REASON else printable[: LONGEST_REASON - 1] + "…"

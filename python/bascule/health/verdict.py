@@ -1,0 +1,23 @@
+"""Outcomes of checks add up to a verdict: up or down."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What we believe about an endpoint, and how close we are to changing our mind.
+
+    Pure: outcomes go in, a new verdict comes out. Scheduling is the prober's job.
+    """
+
+    up: bool
+    streak: int = 0
+    """Outcomes in a row that disagree with `up`."""
+
+    def after(self, passed: bool, *, rise: int, fall: int) -> "Verdict":
+        """What to believe once one more check has `passed` or not; `rise` and `fall` are at least 1."""
+        if passed == self.up:
+            return replace(self, streak=0)
+        if self.streak + 1 < (fall if self.up else rise):
+            return replace(self, streak=self.streak + 1)
+        return Verdict(up=passed)

@@ -1,16 +1,13 @@
 """What a check is: it is given a target, and returns, or fails with a reason in words."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 from bascule.contract import TcpAddress
 from bascule.plan.found import FoundEndpoint
-
-LONGEST_REASON = 300
-"""Characters of a reason that are kept: part of it may have been written by a hostile endpoint."""
+from bascule.wording import in_one_line, in_words
 
 
 class CheckFailed(Exception):  # noqa: N818 (an outcome, not an error of ours)
@@ -80,16 +77,3 @@ class Check(Protocol):
     async def run(self, target: Target) -> None:
         """Returns when the endpoint passed, else raises `CheckFailed`; needs no time limit of its own."""
         ...
-
-
-def in_words(error: OSError) -> str:
-    """What the system said, without Python's wrapping: "connection refused"."""
-    # asyncio replaces the text by "Connect call failed ('127.0.0.1', 9001)"; the number survives.
-    said = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
-    return said[:1].lower() + said[1:] if said else type(error).__name__
-
-
-def in_one_line(text: str) -> str:
-    """`text` fit for a log line: control characters escaped, cut at `LONGEST_REASON`."""
-    printable = "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
-    return printable if len(printable) <= LONGEST_REASON else printable[: LONGEST_REASON - 1] + "…"

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 from bascule.clock import Clock
-from bascule.health.check import Check, CheckFailed, Target, in_one_line
+from bascule.health.check import Check, CheckFailed, Target
 from bascule.health.registry import build
 from bascule.health.verdict import Verdict
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import PlannedCheck
 from bascule.tasks import Tasks
 from bascule.units import format_duration
+from bascule.wording import in_one_line
 
 AT_ONCE = 256
 """Checks that run at the same time. Each holds a socket; when a whole site of endpoints is silent, each

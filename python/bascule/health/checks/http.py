@@ -9,7 +9,8 @@ import h11
 
 from bascule import __version__
 from bascule.errors import BasculeError
-from bascule.health.check import CheckFailed, Target, in_words
+from bascule.health.check import CheckFailed, Target
+from bascule.wording import in_words
 
 HEAD_BYTES = 16 * 1024
 """The longest head of a response that is read."""

@@ -1,0 +1,1 @@
+"""The sources that ship, one file each; `bascule.discovery.registry` lists them."""

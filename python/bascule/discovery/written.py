@@ -1,0 +1,110 @@
+"""Endpoints as people write them in a configuration or a file → addresses, and names to resolve."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bascule.contract import Address, TcpAddress, UnixAddress
+from bascule.errors import BasculeError
+from bascule.plan.found import FoundEndpoint
+
+HEAVIEST = 65535
+
+_LABEL = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+
+
+class WrittenRefused(BasculeError):  # noqa: N818 (named as ConfigRefused is)
+    """An endpoint is not written as it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A port at a name, which is still to be resolved."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One endpoint as written."""
+
+    where: Address | Place
+    weight: int
+    id: str | None
+    """The name its writer gave it; `None`: its address is its name."""
+
+    def found_at(self, addresses: tuple[str, ...]) -> tuple[FoundEndpoint, ...]:
+        """The endpoints it stands for; `addresses` are those of its name, if it has one."""
+        if not isinstance(self.where, Place):
+            return (FoundEndpoint(self.id or address_id(self.where), self.where, self.weight, None),)
+        at = [tcp_address(it, self.where.port) for it in addresses]
+        return tuple(FoundEndpoint(self._id_at(it), it, self.weight, self.where.name) for it in at)
+
+    def _id_at(self, address: TcpAddress) -> str:
+        # By address even when there is one: another machine under the same name starts with a clean record.
+        return address.address if self.id is None else f"{self.id}@{address.address}"
+
+
+def read_endpoint(entry: object) -> Written:
+    """`10.0.0.1:8000`, or a mapping of `address` and perhaps `weight` and `id`.
+
+    Raises `WrittenRefused`, which says what was wrong with it and how to write it.
+    """
+    if isinstance(entry, str):
+        return Written(read_address(entry), 1, None)
+    if not isinstance(entry, Mapping):
+        raise WrittenRefused(
+            f"expected an endpoint, not {entry!r}", "write 10.0.0.1:8000 or {address: …, weight: …}"
+        )
+    if unknown := {str(key) for key in entry} - {"address", "weight", "id"}:
+        raise WrittenRefused(
+            f"an endpoint has no {', '.join(sorted(unknown))}", "it has address, weight and id"
+        )
+    written, weight, given = entry.get("address"), entry.get("weight", 1), entry.get("id")
+    if not isinstance(written, str):
+        raise WrittenRefused(f"an endpoint needs an address, not {written!r}", "write address: 10.0.0.1:8000")
+    if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= HEAVIEST:
+        raise WrittenRefused(f"weight of {written} must be 1 to {HEAVIEST}, not {weight!r}")
+    if given is not None and (not isinstance(given, str) or not given):
+        raise WrittenRefused(f"id of {written} must be a text, not {given!r}")
+    # A plan gives every endpoint an id: the address when the operator gave none.
+    return Written(read_address(written), weight, None if given == written else given)
+
+
+def read_address(written: str) -> Address | Place:
+    """`10.0.0.1:8000`, `[::1]:8000`, `app.internal:8000` or `unix:/path`. Raises `WrittenRefused`."""
+    if written.startswith("unix:"):
+        path = written.removeprefix("unix:")
+        if not path.startswith("/") or "\0" in path:
+            raise WrittenRefused(f"{written!r} needs an absolute path", "write unix:/run/app.sock")
+        return UnixAddress(path)
+    host, colon, port = written.rpartition(":")
+    if not colon or written.endswith("]"):
+        raise WrittenRefused(f"{written!r} has no port", f"write {written}:80")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+        raise WrittenRefused(f"port of {written!r} must be 1 to 65535, not {port!r}")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        if bare != host or not _NAME.fullmatch(host) or host.replace(".", "").isdigit():
+            raise WrittenRefused(
+                f"{host!r} in {written!r} is neither an address nor a name", "write 10.0.0.1:8000"
+            ) from None
+        return Place(host.rstrip(".").lower(), int(port))
+    if address.version == 6 and bare == host:
+        raise WrittenRefused(f"IPv6 address in {written!r} needs brackets", f"write [{host}]:{port}")
+    return tcp_address(str(address), int(port))
+
+
+def tcp_address(address: str, port: int) -> TcpAddress:
+    """`10.0.0.1` and 8000, or `::1` and 8000, as the contract writes them."""
+    return TcpAddress(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+
+
+def address_id(address: Address) -> str:
+    """The id of an endpoint that has no other: where it is."""
+    return address.address if isinstance(address, TcpAddress) else f"unix:{address.path}"

@@ -1,0 +1,156 @@
+//! How an endpoint is picked: what an algorithm is given, and what it gives back.
+//!
+//! To add one: write its file here, and name it in [`registry`]. The laws in `laws.rs`, the check of
+//! its options, the catalogue and the reference page come by themselves.
+
+mod least_busy;
+mod random;
+pub mod registry;
+mod round_robin;
+mod shares;
+mod smooth;
+mod two_choices;
+mod weighted_round_robin;
+mod windows;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde_json::{Map, Value, json};
+
+use crate::endpoint::Endpoint;
+use crate::random::Random;
+use crate::table::Pool;
+
+/// Position of an endpoint within one pool of one table. Meaningless in any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// For indexing [`Pool::endpoints`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What must stay together, hashed. Algorithms without affinity ignore it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub u64);
+
+impl Key {
+    /// Nothing must stay together.
+    pub const NONE: Self = Self(0);
+}
+
+/// A balancing method at work. There is one instance per thread and pool, so that it may keep state.
+pub trait Algorithm: Send {
+    /// One of `among`; `None` exactly when there is none. Must not allocate once it has run for a while.
+    fn pick(&mut self, among: &Candidates<'_>, key: Key, random: &mut Random) -> Option<Slot>;
+}
+
+/// An instance that starts afresh, or what is wrong with the options.
+pub type Built = Result<Box<dyn Algorithm>, String>;
+
+/// An algorithm as the registry, the catalogue and the configuration know it.
+#[derive(Debug)]
+pub struct Registration {
+    /// As it is written in configurations.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// When to use it and when not.
+    pub advice: &'static str,
+    /// Whether an endpoint of twice the weight gets twice the requests while nothing is busy.
+    pub follows_weights: bool,
+    /// JSON Schema of its options.
+    pub options: fn() -> Value,
+    /// An instance that starts afresh, or what is wrong with the options.
+    pub build: fn(&Pool, &Map<String, Value>) -> Built,
+}
+
+/// The endpoints that may be picked now: up, not draining, of some weight, not tried before.
+pub struct Candidates<'a> {
+    endpoints: &'a [Endpoint],
+    slots: &'a [Slot],
+    weights: &'a [u32],
+    edition: u64,
+}
+
+impl<'a> Candidates<'a> {
+    /// `slots` of `endpoints` in ascending order, with the weights in force (1 or more) of all endpoints.
+    ///
+    /// `edition` must change whenever `slots` or `weights` do.
+    pub fn new(
+        endpoints: &'a [Endpoint],
+        slots: &'a [Slot],
+        weights: &'a [u32],
+        edition: u64,
+    ) -> Self {
+        debug_assert!(slots.is_sorted(), "candidates come in ascending order");
+        debug_assert_eq!(endpoints.len(), weights.len());
+        Self {
+            endpoints,
+            slots,
+            weights,
+            edition,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// All of them, ascending.
+    pub fn slots(&self) -> &'a [Slot] {
+        self.slots
+    }
+
+    /// The one at a position below [`Candidates::len`].
+    pub fn slot(&self, position: usize) -> Slot {
+        self.slots[position]
+    }
+
+    /// Endpoints in the pool, candidates or not: room for a state per slot.
+    pub fn places(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Exchanges at this endpoint now, of all threads. May be out of date by the time it is compared.
+    pub fn in_flight(&self, slot: Slot) -> u32 {
+        self.endpoints[slot.index()].state.in_flight.load(Relaxed)
+    }
+
+    /// In force now, 1 to 65535.
+    pub fn weight(&self, slot: Slot) -> u32 {
+        self.weights[slot.index()]
+    }
+
+    /// Changes whenever the candidates or their weights do: what was worked out from them holds until then.
+    pub fn edition(&self) -> u64 {
+        self.edition
+    }
+}
+
+/// Whether `one` has less to do for its weight than `other`: `a/x < b/y` is `a*y < b*x`.
+fn is_less_busy(one: (u32, u32), other: (u32, u32)) -> bool {
+    let ((a, x), (b, y)) = (one, other);
+    u64::from(a) * u64::from(y) < u64::from(b) * u64::from(x)
+}
+
+/// The schema of an algorithm that has nothing to set.
+fn no_options() -> Value {
+    json!({"type": "object", "properties": {}, "additionalProperties": false})
+}
+
+/// Refuses every option.
+fn refuse_options(options: &Map<String, Value>) -> Result<(), String> {
+    match options.keys().next() {
+        Some(name) => Err(format!("unknown option \"{name}\"; there are none")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,362 @@
+//! Endpoints, and what is known about them across snapshots.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+
+use bascule_contract::mark::Mark;
+use bascule_contract::snapshot::{self, Address};
+
+/// One address that serves, as a table knows it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Stable name, unique within the pool.
+    pub id: Arc<str>,
+    /// Where to connect to.
+    pub target: Target,
+    /// The snapshot's weight, 1 to 65535. See [`Endpoint::weight_now`].
+    pub weight: u32,
+    /// Shared by all tables and threads.
+    pub state: Arc<EndpointState>,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// An IP address and port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What is known and counted about one endpoint. Outlives tables; every thread reads and writes it.
+///
+/// Only [`States::mark`] may write `up`, `draining` and `weight_mark`: it also tells the pickers.
+#[derive(Debug)]
+#[repr(align(64))] // One cache line for each: counting on one endpoint must not slow down its neighbours.
+pub struct EndpointState {
+    /// Exchanges now.
+    pub in_flight: AtomicU32,
+    /// The verdict of its checks; true without any.
+    pub up: AtomicBool,
+    /// Gets no new work.
+    pub draining: AtomicBool,
+    /// Overrides the snapshot's weight; [`NO_WEIGHT_MARK`] when there is none.
+    pub weight_mark: AtomicU32,
+    /// Exchanges that it was picked for, retries included.
+    pub picked: AtomicU64,
+    /// Connections opened.
+    pub connects: AtomicU64,
+    /// Connects that failed or timed out.
+    pub connect_failures: AtomicU64,
+    /// Exchanges that were tried again elsewhere because of it.
+    pub retried: AtomicU64,
+    /// Idle connections now.
+    pub idle: AtomicU32,
+}
+
+/// The value of [`EndpointState::weight_mark`] that means "as the snapshot says".
+pub const NO_WEIGHT_MARK: u32 = u32::MAX;
+
+/// The largest weight of an endpoint. It keeps `load * weight` far inside 64 bits.
+pub const HEAVIEST: u32 = 65_535;
+
+/// The states of all endpoints by pool and endpoint id: what survives a reload.
+#[derive(Debug, Default)]
+pub struct States {
+    pools: BTreeMap<Box<str>, PoolStates>,
+}
+
+#[derive(Debug, Default)]
+struct PoolStates {
+    /// Grows with every mark that changes something.
+    version: Arc<AtomicU64>,
+    endpoints: BTreeMap<Box<str>, Arc<EndpointState>>,
+}
+
+impl Endpoint {
+    /// The weight in force: the last weight mark, or the snapshot's. 0 means no new work.
+    pub fn weight_now(&self) -> u32 {
+        match self.state.weight_mark.load(Relaxed) {
+            NO_WEIGHT_MARK => self.weight,
+            marked => marked,
+        }
+    }
+
+    /// Compiles `endpoint` with the state that is kept for it.
+    pub(crate) fn compile(
+        endpoint: &snapshot::Endpoint,
+        state: Arc<EndpointState>,
+    ) -> Result<Self, String> {
+        if !(1..=HEAVIEST).contains(&endpoint.weight) {
+            return Err(format!(
+                "weight {} is not between 1 and {HEAVIEST}",
+                endpoint.weight
+            ));
+        }
+        let target = Target::parse(&endpoint.address)?;
+        Ok(Self {
+            id: endpoint.id.as_str().into(),
+            target,
+            weight: endpoint.weight,
+            state,
+        })
+    }
+}
+
+impl Target {
+    /// Reads an address. Names are refused: they are resolved before a snapshot is made.
+    pub fn parse(address: &Address) -> Result<Self, String> {
+        match address {
+            Address::Tcp { address } => SocketAddr::from_str(address)
+                .map(Self::Tcp)
+                .map_err(|_| format!("\"{address}\" is not an IP address with a port")),
+            Address::Unix { path } if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Address::Unix { path } => Err(format!("\"{path}\" is not an absolute path")),
+        }
+    }
+}
+
+impl Default for EndpointState {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            up: AtomicBool::new(true),
+            draining: AtomicBool::new(false),
+            weight_mark: AtomicU32::new(NO_WEIGHT_MARK),
+            picked: AtomicU64::new(0),
+            connects: AtomicU64::new(0),
+            connect_failures: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            idle: AtomicU32::new(0),
+        }
+    }
+}
+
+impl EndpointState {
+    fn has_marks(&self) -> bool {
+        !self.up.load(Relaxed)
+            || self.draining.load(Relaxed)
+            || self.weight_mark.load(Relaxed) != NO_WEIGHT_MARK
+    }
+
+    /// Takes over what `mark` says; whether that was anything new.
+    fn take(&self, mark: &Mark) -> bool {
+        let mut changed = false;
+        if let Some(up) = mark.up {
+            changed |= self.up.swap(up, Relaxed) != up;
+        }
+        if let Some(draining) = mark.draining {
+            changed |= self.draining.swap(draining, Relaxed) != draining;
+        }
+        if let Some(weight) = mark.weight {
+            let weight = weight.min(HEAVIEST);
+            changed |= self.weight_mark.swap(weight, Relaxed) != weight;
+        }
+        changed
+    }
+}
+
+impl States {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The state of an endpoint, made when it is asked for the first time: up, not draining, no weight mark.
+    pub fn endpoint(&mut self, pool: &str, endpoint: &str) -> Arc<EndpointState> {
+        let states = self.pool(pool);
+        if let Some(state) = states.endpoints.get(endpoint) {
+            return Arc::clone(state);
+        }
+        Arc::clone(states.endpoints.entry(endpoint.into()).or_default())
+    }
+
+    /// What grows when a mark changes an endpoint of `pool`. Shared by all tables.
+    pub fn version(&mut self, pool: &str) -> Arc<AtomicU64> {
+        Arc::clone(&self.pool(pool).version)
+    }
+
+    /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes.
+    ///
+    /// Weights above [`HEAVIEST`] count as that.
+    pub fn mark(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            if self.endpoint(&mark.pool, &mark.endpoint).take(mark) {
+                // Release: a picker that sees the new version sees the mark as well.
+                self.pool(&mark.pool).version.fetch_add(1, Release);
+            }
+        }
+    }
+
+    /// Drops what no table holds any more and what carries no marks. Call it when an old table has gone.
+    pub fn forget_unused(&mut self) {
+        self.pools.retain(|_, pool| {
+            pool.endpoints
+                .retain(|_, state| Arc::strong_count(state) > 1 || state.has_marks());
+            !pool.endpoints.is_empty() || Arc::strong_count(&pool.version) > 1
+        });
+    }
+
+    fn pool(&mut self, pool: &str) -> &mut PoolStates {
+        if !self.pools.contains_key(pool) {
+            self.pools.insert(pool.into(), PoolStates::default());
+        }
+        self.pools.entry(pool.into()).or_default()
+    }
+}
+
+/// The version of a pool, together with all marks that led to it.
+pub(crate) fn seen(version: &AtomicU64) -> u64 {
+    version.load(Acquire)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use bascule_contract::mark::Mark;
+    use bascule_contract::snapshot::Address;
+
+    use super::{EndpointState, HEAVIEST, NO_WEIGHT_MARK, States, Target, seen};
+
+    fn mark(endpoint: &str) -> Mark {
+        Mark {
+            pool: "p".into(),
+            endpoint: endpoint.into(),
+            up: None,
+            draining: None,
+            weight: None,
+        }
+    }
+
+    #[test]
+    fn a_state_fills_its_own_cache_line() {
+        assert_eq!(align_of::<EndpointState>(), 64);
+        assert_eq!(size_of::<EndpointState>(), 64);
+    }
+
+    #[test]
+    fn one_name_has_one_state() {
+        let mut states = States::new();
+        assert!(Arc::ptr_eq(
+            &states.endpoint("p", "a"),
+            &states.endpoint("p", "a")
+        ));
+        assert!(!Arc::ptr_eq(
+            &states.endpoint("p", "a"),
+            &states.endpoint("q", "a")
+        ));
+    }
+
+    #[test]
+    fn marks_for_endpoints_that_are_not_there_yet_are_remembered() {
+        let mut states = States::new();
+        states.mark(&[
+            Mark {
+                up: Some(false),
+                ..mark("a")
+            },
+            Mark {
+                weight: Some(5),
+                ..mark("a")
+            },
+        ]);
+        states.forget_unused();
+        let state = states.endpoint("p", "a");
+        assert!(!state.up.load(Relaxed));
+        assert_eq!(state.weight_mark.load(Relaxed), 5);
+    }
+
+    #[test]
+    fn only_marks_that_change_something_move_the_version() {
+        let mut states = States::new();
+        let version = states.version("p");
+        states.mark(&[
+            Mark {
+                up: Some(true),
+                ..mark("a")
+            },
+            mark("b"),
+        ]);
+        assert_eq!(seen(&version), 0);
+        states.mark(&[
+            Mark {
+                up: Some(false),
+                ..mark("a")
+            },
+            Mark {
+                draining: Some(true),
+                ..mark("a")
+            },
+        ]);
+        assert_eq!(seen(&version), 2);
+        states.mark(&[Mark {
+            up: Some(false),
+            draining: Some(true),
+            ..mark("a")
+        }]);
+        assert_eq!(seen(&version), 2);
+    }
+
+    #[test]
+    fn a_weight_mark_never_means_no_mark() {
+        let mut states = States::new();
+        states.mark(&[Mark {
+            weight: Some(NO_WEIGHT_MARK),
+            ..mark("a")
+        }]);
+        assert_eq!(
+            states.endpoint("p", "a").weight_mark.load(Relaxed),
+            HEAVIEST
+        );
+    }
+
+    #[test]
+    fn what_is_held_or_marked_is_not_forgotten() {
+        let mut states = States::new();
+        let held = states.endpoint("p", "held");
+        held.in_flight.store(7, Relaxed);
+        states.endpoint("p", "unused").in_flight.store(7, Relaxed);
+        states.mark(&[Mark {
+            draining: Some(true),
+            ..mark("marked")
+        }]);
+        let version = states.version("p");
+        states.forget_unused();
+        assert_eq!(states.endpoint("p", "held").in_flight.load(Relaxed), 7);
+        assert_eq!(states.endpoint("p", "unused").in_flight.load(Relaxed), 0);
+        assert!(states.endpoint("p", "marked").draining.load(Relaxed));
+        assert!(Arc::ptr_eq(&version, &states.version("p")));
+    }
+
+    #[test]
+    fn a_target_is_an_address_and_never_a_name() {
+        let tcp = |address: &str| {
+            Target::parse(&Address::Tcp {
+                address: address.into(),
+            })
+        };
+        assert_eq!(
+            tcp("[::1]:80").unwrap(),
+            Target::Tcp("[::1]:80".parse().unwrap())
+        );
+        assert!(
+            tcp("localhost:80")
+                .unwrap_err()
+                .contains("\"localhost:80\" is not an IP address")
+        );
+        assert!(tcp("10.0.0.1").unwrap_err().contains("with a port"));
+        let unix = |path: &str| Target::parse(&Address::Unix { path: path.into() });
+        assert_eq!(
+            unix("/run/app.sock").unwrap(),
+            Target::Unix("/run/app.sock".into())
+        );
+        assert!(unix("app.sock").unwrap_err().contains("absolute"));
+    }
+}

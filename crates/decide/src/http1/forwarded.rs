@@ -1,0 +1,193 @@
+//! Writes the head of a request for the endpoint: what ends here left out, what the endpoint must know about the client added.
+
+use super::{RequestHead, copy_kept};
+use crate::headers::{Known, classify};
+use crate::table::Edits;
+use crate::template::Facts;
+
+/// What an endpoint is told about the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The client's address in text; empty when it has none (Unix sockets).
+    pub client: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The client's own forwarded fields are believed and appended to.
+    pub trusted: bool,
+    /// Send `X-Forwarded-For`, `-Proto`, `-Host`.
+    pub x_forwarded: bool,
+    /// Send `Forwarded`.
+    pub rfc7239: bool,
+}
+
+/// Where the request goes and how it changes on the way.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward<'a> {
+    /// The path to send; begins with `/`, or is `*`.
+    pub path: &'a [u8],
+    /// The `Host` to send when the client named none.
+    pub fallback_host: &'a str,
+    /// Changes that the route makes.
+    pub edits: &'a Edits,
+    /// What their templates may say.
+    pub facts: Facts<'a>,
+}
+
+impl RequestHead<'_, '_> {
+    /// Appends the head as the endpoint gets it, its empty line included. `bytes` are those that were parsed.
+    pub fn write(&self, bytes: &[u8], onward: &Onward<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.method.as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(onward.path);
+        if let Some(query) = self.target.query {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let mut dropped = self.dropped;
+        if !self.told.is_empty() {
+            let leave = if told.trusted { &self.chains } else { &self.told };
+            (0..self.fields.len()).filter(|position| leave.contains(*position)).for_each(|position| dropped.insert(position));
+        }
+        onward.edits.mark_dropped(self.fields, &mut dropped);
+        copy_kept(bytes, self.first_field, self.length - 2, self.fields, &dropped, out);
+        if self.authority.is_empty() && !onward.edits.removes("host") {
+            line(out, "Host", onward.fallback_host.as_bytes());
+        } else if self.fields.iter().all(|field| classify(field.name) != Known::Host) && !onward.edits.removes("host") {
+            line(out, "Host", self.authority);
+        }
+        if let Some(offer) = self.upgrade {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            line(out, "Upgrade", offer);
+        }
+        self.write_forwarded(told, out);
+        onward.edits.append(&onward.facts, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_forwarded(&self, told: &Told<'_>, out: &mut Vec<u8>) {
+        if told.x_forwarded || (told.trusted && self.has_chain(Known::XForwardedFor)) {
+            let own = if told.x_forwarded { told.client } else { "" };
+            self.write_chain(Known::XForwardedFor, "X-Forwarded-For: ", told.trusted, out, |out| {
+                out.extend_from_slice(own.as_bytes());
+                !own.is_empty()
+            });
+        }
+        if told.x_forwarded {
+            if !(told.trusted && self.has_told(Known::XForwardedProto)) {
+                line(out, "X-Forwarded-Proto", told.scheme.as_bytes());
+            }
+            if !(told.trusted && self.has_told(Known::XForwardedHost)) && !self.authority.is_empty() {
+                line(out, "X-Forwarded-Host", self.authority);
+            }
+        }
+        if told.rfc7239 || (told.trusted && self.has_chain(Known::Forwarded)) {
+            self.write_chain(Known::Forwarded, "Forwarded: ", told.trusted, out, |out| {
+                if told.rfc7239 {
+                    self.write_element(told, out);
+                }
+                told.rfc7239
+            });
+        }
+    }
+
+    /// One field with all members of the chain so far, then ours (RFC 7239, 7.1).
+    fn write_chain(&self, kind: Known, name: &str, trusted: bool, out: &mut Vec<u8>, own: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let start = out.len();
+        out.extend_from_slice(name.as_bytes());
+        let mut members = 0;
+        if trusted {
+            for field in self.fields.iter().filter(|field| classify(field.name) == kind && !field.value.is_empty()) {
+                if members > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                out.extend_from_slice(field.value);
+                members += 1;
+            }
+        }
+        let before_own = out.len();
+        if members > 0 {
+            out.extend_from_slice(b", ");
+        }
+        if own(out) {
+            members += 1;
+        } else {
+            out.truncate(before_own);
+        }
+        if members == 0 {
+            out.truncate(start);
+        } else {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// `for=…;host=…;proto=…` (RFC 7239, 4); an IPv6 address is bracketed and quoted (section 6).
+    fn write_element(&self, told: &Told<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"for=");
+        match told.client {
+            "" => out.extend_from_slice(b"unknown"),
+            client if client.contains(':') => {
+                out.extend_from_slice(b"\"[");
+                out.extend_from_slice(client.as_bytes());
+                out.extend_from_slice(b"]\"");
+            }
+            client => out.extend_from_slice(client.as_bytes()),
+        }
+        if !self.authority.is_empty() {
+            out.extend_from_slice(b";host=\"");
+            out.extend_from_slice(self.authority);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(told.scheme.as_bytes());
+    }
+
+    fn has_chain(&self, kind: Known) -> bool {
+        !self.chains.is_empty() && self.has_told(kind)
+    }
+
+    fn has_told(&self, kind: Known) -> bool {
+        !self.told.is_empty() && self.fields.iter().any(|field| classify(field.name) == kind)
+    }
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+impl Edits {
+    /// Marks the fields that the route removes or sets anew.
+    pub(super) fn mark_dropped(&self, fields: &[httparse::Header<'_>], dropped: &mut super::Dropped) {
+        if self.remove.is_empty() {
+            return;
+        }
+        for (position, field) in fields.iter().enumerate() {
+            let carries = matches!(classify(field.name), Known::ContentLength | Known::TransferEncoding | Known::Connection);
+            if !carries && self.removes(field.name) {
+                dropped.insert(position);
+            }
+        }
+    }
+
+    /// Whether a field of this name is removed or set anew.
+    pub(super) fn removes(&self, name: &str) -> bool {
+        self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name))
+    }
+
+    /// Appends the fields that the route adds. Fields that carry the message itself cannot be added.
+    pub(super) fn append(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
+        for (name, template) in &self.add {
+            if matches!(classify(name), Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::Upgrade | Known::Trailer) {
+                continue;
+            }
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            template.render(facts, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+

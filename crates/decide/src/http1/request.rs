@@ -1,0 +1,442 @@
+//! Reads the head of a request: one meaning, or a refusal with its status (RFC 9112, 2-7; the smuggling rules of docs/reference/http.md).
+
+use super::{Dropped, FieldRoom, Framing, MAX_FIELDS, content_length, layout};
+use crate::headers::{Known, classify, options};
+use httparse::Header;
+use std::borrow::Cow;
+
+/// Why a request is refused. The connection is closed after the answer: its framing cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not the grammar of a request line or of a field.
+    Syntax,
+    /// A line that does not end with CR LF, or folds, or has a blank before its colon.
+    Layout,
+    /// Not HTTP/1.0 or HTTP/1.1.
+    Version,
+    /// The request target is longer than the limit.
+    TargetTooLong,
+    /// The head is longer than the limit.
+    HeadTooLarge,
+    /// More fields than the limit.
+    TooManyFields,
+    /// `CONNECT` is not offered.
+    Connect,
+    /// `TRACE` is not offered: it would show fields to scripts that may not see them.
+    Trace,
+    /// A form or a character that a request target cannot have.
+    Target,
+    /// No `Host` in HTTP/1.1, or several.
+    HostCount,
+    /// Not a host with an optional port.
+    HostSyntax,
+    /// `Host` and an absolute request target name different authorities.
+    HostDisagrees,
+    /// Several `Content-Length` fields, or one that is not digits alone.
+    Length,
+    /// Both `Content-Length` and `Transfer-Encoding`.
+    LengthAndCoding,
+    /// `Transfer-Encoding` in HTTP/1.0.
+    CodingInHttp10,
+    /// A `Transfer-Encoding` that is repeated, misspelt or does not end in `chunked`.
+    Coding,
+    /// Transfer codings other than `chunked`.
+    CodingUnknown,
+    /// An `Expect` other than `100-continue`.
+    Expectation,
+    /// More connection options than any client needs.
+    ConnectionOptions,
+}
+
+impl Malformed {
+    /// The status that the client gets.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge | Self::TooManyFields => 431,
+            Self::Version => 505,
+            Self::Connect | Self::CodingUnknown => 501,
+            Self::Trace => 405,
+            Self::Expectation => 417,
+            _ => 400,
+        }
+    }
+
+    /// In words, for the log and for whoever runs the client.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Syntax => "the request is not HTTP/1.1",
+            Self::Layout => "a line of the head does not end with CR LF, is folded, or has a blank before its colon",
+            Self::Version => "the HTTP version is not supported",
+            Self::TargetTooLong => "the request target is too long",
+            Self::HeadTooLarge => "the head is too large",
+            Self::TooManyFields => "the head has too many fields",
+            Self::Connect => "CONNECT is not offered",
+            Self::Trace => "TRACE is not offered",
+            Self::Target => "the request target is malformed",
+            Self::HostCount => "there must be exactly one Host field",
+            Self::HostSyntax => "the Host field is malformed",
+            Self::HostDisagrees => "the Host field and the request target disagree",
+            Self::Length => "the Content-Length is malformed or repeated",
+            Self::LengthAndCoding => "there are both a Content-Length and a Transfer-Encoding",
+            Self::CodingInHttp10 => "HTTP/1.0 has no Transfer-Encoding",
+            Self::Coding => "the Transfer-Encoding is malformed or does not end in chunked",
+            Self::CodingUnknown => "transfer codings other than chunked are not supported",
+            Self::Expectation => "the expectation is not 100-continue",
+            Self::ConnectionOptions => "the Connection field lists too many options",
+        }
+    }
+}
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Request line and fields together.
+    pub head_bytes: usize,
+    /// Number of fields, at most [`MAX_FIELDS`].
+    pub headers: usize,
+    /// The request target.
+    pub target_bytes: usize,
+}
+
+/// The request target, taken apart. The path is as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'b> {
+    /// Begins with `/`, or is `*` (OPTIONS).
+    pub path: &'b [u8],
+    /// What follows the first `?`.
+    pub query: Option<&'b [u8]>,
+    /// Of an absolute form.
+    authority: Option<&'b [u8]>,
+}
+
+/// The head of a request that has exactly one meaning.
+#[derive(Clone, Debug)]
+pub struct RequestHead<'b, 'f> {
+    /// A token.
+    pub method: &'b str,
+    /// Where to.
+    pub target: Target<'b>,
+    /// HTTP/1.1, not 1.0.
+    pub http11: bool,
+    /// In the order in which they came.
+    pub fields: &'f [Header<'b>],
+    /// Host with its port as sent; empty when an HTTP/1.0 client named none.
+    pub authority: &'b [u8],
+    /// How the body ends; never [`Framing::Close`].
+    pub framing: Framing,
+    /// The client allows another request on this connection.
+    pub persistent: bool,
+    /// The client waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// The protocols that the client offers to switch to, when it may.
+    pub upgrade: Option<&'b [u8]>,
+    /// Fields that end at this hop.
+    pub dropped: Dropped,
+    /// Fields in which proxies before us tell of the client.
+    pub told: Dropped,
+    /// Of those, the `X-Forwarded-For` and `Forwarded` chains, to which we append.
+    pub chains: Dropped,
+    /// Where the fields begin.
+    pub(super) first_field: usize,
+    /// Length of the head in bytes, its empty line included.
+    pub length: usize,
+}
+
+/// Reads a head from the front of `bytes`. `None`: there is not enough of it yet, and no limit is broken.
+pub fn parse<'b, 'f>(bytes: &'b [u8], limits: HeadLimits, room: &'f mut FieldRoom<'b>) -> Result<Option<RequestHead<'b, 'f>>, Malformed> {
+    let mut parsed = httparse::Request::new(&mut []);
+    let length = match parsed.parse_with_uninit_headers(bytes, room) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return too_large(bytes, limits).map_or(Ok(None), Err),
+        Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooManyFields),
+        Err(httparse::Error::Version) => return Err(version_problem(bytes)),
+        Err(_) => return Err(Malformed::Syntax),
+    };
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(Malformed::Syntax);
+    };
+    let fields: &'f [Header<'b>] = parsed.headers;
+    if target.len() > limits.target_bytes {
+        return Err(Malformed::TargetTooLong);
+    }
+    if length > limits.head_bytes {
+        return Err(Malformed::HeadTooLarge);
+    }
+    if fields.len() > limits.headers.min(MAX_FIELDS) {
+        return Err(Malformed::TooManyFields);
+    }
+    let first_field = request_line_end(bytes, method, target).ok_or(Malformed::Layout)?;
+    if !layout::holds(bytes, first_field, length, fields) {
+        return Err(Malformed::Layout);
+    }
+    match method {
+        "CONNECT" => return Err(Malformed::Connect),
+        "TRACE" => return Err(Malformed::Trace),
+        _ => {}
+    }
+    let mut head = RequestHead {
+        method,
+        target: Target::parse(target.as_bytes(), method)?,
+        http11: minor == 1,
+        fields,
+        authority: b"",
+        framing: Framing::None,
+        persistent: minor == 1,
+        expects_continue: false,
+        upgrade: None,
+        dropped: Dropped::default(),
+        told: Dropped::default(),
+        chains: Dropped::default(),
+        first_field,
+        length,
+    };
+    head.read_fields()?;
+    Ok(Some(head))
+}
+
+impl<'b> RequestHead<'b, '_> {
+    fn read_fields(&mut self) -> Result<(), Malformed> {
+        let mut seen = Seen::default();
+        for (position, field) in self.fields.iter().enumerate() {
+            let known = classify(field.name);
+            match known {
+                Known::Other => continue,
+                Known::Host if seen.host.replace(field.value).is_some() => return Err(Malformed::HostCount),
+                Known::Host => continue,
+                Known::ContentLength if seen.length.replace(field.value).is_some() => return Err(Malformed::Length),
+                Known::ContentLength => continue,
+                Known::TransferEncoding if seen.coding.replace(field.value).is_some() => return Err(Malformed::Coding),
+                Known::TransferEncoding => continue,
+                Known::Expect if !field.value.eq_ignore_ascii_case(b"100-continue") => return Err(Malformed::Expectation),
+                Known::Expect if self.http11 => {
+                    self.expects_continue = true;
+                    continue;
+                }
+                Known::Trailer => {
+                    seen.trailer = Some(position);
+                    continue;
+                }
+                Known::XForwardedFor | Known::Forwarded => {
+                    self.told.insert(position);
+                    self.chains.insert(position);
+                    continue;
+                }
+                Known::XForwardedHost | Known::XForwardedProto | Known::XForwardedMore => {
+                    self.told.insert(position);
+                    continue;
+                }
+                Known::Connection => seen.connection = true,
+                Known::Upgrade => seen.upgrade = Some(field.value),
+                Known::Expect | Known::Hop | Known::Ambiguous => {}
+            }
+            self.dropped.insert(position);
+        }
+        self.agree_on_authority(&seen)?;
+        self.agree_on_framing(&seen)?;
+        if let (Some(position), false) = (seen.trailer, self.framing == Framing::Chunked) {
+            self.dropped.insert(position);
+        }
+        if seen.connection {
+            self.read_connection(&seen)?;
+        }
+        Ok(())
+    }
+
+    fn agree_on_authority(&mut self, seen: &Seen<'b>) -> Result<(), Malformed> {
+        let Some(host) = seen.host else {
+            if self.http11 {
+                return Err(Malformed::HostCount);
+            }
+            self.authority = self.target.authority.unwrap_or_default();
+            return Ok(());
+        };
+        if !is_authority(host) {
+            return Err(Malformed::HostSyntax);
+        }
+        if self.target.authority.is_some_and(|named| !named.eq_ignore_ascii_case(host)) {
+            return Err(Malformed::HostDisagrees);
+        }
+        self.authority = host;
+        Ok(())
+    }
+
+    fn agree_on_framing(&mut self, seen: &Seen<'_>) -> Result<(), Malformed> {
+        self.framing = match (seen.coding, seen.length) {
+            (Some(_), _) if !self.http11 => return Err(Malformed::CodingInHttp10),
+            (Some(_), Some(_)) => return Err(Malformed::LengthAndCoding),
+            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
+            (Some(coding), None) => return Err(coding_problem(coding)),
+            (None, Some(length)) => match content_length(length).ok_or(Malformed::Length)? {
+                0 => Framing::None,
+                length => Framing::Length(length),
+            },
+            (None, None) => Framing::None,
+        };
+        Ok(())
+    }
+
+    fn read_connection(&mut self, seen: &Seen<'b>) -> Result<(), Malformed> {
+        const MOST: usize = 16;
+        let (mut close, mut keep_alive, mut upgrade) = (false, false, false);
+        let mut named: [&[u8]; MOST] = [b""; MOST];
+        let mut count = 0;
+        for field in self.fields.iter().filter(|field| classify(field.name) == Known::Connection) {
+            for option in options(field.value) {
+                match option {
+                    _ if option.eq_ignore_ascii_case(b"close") => close = true,
+                    _ if option.eq_ignore_ascii_case(b"keep-alive") => keep_alive = true,
+                    _ if option.eq_ignore_ascii_case(b"upgrade") => upgrade = true,
+                    _ if count == MOST => return Err(Malformed::ConnectionOptions),
+                    _ => {
+                        named[count] = option;
+                        count += 1;
+                    }
+                }
+            }
+        }
+        self.persistent = !close && (self.http11 || keep_alive);
+        self.drop_named(&named[..count]);
+        // An upgrade that comes with a body, or that would slip HTTP/2 past us, is not passed on (RFC 9931; CVE-2026-58055).
+        if upgrade && self.http11 && self.framing == Framing::None {
+            self.upgrade = seen.upgrade.filter(|offer| {
+                !offer.is_empty() && options(offer).all(|protocol| !protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c")))
+            });
+        }
+        Ok(())
+    }
+
+    /// Fields that `Connection` names end here, save those that carry the message itself.
+    fn drop_named(&mut self, names: &[&[u8]]) {
+        for name in names {
+            for (position, field) in self.fields.iter().enumerate() {
+                let carries = matches!(classify(field.name), Known::Host | Known::ContentLength | Known::TransferEncoding);
+                if !carries && field.name.as_bytes().eq_ignore_ascii_case(name) {
+                    self.dropped.insert(position);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Seen<'b> {
+    host: Option<&'b [u8]>,
+    length: Option<&'b [u8]>,
+    coding: Option<&'b [u8]>,
+    upgrade: Option<&'b [u8]>,
+    trailer: Option<usize>,
+    connection: bool,
+}
+
+impl<'b> Target<'b> {
+    fn parse(target: &'b [u8], method: &str) -> Result<Self, Malformed> {
+        if target.iter().any(|byte| !matches!(byte, b'!'..=b'~') || *byte == b'#') {
+            return Err(Malformed::Target);
+        }
+        match target.first() {
+            Some(b'/') => Ok(Self::split(target, None)),
+            Some(b'*') if target.len() == 1 && method == "OPTIONS" => Ok(Self { path: target, query: None, authority: None }),
+            _ => Self::absolute(target),
+        }
+    }
+
+    fn absolute(target: &'b [u8]) -> Result<Self, Malformed> {
+        let after = |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme.as_bytes())).map(|_| &target[scheme.len()..]);
+        let rest = after("http://").or_else(|| after("https://")).ok_or(Malformed::Target)?;
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if !is_authority(authority) {
+            return Err(Malformed::Target);
+        }
+        match path.first() {
+            None => Ok(Self { path: b"/", query: None, authority: Some(authority) }),
+            Some(b'?') => Ok(Self { path: b"/", query: Some(&path[1..]), authority: Some(authority) }),
+            Some(_) => Ok(Self::split(path, Some(authority))),
+        }
+    }
+
+    fn split(target: &'b [u8], authority: Option<&'b [u8]>) -> Self {
+        match memchr::memchr(b'?', target) {
+            Some(at) => Self { path: &target[..at], query: Some(&target[at + 1..]), authority },
+            None => Self { path: target, query: None, authority },
+        }
+    }
+}
+
+/// The host alone, as routes compare it: lower case, without its port and a trailing dot.
+pub fn routing_host(authority: &[u8]) -> Cow<'_, str> {
+    let host = match authority.first() {
+        Some(b'[') => memchr::memchr(b']', authority).map_or(authority, |end| &authority[..=end]),
+        _ => memchr::memchr(b':', authority).map_or(authority, |colon| &authority[..colon]),
+    };
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let host = std::str::from_utf8(host).unwrap_or_default();
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+}
+
+/// Whether this is a name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without its rarities).
+fn is_authority(value: &[u8]) -> bool {
+    let (host_holds, port) = match value.first() {
+        Some(b'[') => {
+            let Some(end) = memchr::memchr(b']', value) else { return false };
+            let address = std::str::from_utf8(&value[1..end]).unwrap_or_default();
+            (address.parse::<std::net::Ipv6Addr>().is_ok(), &value[end + 1..])
+        }
+        _ => {
+            let end = memchr::memchr(b':', value).unwrap_or(value.len());
+            let host = &value[..end];
+            let letters = host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+            (!host.is_empty() && letters && host[0] != b'.' && !host.windows(2).any(|pair| pair == b".."), &value[end..])
+        }
+    };
+    let port_holds = match port.split_first() {
+        None => true,
+        Some((b':', digits)) => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && content_length(digits).is_none_or(|port| port <= 65535),
+        Some(_) => false,
+    };
+    host_holds && port_holds
+}
+
+/// Where the fields begin, if the request line is `method SP target SP HTTP/1.x CRLF` after nothing but empty lines.
+fn request_line_end(bytes: &[u8], method: &str, target: &str) -> Option<usize> {
+    let start = layout::offset(bytes, method.as_bytes());
+    let before_holds = bytes[..start].chunks(2).all(|line| line == b"\r\n");
+    let target_start = start + method.len() + 1;
+    let version = target_start + target.len() + 1;
+    let line_holds = layout::offset(bytes, target.as_bytes()) == target_start
+        && bytes[target_start - 1] == b' '
+        && bytes.get(version - 1) == Some(&b' ')
+        && bytes.get(version..).is_some_and(|rest| rest.starts_with(b"HTTP/1."))
+        && bytes.get(version + 8..).is_some_and(|rest| rest.starts_with(b"\r\n"));
+    (before_holds && line_holds).then_some(version + 10)
+}
+
+fn too_large(bytes: &[u8], limits: HeadLimits) -> Option<Malformed> {
+    let line_is_open = memchr::memchr(b'\n', &bytes[..bytes.len().min(limits.target_bytes + 64)]).is_none();
+    match () {
+        () if line_is_open && bytes.len() > limits.target_bytes + 64 => Some(Malformed::TargetTooLong),
+        () if bytes.len() >= limits.head_bytes => Some(Malformed::HeadTooLarge),
+        () => None,
+    }
+}
+
+/// A well-formed version that is not ours is refused as such; anything else is no HTTP at all.
+fn version_problem(bytes: &[u8]) -> Malformed {
+    let line = bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let version = line.trim_ascii().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    match version.strip_prefix(b"HTTP/") {
+        Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => Malformed::Version,
+        Some([major]) if major.is_ascii_digit() => Malformed::Version,
+        _ => Malformed::Syntax,
+    }
+}
+
+/// `gzip, chunked` could be served by others; everything else is malformed.
+fn coding_problem(coding: &[u8]) -> Malformed {
+    let codings = || options(coding);
+    let are_tokens = codings().all(|coding| coding.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'));
+    let ends_in_chunked = codings().last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let one_chunked = codings().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count() == 1;
+    if are_tokens && ends_in_chunked && one_chunked && codings().count() > 1 { Malformed::CodingUnknown } else { Malformed::Coding }
+}

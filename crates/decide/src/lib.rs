@@ -1,0 +1,37 @@
+//! Bascule's decisions: which route, which endpoint, which path, which fields.
+//!
+//! Nothing here does I/O, reads a clock, starts a thread or makes up a random number: what is not an
+//! argument is not known. Therefore the simulator, the property tests, the fuzzers and production
+//! make the same decisions (`clippy.toml` beside this crate's manifest keeps it so).
+//!
+//! | question | asked once per | answered in |
+//! |---|---|---|
+//! | What does this snapshot mean? | snapshot | [`table`] |
+//! | Which path is this, whoever reads it? | request | [`path`] |
+//! | Which route takes it? | request | [`route`] |
+//! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
+//! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
+//! | What can be configured? | start | [`catalog`] |
+
+#![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod catalog;
+pub mod edits;
+pub mod endpoint;
+pub mod networks;
+pub mod path;
+mod pattern;
+pub mod pick;
+pub mod random;
+pub mod request;
+pub mod rewrite;
+pub mod route;
+pub mod table;
+pub mod template;
+pub mod time;
+
+// Also here once their files exist: headers, http1, retry.
+
+#[cfg(test)]
+mod cases;

@@ -1,0 +1,75 @@
+//! May this be tried again, and with what budget (RFC 9110, 9.2.2; the ladder of docs/reference/retries.md).
+
+/// How far a try had come when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// No connection was made: the endpoint has seen nothing.
+    NotConnected,
+    /// Bytes were written to a connection and no byte came back.
+    Sent,
+    /// A response has begun.
+    Answered,
+}
+
+/// Whether sending the request twice is the same as sending it once (RFC 9110, 9.2.2).
+pub fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+}
+
+/// Whether a failed try may be followed by another.
+///
+/// `replayable`: every byte of the request that was sent can be sent again.
+pub fn may_try_again(progress: Progress, idempotent: bool, replayable: bool) -> bool {
+    match progress {
+        Progress::NotConnected => replayable,
+        Progress::Sent => replayable && idempotent,
+        Progress::Answered => false,
+    }
+}
+
+/// Keeps retries a small share of the traffic, so that failing endpoints do not multiply it (Envoy's retry budget).
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Share of the requests in flight, in percent.
+    pub percent: u32,
+    /// Allowed at any time.
+    pub minimum: u32,
+}
+
+impl Budget {
+    /// Whether one more retry fits, with `retrying` under way among `in_flight` requests.
+    pub fn allows(&self, retrying: u32, in_flight: u32) -> bool {
+        let share = u64::from(in_flight) * u64::from(self.percent) / 100;
+        u64::from(retrying) < share.max(u64::from(self.minimum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_is_sent_twice_only_when_no_endpoint_can_have_seen_it() {
+        let post = is_idempotent("POST");
+        assert!(may_try_again(Progress::NotConnected, post, true));
+        assert!(!may_try_again(Progress::Sent, post, true));
+        assert!(may_try_again(Progress::Sent, is_idempotent("PUT"), true));
+    }
+
+    #[test]
+    fn nothing_is_tried_again_after_the_first_byte_of_an_answer() {
+        assert!(!may_try_again(Progress::Answered, true, true));
+    }
+
+    #[test]
+    fn a_body_that_is_gone_cannot_be_sent_again() {
+        assert!(!may_try_again(Progress::NotConnected, true, false));
+    }
+
+    #[test]
+    fn retries_stay_within_their_share_of_the_traffic() {
+        let budget = Budget { percent: 20, minimum: 3 };
+        assert!(budget.allows(2, 0) && !budget.allows(3, 10));
+        assert!(budget.allows(19, 100) && !budget.allows(20, 100));
+    }
+}

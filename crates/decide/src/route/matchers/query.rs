@@ -1,0 +1,102 @@
+//! Is this query parameter there, and what is in it?
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::path::hexadecimal;
+use crate::request::Request;
+use crate::route::matcher::{Matcher, Registration, read};
+use crate::route::value_test::{ValueTest, Wanted, schema};
+
+pub(in crate::route) const REGISTRATION: Registration = Registration {
+    name: "query",
+    summary: "A query parameter is there, is missing, has this value, or matches this pattern.",
+    advice: "Names and values are compared after decoding (%41 and + as in forms); names are case-sensitive. Where a parameter \
+             comes more than once, one that fits is enough. The query is forwarded as it was sent.",
+    options: || {
+        json!({
+            "type": "object",
+            "properties": {
+                "name": {"description": "The parameter's name, decoded.", "type": "string", "minLength": 1},
+                "test": schema(),
+            },
+            "required": ["name", "test"],
+            "additionalProperties": false,
+        })
+    },
+    build: |options| {
+        let Options { name, test } = read(options)?;
+        if name.is_empty() {
+            return Err("\"name\" is empty".into());
+        }
+        Ok(Box::new(Parameter {
+            name: name.into_bytes(),
+            test: ValueTest::compile(test)?,
+        }))
+    },
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    name: String,
+    test: Wanted,
+}
+
+struct Parameter {
+    name: Vec<u8>,
+    test: ValueTest,
+}
+
+impl Matcher for Parameter {
+    fn matches(&self, request: &Request<'_>) -> bool {
+        let pairs = request
+            .query
+            .unwrap_or_default()
+            .split(|byte| *byte == b'&');
+        let values = pairs.filter_map(|pair| {
+            let (name, value) = split(pair);
+            (*decoded(name) == *self.name).then(|| decoded(value))
+        });
+        self.test.holds(values)
+    }
+}
+
+/// `name=value`, or a name alone, whose value is empty.
+fn split(pair: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'=', pair) {
+        Some(at) => (&pair[..at], &pair[at + 1..]),
+        None => (pair, b""),
+    }
+}
+
+/// As forms are decoded (URL standard, 5.1): `+` is a space, and an escape that is none stays as it is.
+fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'%', b'+', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, escaped(after)) {
+            (b'%', Some(value)) => {
+                decoded.push(value);
+                rest = &after[2..];
+            }
+            (b'+', _) => decoded.push(b' '),
+            _ => decoded.push(byte),
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+/// The value of two hexadecimal digits at the beginning of `after`.
+fn escaped(after: &[u8]) -> Option<u8> {
+    let [high, low, ..] = after else {
+        return None;
+    };
+    Some(hexadecimal(*high)? << 4 | hexadecimal(*low)?)
+}

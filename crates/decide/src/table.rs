@@ -1,0 +1,404 @@
+//! Snapshot → table: everything that is looked up per request, checked and indexed once.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bascule_contract::CONTRACT_VERSION;
+use bascule_contract::snapshot::{
+    self, ClientLimits, ClientTimeouts, IdleConnections, Retries, RouteTimeouts, Snapshot,
+};
+use serde_json::{Map, Value};
+
+use crate::balance::{Built, Registration, registry};
+pub use crate::edits::Edits;
+pub use crate::endpoint::{Endpoint, EndpointState, States, Target};
+pub use crate::networks::Networks;
+pub use crate::rewrite::Rewriter;
+pub use crate::route::Routes;
+use crate::template::{Template, may_stand_in_a_value};
+
+/// One generation, compiled. An exchange uses one table from its beginning to its end.
+pub struct Table {
+    /// The snapshot's.
+    pub generation: u64,
+    /// In the order of the snapshot.
+    pub listeners: Vec<Listener>,
+    /// In the order of the snapshot.
+    pub pools: Vec<Pool>,
+}
+
+/// What belongs to one set of addresses.
+pub struct Listener {
+    /// Stable name.
+    pub id: Arc<str>,
+    /// In the order of the snapshot; [`Routes::find`] gives positions in here.
+    pub routes: Vec<Route>,
+    /// Finds the route of a request.
+    pub index: Routes,
+    /// How long clients may take.
+    pub timeouts: ClientTimeouts,
+    /// How much clients may send.
+    pub limits: ClientLimits,
+    /// What endpoints are told about the client.
+    pub forwarded: ForwardedPolicy,
+}
+
+/// What endpoints are told about the client.
+pub struct ForwardedPolicy {
+    /// Send `X-Forwarded-For`, `-Proto` and `-Host`.
+    pub x_forwarded: bool,
+    /// Send `Forwarded` (RFC 7239).
+    pub rfc7239: bool,
+    /// Whose own forwarded fields are kept and appended to.
+    pub trusted: Networks,
+}
+
+/// What becomes of the requests that match.
+pub struct Route {
+    /// Stable name, unique within the listener.
+    pub id: Arc<str>,
+    /// Forward, redirect or answer.
+    pub action: Action,
+    /// How the path changes before it is forwarded.
+    pub rewrite: Option<Rewriter>,
+    /// Changes to what the endpoint sees.
+    pub request_edits: Edits,
+    /// Changes to what the client sees.
+    pub response_edits: Edits,
+    /// How long the endpoint may take.
+    pub timeouts: RouteTimeouts,
+}
+
+/// What a route does.
+pub enum Action {
+    /// Forward to an endpoint of this pool of the table.
+    Pool(usize),
+    /// Answer with a `Location`.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// The value of the field.
+        location: Template,
+    },
+    /// Answer as written.
+    Respond {
+        /// 200 to 599.
+        status: u16,
+        /// None of them frames the message.
+        headers: Vec<(String, String)>,
+        /// Empty where the status allows no body.
+        body: Arc<[u8]>,
+    },
+}
+
+/// Endpoints that can serve the same traffic.
+pub struct Pool {
+    /// Stable name.
+    pub id: Arc<str>,
+    /// By [`crate::balance::Slot`].
+    pub endpoints: Vec<Endpoint>,
+    /// Longest time for a connect, in milliseconds.
+    pub connect_ms: u64,
+    /// Open connections kept for reuse.
+    pub idle: IdleConnections,
+    /// Tries beyond the first.
+    pub retries: Retries,
+    /// When fewer than this share of the endpoints is up, all are used; 0 turns this off.
+    pub panic_percent: u32,
+    /// Grows when a mark changes one of the endpoints. Shared by all tables.
+    pub version: Arc<AtomicU64>,
+    /// How an endpoint is picked.
+    pub algorithm: ChosenAlgorithm,
+}
+
+/// An algorithm with the options that a pool gives it.
+pub struct ChosenAlgorithm {
+    /// Its entry in the registry.
+    pub registration: &'static Registration,
+    /// As in the snapshot.
+    pub options: Map<String, Value>,
+}
+
+impl ChosenAlgorithm {
+    /// A fresh instance, for one thread.
+    pub fn build(&self, pool: &Pool) -> Built {
+        (self.registration.build)(pool, &self.options)
+    }
+}
+
+impl Endpoint {
+    /// The verdict of its checks.
+    pub fn is_up(&self) -> bool {
+        self.state.up.load(Relaxed)
+    }
+
+    /// Whether it gets no new work.
+    pub fn is_draining(&self) -> bool {
+        self.state.draining.load(Relaxed)
+    }
+}
+
+impl Table {
+    /// Compiles `snapshot`, or says everything that is wrong with it. Nothing that is live changes.
+    ///
+    /// Endpoints that are known keep their state. After a refusal, [`States::forget_unused`] drops the others.
+    pub fn compile(snapshot: &Snapshot, states: &mut States) -> Result<Self, Vec<String>> {
+        let mut problems = Problems::default();
+        if snapshot.contract != CONTRACT_VERSION {
+            return Err(vec![format!(
+                "the snapshot speaks version {} of the contract; this data plane speaks {CONTRACT_VERSION}",
+                snapshot.contract
+            )]);
+        }
+        problems.demand_unique("pool", snapshot.pools.iter().map(|pool| pool.id.as_str()));
+        problems.demand_unique(
+            "listener",
+            snapshot
+                .listeners
+                .iter()
+                .map(|listener| listener.id.as_str()),
+        );
+        let pools = snapshot
+            .pools
+            .iter()
+            .filter_map(|pool| compile_pool(pool, states, &mut problems))
+            .collect();
+        let listeners = snapshot
+            .listeners
+            .iter()
+            .filter_map(|it| compile_listener(it, snapshot, &mut problems))
+            .collect();
+        problems.into_result(Self {
+            generation: snapshot.generation,
+            listeners,
+            pools,
+        })
+    }
+
+    /// The position of the listener of this id.
+    pub fn listener(&self, id: &str) -> Option<usize> {
+        self.listeners
+            .iter()
+            .position(|listener| *listener.id == *id)
+    }
+
+    /// The position of the pool of this id.
+    pub fn pool(&self, id: &str) -> Option<usize> {
+        self.pools.iter().position(|pool| *pool.id == *id)
+    }
+}
+
+/// Everything that is wrong, each with its place.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    /// The value, or a note of what is wrong at `place`.
+    fn keep<T>(&mut self, place: &impl Display, result: Result<T, String>) -> Option<T> {
+        result
+            .map_err(|problem| self.0.push(format!("{place}: {problem}")))
+            .ok()
+    }
+
+    fn demand(&mut self, place: &impl Display, holds: bool, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(format!("{place}: {}", problem()));
+        }
+    }
+
+    fn demand_unique<'a>(&mut self, what: &str, names: impl Iterator<Item = &'a str>) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                self.0.push(format!("{what} \"{name}\" is there twice"));
+            }
+        }
+    }
+
+    fn into_result<T>(self, value: T) -> Result<T, Vec<String>> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.0)
+        }
+    }
+}
+
+fn compile_pool(
+    pool: &snapshot::Pool,
+    states: &mut States,
+    problems: &mut Problems,
+) -> Option<Pool> {
+    let place = format!("pool \"{}\"", pool.id);
+    problems.demand_unique(
+        &format!("{place}: endpoint"),
+        pool.endpoints.iter().map(|it| it.id.as_str()),
+    );
+    problems.demand(&place, pool.panic_percent <= 100, || {
+        format!("panic_percent {} is above 100", pool.panic_percent)
+    });
+    let endpoints = pool.endpoints.iter().filter_map(|endpoint| {
+        let state = states.endpoint(&pool.id, &endpoint.id);
+        problems.keep(
+            &format!("{place}, endpoint \"{}\"", endpoint.id),
+            Endpoint::compile(endpoint, state),
+        )
+    });
+    let endpoints = endpoints.collect();
+    let registration = problems.keep(&place, registry::find(&pool.algorithm.name))?;
+    let compiled = Pool {
+        id: pool.id.as_str().into(),
+        endpoints,
+        connect_ms: pool.connect_ms,
+        idle: pool.idle.clone(),
+        retries: pool.retries.clone(),
+        panic_percent: pool.panic_percent,
+        version: states.version(&pool.id),
+        algorithm: ChosenAlgorithm {
+            registration,
+            options: pool.algorithm.options.clone(),
+        },
+    };
+    // Built once here so that no picker can fail later.
+    let built = compiled
+        .algorithm
+        .build(&compiled)
+        .map_err(|problem| format!("algorithm \"{}\": {problem}", registration.name));
+    problems.keep(&place, built)?;
+    Some(compiled)
+}
+
+fn compile_listener(
+    listener: &snapshot::Listener,
+    snapshot: &Snapshot,
+    problems: &mut Problems,
+) -> Option<Listener> {
+    let place = format!("listener \"{}\"", listener.id);
+    problems.demand_unique(
+        &format!("{place}: route"),
+        listener.routes.iter().map(|route| route.id.as_str()),
+    );
+    let routes = listener
+        .routes
+        .iter()
+        .filter_map(|route| compile_route(&place, route, snapshot, problems))
+        .collect();
+    let trusted = problems.keep(
+        &format!("{place}, trusted"),
+        Networks::parse(&listener.forwarded.trusted),
+    );
+    let index = Routes::compile(&listener.routes, snapshot.generation)
+        .map_err(|all| {
+            problems
+                .0
+                .extend(all.iter().map(|problem| format!("{place}, {problem}")))
+        })
+        .ok();
+    Some(Listener {
+        id: listener.id.as_str().into(),
+        routes,
+        index: index?,
+        timeouts: listener.timeouts.clone(),
+        limits: listener.limits.clone(),
+        forwarded: ForwardedPolicy {
+            x_forwarded: listener.forwarded.x_forwarded,
+            rfc7239: listener.forwarded.rfc7239,
+            trusted: trusted?,
+        },
+    })
+}
+
+fn compile_route(
+    listener: &str,
+    route: &snapshot::Route,
+    snapshot: &Snapshot,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let place = format!("{listener}, route \"{}\"", route.id);
+    let action = problems.keep(&place, compile_action(&route.action, snapshot));
+    let rewrite = problems.keep(
+        &place,
+        route.rewrite.as_ref().map(Rewriter::compile).transpose(),
+    );
+    let request_edits = problems.keep(
+        &format!("{place}, request headers"),
+        Edits::compile(&route.request_headers),
+    );
+    let response_edits = problems.keep(
+        &format!("{place}, response headers"),
+        Edits::compile(&route.response_headers),
+    );
+    Some(Route {
+        id: route.id.as_str().into(),
+        action: action?,
+        rewrite: rewrite?,
+        request_edits: request_edits?,
+        response_edits: response_edits?,
+        timeouts: route.timeouts.clone(),
+    })
+}
+
+fn compile_action(action: &snapshot::Action, snapshot: &Snapshot) -> Result<Action, String> {
+    match action {
+        snapshot::Action::Pool { pool } => {
+            let position = snapshot.pools.iter().position(|it| it.id == *pool);
+            position
+                .map(Action::Pool)
+                .ok_or_else(|| format!("there is no pool \"{pool}\""))
+        }
+        snapshot::Action::Redirect { status, location } => {
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                return Err(format!(
+                    "{status} is not the status of a redirect; use 301, 302, 303, 307 or 308"
+                ));
+            }
+            let location =
+                Template::parse(location).map_err(|problem| format!("location: {problem}"))?;
+            Ok(Action::Redirect {
+                status: *status,
+                location,
+            })
+        }
+        snapshot::Action::Respond {
+            status,
+            headers,
+            body,
+        } => compile_response(*status, headers, body),
+    }
+}
+
+fn compile_response(
+    status: u16,
+    headers: &[snapshot::HeaderValue],
+    body: &str,
+) -> Result<Action, String> {
+    if !(200..600).contains(&status) {
+        return Err(format!("status {status} is not between 200 and 599"));
+    }
+    if matches!(status, 204 | 304) && !body.is_empty() {
+        return Err(format!(
+            "an answer with status {status} has no body (RFC 9110, 6.4.1)"
+        ));
+    }
+    for header in headers {
+        crate::edits::editable(&header.name)?;
+        if !header.value.bytes().all(may_stand_in_a_value) {
+            return Err(format!(
+                "field \"{}\" has a character that no header value may have",
+                header.name
+            ));
+        }
+    }
+    let headers = headers
+        .iter()
+        .map(|header| (header.name.clone(), header.value.clone()))
+        .collect();
+    Ok(Action::Respond {
+        status,
+        headers,
+        body: body.as_bytes().into(),
+    })
+}

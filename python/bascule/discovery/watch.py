@@ -26,10 +26,17 @@ class Watch:
     It is called on the event loop, without arguments, and must not block or raise.
     """
 
-    def __init__(self, clock: Clock, tasks: Tasks, on_found: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        tasks: Tasks,
+        on_found: Callable[[], None],
+        build: Callable[[PlannedSource], Source] = build,
+    ) -> None:
         self._clock = clock
         self._tasks = tasks
         self._on_found = on_found
+        self._build = build
         self._pools: dict[str, list[_Watched]] = {}
         self._announced: Found = {}
         self._announcement: asyncio.Task[None] | None = None
@@ -51,7 +58,7 @@ class Watch:
                 if same is not None:
                     kept.remove(same)
                 else:
-                    same = _Watched(pool.id, planned, build(planned), self._changed)
+                    same = _Watched(pool.id, planned, self._build(planned), self._changed)
                     fresh.append(same)
                 after[pool.id].append(same)
         self._pools = after

@@ -70,10 +70,11 @@ class HttpCheck:
 
     async def run(self, target: Target) -> None:
         what = f"{self.method} {self.path}"
-        reader, writer = await target.connect()
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        request = self._request(connection, target)
+        reader, writer = await target.connect()
         try:
-            writer.write(self._request(connection, target))
+            writer.write(request)
             answer = _Answer(connection)
             while not answer.is_enough:
                 answer.receive(await reader.read(_CHUNK))

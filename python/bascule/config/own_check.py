@@ -18,7 +18,8 @@ def check(function: Function) -> Function:
     `False` or raises; the exception's text is the reason that operators see. It must be async:
     a blocking one would hold up every other check. Raises `BasculeError` when it is not.
     """
-    if not inspect.iscoroutinefunction(function):
+    is_async = inspect.iscoroutinefunction(function)
+    if not is_async:
         name = getattr(function, "__name__", repr(function))
         raise BasculeError(f"check {name}() is not async", f"write `async def {name}(endpoint): …`")
     setattr(function, _MARK, True)

@@ -55,6 +55,10 @@ class Problem:
         return [f"  {self.line} | {shown}", f"  {gutter} | {' ' * at}{carets} {hint}".rstrip()]
 
 
+class Mistake(BasculeError, ValueError):  # noqa: N818 (an operator's, not ours)
+    """A value is not what its place asks for. The reader of that place gives it a location."""
+
+
 class ConfigRefused(BasculeError):  # noqa: N818 (the agreed name; it is an answer, not an accident)
     """A configuration is refused; `problems` holds every mistake, in the order of the file."""
 

@@ -1,0 +1,169 @@
+"""Addresses as they are written: to accept on, to forward to, and to be asked on."""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import BeforeValidator, StrictStr
+
+from bascule.config.problems import Mistake
+from bascule.config.values import shown, text
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes that a Unix socket's path may have (`sun_path`, less its end mark)."""
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
+
+
+def read_bind(value: object) -> str:
+    """`ip:port`, or `[::]:port` for `:port`: all addresses, IPv4 and IPv6 on one socket."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise Mistake(
+            f"expected an address such as 127.0.0.1:8080, not {shown(value)}",
+            f'did you mean ":{value}" (all addresses)?',
+        )
+    written = text(value, "an address such as 127.0.0.1:8080")
+    host, port = _split(written, "127.0.0.1:8080", lowest_port=0)
+    if host == "":
+        return f"[::]:{port}"
+    if (literal := _literal(host)) is None:
+        hint = (
+            f'write its address: "127.0.0.1:{port}"'
+            if host == "localhost"
+            else "write an address of this machine, or leave it out for all: " + f'":{port}"'
+        )
+        raise Mistake(f"{shown(written)} is a name; a listener accepts on addresses", hint)
+    return f"{literal}:{port}"
+
+
+def read_endpoint(value: object) -> str:
+    """`ip:port`, `name:port` or `unix:/path`; `:port` is on this machine."""
+    written = text(value, "an address such as 10.0.0.1:8000")
+    if written.startswith("unix:"):
+        return f"unix:{read_socket_path(written.removeprefix('unix:'))}"
+    host, port = _split(written, "10.0.0.1:8000", lowest_port=1)
+    return f"{_literal(host or '127.0.0.1') or _named(host, written)}:{port}"
+
+
+def read_named(value: object) -> str:
+    """`name:port`, for what is resolved."""
+    written = text(value, "a name and a port such as app.internal:8000")
+    host, port = _split(written, "app.internal:8000", lowest_port=1)
+    if _literal(host) is not None:
+        raise Mistake(
+            f"{shown(written)} is an address, there is nothing to resolve",
+            f'write it as an endpoint: "{written}"',
+        )
+    return f"{_named(host, written)}:{port}"
+
+
+def read_domain(value: object) -> str:
+    """A name without a port, for SRV records, which hold the ports."""
+    name = text(value, "a name such as _http._tcp.app.internal")
+    if not _HOST.fullmatch(name) or len(name) > 253:
+        hint = (
+            "SRV records hold the ports: leave it out"
+            if ":" in name
+            else "for example _http._tcp.app.internal"
+        )
+        raise Mistake(f"{shown(name)} is not a domain name", hint)
+    return name.removesuffix(".")
+
+
+def read_asked_on(value: object) -> str:
+    """`unix:/path` or `ip:port`."""
+    written = text(value, "an address such as unix:/run/bascule.sock or 127.0.0.1:9000")
+    if written.startswith("unix:"):
+        return f"unix:{read_socket_path(written.removeprefix('unix:'))}"
+    return read_bind(written)
+
+
+def read_nameserver(value: object) -> str:
+    """`ip` or `ip:port`; the port is 53 unless it is written."""
+    written = text(value, "an address such as 10.0.0.2 or 10.0.0.2:53")
+    if ":" in written.strip("[]").replace("::", "") and (written.count(":") == 1 or written.startswith("[")):
+        host, port = _split(written, "10.0.0.2:53", lowest_port=1)
+    else:
+        host, port = written.strip("[]"), 53
+    if (literal := _literal(host)) is None:
+        raise Mistake(
+            f"{shown(written)} is not the address of a nameserver",
+            "write an address such as 10.0.0.2 or 10.0.0.2:53",
+        )
+    return f"{literal}:{port}"
+
+
+def read_socket_path(value: object) -> str:
+    """An absolute path that fits into a socket's address."""
+    path = text(value, "the path of a Unix socket")
+    if not path.startswith("/"):
+        raise Mistake(f"the path of a Unix socket is absolute, not {shown(path)}", "begin it with '/'")
+    if len(path.encode(errors="replace")) > LONGEST_SOCKET_PATH or "\0" in path:
+        raise Mistake(
+            f"the path of a Unix socket has at most {LONGEST_SOCKET_PATH} bytes", "choose a shorter path"
+        )
+    return path
+
+
+def read_mode(value: object) -> int:
+    """Permission bits in octal. In quotes only: YAML reads 0660 as six hundred and sixty."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise Mistake(f"expected permission bits in quotes, not {shown(value)}", f'write "{value}"')
+    written = text(value, 'permission bits such as "660"')
+    if not re.fullmatch(r"(0o?)?[0-7]{3}", written, re.ASCII):
+        raise Mistake(f'expected permission bits such as "660", not {shown(written)}', "three octal digits")
+    return int(written[-3:], 8)
+
+
+def _split(written: str, example: str, lowest_port: int) -> tuple[str, int]:
+    if "://" in written:
+        scheme, rest = written.split("://", 1)
+        raise Mistake(
+            f"expected an address such as {example}, not {shown(written)}",
+            f'leave out the scheme: "{rest.split("/", 1)[0]}"'
+            if scheme == "http"
+            else "only http is spoken here, and without a scheme",
+        )
+    host, colon, port = written.rpartition(":")
+    if not colon:
+        hint = (
+            f'did you mean ":{written}"?'
+            if written.isdigit()
+            else f'add the port: "{written}:{example.rpartition(":")[2]}"'
+        )
+        raise Mistake(f"expected an address such as {example}, not {shown(written)}", hint)
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise Mistake(
+            f"{shown(written)} is not an address and a port",
+            f'IPv6 addresses stand in brackets: "[{host}]:{port}"',
+        )
+    if not (port.isascii() and port.isdigit() and lowest_port <= int(port[:9]) <= 65535):
+        raise Mistake(f"expected a port from {lowest_port} to 65535, not {shown(port)}")
+    return host, int(port)
+
+
+def _literal(host: str) -> str | None:
+    """The address as it prints in `ip:port`, or `None` for what is none."""
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    if address.version == 4:
+        return None if host.startswith("[") else str(address)
+    return f"[{address}]"
+
+
+def _named(host: str, written: str) -> str:
+    looks_numeric = re.fullmatch(r"[0-9.]+", host) is not None
+    if looks_numeric or not _HOST.fullmatch(host) or len(host) > 253:
+        raise Mistake(f"{shown(written)} is not an address", "write ip:port, name:port or unix:/path")
+    return host.lower().removesuffix(".")
+
+
+BindAddress = Annotated[StrictStr, BeforeValidator(read_bind)]
+EndpointAddress = Annotated[StrictStr, BeforeValidator(read_endpoint)]
+NamedAddress = Annotated[StrictStr, BeforeValidator(read_named)]
+Domain = Annotated[StrictStr, BeforeValidator(read_domain)]
+AskedOn = Annotated[StrictStr, BeforeValidator(read_asked_on)]
+Nameserver = Annotated[StrictStr, BeforeValidator(read_nameserver)]
+SocketPath = Annotated[StrictStr, BeforeValidator(read_socket_path)]

@@ -1,0 +1,279 @@
+"""The operator's model: everything that a configuration may say. Its field docs are the reference."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    StrictStr,
+    WrapSerializer,
+    model_validator,
+)
+
+from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
+from bascule.config.places import Places
+from bascule.config.pools import (
+    Algorithm,
+    Check,
+    DnsSource,
+    Endpoint,
+    Expect,
+    FileSource,
+    IdleConnections,
+    OtherSource,
+    Pool,
+    Retries,
+    SrvSource,
+)
+from bascule.config.problems import Mistake
+from bascule.config.routes import (
+    HeaderEdits,
+    Match,
+    PathTest,
+    PrefixChange,
+    Redirect,
+    Respond,
+    Rewrite,
+    Route,
+    RouteTimeouts,
+    ValueTest,
+)
+from bascule.config.section import Section, alternative
+from bascule.config.values import (
+    CountOrNone,
+    Duration,
+    DurationOrZero,
+    Name,
+    Network,
+    ShortForm,
+    Size,
+    SizeOrNone,
+    one_or_list,
+)
+
+SECOND = 1000
+KIB = 1024
+_TEXT = {"type": "string"}
+
+__all__ = [
+    "AccessLog",
+    "Admin",
+    "Algorithm",
+    "Bind",
+    "Check",
+    "ClientLimits",
+    "ClientTimeouts",
+    "Config",
+    "DnsSource",
+    "Endpoint",
+    "Expect",
+    "FileSource",
+    "Forwarded",
+    "HeaderEdits",
+    "IdleConnections",
+    "Listener",
+    "Match",
+    "OtherSource",
+    "PathTest",
+    "Pool",
+    "PrefixChange",
+    "Redirect",
+    "Respond",
+    "Retries",
+    "Rewrite",
+    "Route",
+    "RouteTimeouts",
+    "SrvSource",
+    "Stop",
+    "ValueTest",
+]
+
+
+class Bind(Section):
+    """An address to accept on. Has one of `address` and `unix`."""
+
+    title: ClassVar[str] = "an address to accept on"
+
+    address: BindAddress | None = alternative()
+    """`ip:port`, IPv6 in brackets; `:port` accepts on all addresses, IPv4 and IPv6 (as `[::]:port` does).
+    Port 0 lets the system choose."""
+    unix: SocketPath | None = alternative()
+    """The absolute path of a Unix socket."""
+    mode: Annotated[
+        int | None,
+        ShortForm(
+            lambda it: it if it is None else read_mode(it),
+            ({"type": "string", "pattern": "^(0o?)?[0-7]{3}$"},),
+        ),
+        PlainSerializer(lambda mode: f"{mode:o}"),
+    ] = alternative()
+    """Permission bits of the Unix socket, in quotes; "660" by default."""
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "Bind":
+        if (self.address is None) == (self.unix is None):
+            raise Mistake("a bind has one of `address` and `unix`", "write bind: 127.0.0.1:8080")
+        if self.mode is not None and self.unix is None:
+            raise Mistake("`mode` belongs to a Unix socket", "remove it")
+        return self
+
+
+def _bind(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("unix:"):
+        return {"unix": value.removeprefix("unix:")}
+    return value if isinstance(value, dict | Bind) else {"address": value}
+
+
+class ClientTimeouts(Section):
+    """How long a client may take."""
+
+    title: ClassVar[str] = "the timeouts of a listener"
+
+    head: Duration = 10 * SECOND
+    """From the first byte of a request (or the connect) to the end of its head; then 408."""
+    body: Duration = 60 * SECOND
+    """Between two reads of a request body; then 408."""
+    keep_alive: Duration = 75 * SECOND
+    """Idle between two requests; then the connection is closed."""
+    send: Duration = 60 * SECOND
+    """Between two successful writes to the client; then the connection is closed."""
+
+
+class ClientLimits(Section):
+    """How much a client may send."""
+
+    title: ClassVar[str] = "the limits of a listener"
+
+    head: Size = 64 * KIB
+    """Request line and headers together; then 431."""
+    headers: Annotated[int, Field(strict=True, ge=1, le=1000)] = 100
+    """Number of headers; then 431."""
+    target: Size = 8 * KIB
+    """Length of the request target; then 414."""
+    body: SizeOrNone = None
+    """Length of a request body; then 413. Bodies are streamed, so large ones cost no memory."""
+    connections: CountOrNone = None
+    """Open client connections of this listener; at the limit new ones wait."""
+    requests_per_connection: CountOrNone = None
+    """Requests on one connection; the last answer closes it."""
+
+
+class Forwarded(Section):
+    """What endpoints are told about the client."""
+
+    title: ClassVar[str] = "`forwarded`"
+
+    x_forwarded: bool = True
+    """Send `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`."""
+    rfc7239: bool = False
+    """Send `Forwarded` (RFC 7239)."""
+    trusted: Annotated[tuple[Network, ...], ShortForm(one_or_list, (_TEXT,))] = ()
+    """Networks (CIDR) of proxies in front, whose own forwarded headers are kept and appended to. From all
+    others they are dropped: a client could write anything into them."""
+
+
+class Listener(Section):
+    """Addresses that share routes, limits and timeouts."""
+
+    title: ClassVar[str] = "a listener"
+
+    bind: Annotated[
+        tuple[Annotated[Bind, ShortForm(_bind, (_TEXT,))], ...],
+        Field(min_length=1, examples=["127.0.0.1:8080"]),
+        ShortForm(one_or_list, (_TEXT, {"type": "object"})),
+    ]
+    """Where it accepts: `127.0.0.1:8080`, `:8080` (all addresses), `"[::1]:80"`, `unix:/path`; one, or a
+    list."""
+    routes: tuple[Route, ...] = ()
+    """Tried in this order; the first that matches wins."""
+    pool: Name | None = alternative()
+    """Where everything goes that no route takes."""
+    timeouts: ClientTimeouts = ClientTimeouts()
+    """How long a client may take."""
+    limits: ClientLimits = ClientLimits()
+    """How much a client may send."""
+    forwarded: Forwarded = Forwarded()
+    """What endpoints are told about the client."""
+
+
+class AccessLog(Section):
+    """Where each exchange is written down."""
+
+    title: ClassVar[str] = "the access log"
+
+    format: Literal["json", "combined"] = "json"
+    """One JSON object a line, or Apache's and nginx's combined format."""
+    path: Annotated[StrictStr, Field(min_length=1)] | None = None
+    """A file, relative to the one in which it is written; standard output by default."""
+
+
+def _access_log(value: Any) -> Any:
+    if value is None:
+        raise Mistake("a value is missing here", "write off, json, combined or {format: json, path: …}")
+    if value in ("off", "none", False):
+        return None
+    if isinstance(value, str):
+        return {"format": value}
+    return {} if value is True else value
+
+
+def _access_log_written(value: AccessLog | None, written: SerializerFunctionWrapHandler) -> Any:
+    return "off" if value is None else written(value)
+
+
+class Admin(Section):
+    """Where operators and their programs ask."""
+
+    title: ClassVar[str] = "`admin`"
+
+    bind: AskedOn | None = None
+    """`unix:/path` (the default is a socket of the user who runs it) or `127.0.0.1:9000`. Who can connect can
+    reload and stop the balancer."""
+    metrics: AskedOn | None = None
+    """An address that serves metrics and health, and nothing that changes anything."""
+
+
+class Stop(Section):
+    """How the balancer stops."""
+
+    title: ClassVar[str] = "`stop`"
+
+    grace: DurationOrZero = 30 * SECOND
+    """How long exchanges in flight may go on; then they are cut."""
+
+
+class Config(Section):
+    """A whole configuration."""
+
+    listeners: dict[Name, Listener] = Field(default_factory=dict)
+    """Where traffic is accepted, by name."""
+    pools: dict[Name, Pool] = Field(default_factory=dict)
+    """Endpoints that can serve the same traffic, by name."""
+    threads: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = None
+    """Data-plane threads; by default one per core."""
+    access_log: Annotated[
+        AccessLog | None,
+        ShortForm(_access_log, ({"enum": ["off", "json", "combined", False]},)),
+        WrapSerializer(_access_log_written),
+    ] = AccessLog()
+    """One line per exchange: `json` (the default), `combined`, `off`, or `{format, path}`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What the balancer says about itself, on standard error."""
+    admin: Admin = Admin()
+    """Where operators ask."""
+    stop: Stop = Stop()
+    """How the balancer stops."""
+
+    _places: Places = PrivateAttr(default_factory=Places.nowhere)
+
+    @property
+    def places(self) -> Places:
+        """Where each value was written."""
+        return self._places
+
+    def written_at(self, places: Places) -> "Config":
+        """This configuration, once it is known where it was written."""
+        self._places = places
+        return self

@@ -1,0 +1,75 @@
+"""Regular expressions as the data plane reads them: linear time, so no look-around and no back-references.
+
+Python's `re` checks the syntax, after what only the data plane's `regex` crate knows is replaced by
+something alike. What slips through here is still refused when the snapshot is applied.
+"""
+
+import re
+import warnings
+from typing import Annotated
+
+from pydantic import BeforeValidator, StrictStr
+
+from bascule.config.problems import Mistake
+from bascule.config.values import shown, text
+
+LONGEST = 4096
+
+_REFUSED = (
+    (re.compile(r"\(\?<?[=!]"), "look-around"),
+    (re.compile(r"\\[1-9]|\(\?P=|\\k[<{]"), "back-references"),
+    (re.compile(r"\(\?>|[*+?}]\+"), "atomic groups and possessive quantifiers"),
+    (re.compile(r"\(\?\("), "conditions"),
+    (re.compile(r"\(\?#"), "comments in (?#…)"),
+    (re.compile(r"\\Z"), r"\Z (write \z)"),
+)
+_ONLY_OURS = (
+    (re.compile(r"\(\?<([A-Za-z_])"), r"(?P<\1"),
+    (re.compile(r"\\[pP](\{\^?[A-Za-z_=:\- ]+\}|[A-Za-z])"), r"\\w"),
+    (re.compile(r"\\[xuU]\{[0-9A-Fa-f]+\}"), "x"),
+    (re.compile(r"\\z"), r"\\Z"),
+    (re.compile(r"\[:\^?[a-z]+:\]"), r"\\w"),
+    (re.compile(r"\(\?([a-zA-Z]*)(-[a-zA-Z]+)?([:)])"), r"(?:"),
+)
+_ESCAPED = re.compile(r"\\\\|\\\[|\[(?:\\.|[^\]\\])*\]")
+
+
+def read_regex(value: object) -> str:
+    """A pattern that both sides agree on. Raises `Mistake` saying what the engine cannot do."""
+    pattern = text(value, "a regular expression")
+    if len(pattern) > LONGEST:
+        raise Mistake(f"a regular expression has at most {LONGEST} characters, this one {len(pattern)}")
+    # Inside a class, and behind a backslash, the same characters mean something else.
+    outside = _ESCAPED.sub(lambda found: "." * len(found[0]), pattern)
+    for form, name in _REFUSED:
+        if form.search(outside):
+            raise Mistake(
+                f"the regular expression {shown(pattern)} uses {name}",
+                "patterns are matched in linear time, which rules that out; express it with several routes",
+            )
+    _check_syntax(pattern)
+    return pattern
+
+
+def _check_syntax(pattern: str) -> None:
+    alike = pattern
+    for form, ours in _ONLY_OURS:
+        alike = form.sub(ours if ours != "(?:" else _flag_group, alike)
+    try:
+        with warnings.catch_warnings():
+            # Nested sets mean one thing to Python's future and another to the crate; neither is an error.
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(alike)
+    except (re.error, OverflowError, RecursionError) as error:
+        reason = error.msg if isinstance(error, re.error) else str(error)
+        raise Mistake(
+            f"{shown(pattern)} is not a regular expression: {reason}", "escape literal characters with \\"
+        ) from error
+
+
+def _flag_group(found: re.Match[str]) -> str:
+    # A group with flags stays a group; flags alone, which Python allows only in front, vanish.
+    return "(?:" if found[3] == ":" else ""
+
+
+Regex = Annotated[StrictStr, BeforeValidator(read_regex)]

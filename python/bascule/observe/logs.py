@@ -47,10 +47,15 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers = [sink]
-    root.setLevel(_LEVELS.get(level, logging.INFO))
+    set_level(level)
     # Uvicorn tells its own life at level info; ours is told by the supervisor.
     for noisy in ("uvicorn", "uvicorn.error", "watchfiles", "httpx2", "httpcore2", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Says lines from `level` on: `debug`, `info`, `warning` or `error`."""
+    logging.getLogger().setLevel(_LEVELS[level])
 
 
 def escape_control(

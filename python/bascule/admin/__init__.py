@@ -1,0 +1,1 @@
+"""Where operators and their programs ask a running balancer."""

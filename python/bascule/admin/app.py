@@ -1,0 +1,61 @@
+"""The admin API: the table of its resources. Everything that changes something is a POST."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from bascule.admin.guard import Guard
+from bascule.admin.resources.changes import Changes
+from bascule.admin.resources.observed import Observed
+from bascule.control.balancer import Balancer
+from bascule.errors import BasculeError
+
+INDEX = {
+    "GET /status": "listeners, pools and endpoints now, with reasons",
+    "GET /healthz": "200 while the program runs",
+    "GET /readyz": "200 while new traffic is welcome, 503 before and while stopping (also /ready, /ping)",
+    "GET /metrics": "Prometheus text",
+    "GET /config": "the live configuration, with every default filled in",
+    "POST /plan": "what would change: {config: {}} as GET /config gives it, or empty for its own file",
+    "POST /reload": "read the configuration again; refused whole when anything is wrong",
+    "POST /stop": "drain and stop: {}, {now: true} or {drain: true} (no time limit)",
+}
+"""What `GET /` answers."""
+
+
+def admin_app(balancer: Balancer, *, over_unix: bool) -> ASGIApp:
+    """Everything, behind the check of Host and Origin."""
+    observed, changes = Observed(balancer), Changes(balancer)
+    return Starlette(
+        routes=[
+            Route("/", lambda _: JSONResponse(INDEX), methods=["GET"]),
+            Route("/status", observed.status, methods=["GET"]),
+            Route("/config", observed.configuration, methods=["GET"]),
+            *_public(observed),
+            Route("/plan", changes.plan, methods=["POST"]),
+            Route("/reload", changes.reload, methods=["POST"]),
+            Route("/stop", changes.stop, methods=["POST"]),
+        ],
+        middleware=[Middleware(Guard, over_unix=over_unix)],
+        exception_handlers={BasculeError: _refused},
+    )
+
+
+def metrics_app(balancer: Balancer) -> ASGIApp:
+    """What monitoring may see from afar: nothing that changes anything, and no configuration."""
+    return Starlette(routes=_public(Observed(balancer)))
+
+
+def _public(observed: Observed) -> list[Route]:
+    return [
+        Route("/metrics", observed.metrics, methods=["GET"]),
+        Route("/healthz", lambda _: PlainTextResponse("ok\n"), methods=["GET"]),
+        *(Route(path, observed.ready, methods=["GET"]) for path in ("/readyz", "/ready", "/ping")),
+    ]
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 409)

@@ -1,0 +1,1 @@
+"""What the admin API serves: one file for what may be seen, one for what may be changed."""

@@ -1,0 +1,91 @@
+"""Runs a balancer in this process until it is stopped, and says what it listens on."""
+
+import asyncio
+import os
+import random
+import sys
+from dataclasses import dataclass
+
+from bascule.admin import address as admin_address
+from bascule.clock import SystemClock
+from bascule.control.balancer import Balancer
+from bascule.control.generations import Live
+from bascule.control.origin import Origin
+from bascule.control.reload import prepare
+from bascule.control.supervisor import Supervisor, Surroundings
+from bascule.observe import logs
+from bascule.plane import embedded
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a command wants its balancer to run."""
+
+    admin: str | None = None
+    watch_files: bool = False
+    quiet: bool = False
+
+
+def serve(origin: Origin, manner: Manner) -> None:
+    """Runs until a signal or `bascule stop`. Raises `BasculeError` when it cannot start."""
+    catalog = embedded.catalog()
+    prepared = prepare(origin, catalog)
+    logs.configure(prepared.plan.log_level)
+    supervisor = Supervisor(origin, prepared, surroundings(manner))
+    asyncio.run(supervisor.run(_say_what_listens if not manner.quiet else _say_nothing))
+
+
+def surroundings(manner: Manner, *, signals: bool = True) -> Surroundings:
+    """The system's clock, the real data plane, one thread for each core that this process may use."""
+    return Surroundings(
+        start_plane=embedded.start,
+        catalog=embedded.catalog(),
+        clock=SystemClock(),
+        threads=len(os.sched_getaffinity(0)),
+        admin=admin_address.parse(manner.admin)
+        if manner.admin is not None
+        else admin_address.default(os.environ, os.geteuid()),
+        seed=random.SystemRandom().getrandbits(32),
+        watch_files=manner.watch_files,
+        signals=signals,
+    )
+
+
+def what_listens(live: Live, supervisor: Supervisor) -> list[str]:
+    """The first thing an operator wants to see: one line for each address and each pool."""
+    lines = []
+    for bound in live.receipt.binds:
+        leads_to = ", ".join(dict.fromkeys(_pools_of(bound.listener, live))) or "no pool"
+        lines.append(f"  listening  {_shown(bound.address or bound.asked)}  →  {leads_to}")
+    for pool in live.plan.pools:
+        found = live.found.get(pool.id, ())
+        endpoints = ", ".join(one.id for one in found[:8]) or "none found yet"
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        check = f", {pool.check.kind} check" if pool.check is not None else ""
+        lines.append(f"  pool       {pool.id} ({pool.template.algorithm.name}{check}): {endpoints}{more}")
+    lines.append(f"  admin      {supervisor.admin}")
+    if supervisor.metrics is not None:
+        lines.append(f"  metrics    http://{supervisor.metrics}/metrics")
+    return lines
+
+
+def _pools_of(listener: str, live: Live) -> list[str]:
+    actions = [route.action for it in live.plan.listeners if it.id == listener for route in it.routes]
+    return [f"pool {action.pool}" for action in actions if action.kind == "pool"]
+
+
+def _shown(address: str) -> str:
+    if address.startswith("unix:"):
+        return address
+    for everything in ("[::]:", "0.0.0.0:"):
+        if address.startswith(everything):
+            return f"http://127.0.0.1:{address.removeprefix(everything)} (all addresses)"
+    return f"http://{address}"
+
+
+def _say_what_listens(supervisor: Supervisor, balancer: Balancer) -> None:
+    print("\n".join(what_listens(balancer.live, supervisor)), file=sys.stderr, flush=True)
+
+
+def _say_nothing(_supervisor: Supervisor, _balancer: Balancer) -> None:
+    """The operator asked for it."""

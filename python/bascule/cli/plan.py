@@ -1,0 +1,89 @@
+"""`bascule plan`: what would change, in words."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bascule.cli import ask, file, options
+from bascule.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from bascule.control.reload import Prepared
+
+
+def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
+    path: options.File = None,
+    old: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Compare with this file, not with the running balancer."),
+    ] = None,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="Print what the data plane would be sent, as canonical JSON.")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 when something would change.")
+    ] = False,
+    admin: options.Admin = None,
+    timeout: options.Timeout = 60.0,
+) -> None:
+    """Say in words what would change if a configuration were applied. Changes nothing.
+
+    Example: bascule plan bascule.yaml --from /etc/bascule/bascule.yaml
+    """
+    new = _prepared(file.found(path))
+    if snapshot:
+        sys.stdout.buffer.write(asyncio.run(_snapshot(new)) + b"\n")
+        return
+    if old is not None:
+        from bascule.plan.diff import describe  # noqa: PLC0415 (keeps `--help` fast)
+
+        changes = describe(_prepared(old).plan, new.plan)
+    else:
+        changes = _against_running(file.found(path), new, admin, timeout)
+    for change in changes:
+        print(change)
+    if not changes:
+        print("nothing would change", file=sys.stderr)
+    if exit_code and changes:
+        raise typer.Exit(Exit.WRONG)
+
+
+def _prepared(path: Path) -> "Prepared":
+    from bascule.control.origin import FileOrigin  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.control.reload import prepare  # noqa: PLC0415
+    from bascule.plane import embedded  # noqa: PLC0415
+
+    return prepare(FileOrigin(path), embedded.catalog())
+
+
+def _against_running(path: Path, new: "Prepared", admin: str | None, timeout_s: float) -> list[str]:
+    from bascule.config.effective import effective  # noqa: PLC0415 (keeps `--help` fast)
+
+    address = ask.where(admin)
+    status = ask.ask(address, "GET", "/status", timeout_s=timeout_s).body
+    # Its own file it reads itself: checks that are Python functions do not fit into a request.
+    own = status["configuration"] == str(path.absolute())
+    body = {} if own else {"config": effective(new.config)}
+    return list(ask.ask(address, "POST", "/plan", body, timeout_s=timeout_s).body["changes"])
+
+
+async def _snapshot(prepared: "Prepared") -> bytes:
+    """With the endpoints that are found now; those that take longer to find are not in it."""
+    from bascule.clock import SystemClock  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.contract import codec  # noqa: PLC0415
+    from bascule.control.reconcile import SETTLE_S  # noqa: PLC0415
+    from bascule.discovery.watch import Watch  # noqa: PLC0415
+    from bascule.plan.compose import compose  # noqa: PLC0415
+    from bascule.tasks import Tasks  # noqa: PLC0415
+
+    tasks = Tasks()
+    watch = Watch(SystemClock(), tasks, lambda: None)
+    watch.update(prepared.plan)
+    await watch.settle(SETTLE_S)
+    encoded = codec.encode(compose(prepared.plan, watch.found(), 1))
+    await watch.stop()
+    await tasks.stop()
+    return encoded

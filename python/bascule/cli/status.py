@@ -1,0 +1,113 @@
+"""`bascule status`: listeners, pools and endpoints, now."""
+
+import json
+from typing import Any
+
+from bascule.cli import ask, options
+
+
+def command(
+    admin: options.Admin = None, as_json: options.AsJson = False, timeout: options.Timeout = 10.0
+) -> None:
+    """Show listeners, pools and endpoints, now: what is up, why not, and how fast it answers.
+
+    Example: bascule status --json | jq '.pools[].endpoints[] | select(.up | not)'
+    """
+    status = ask.ask(ask.where(admin), "GET", "/status", timeout_s=timeout).body
+    if as_json:
+        print(json.dumps(status, indent=2, ensure_ascii=False))
+        return
+    _print(status)
+
+
+def _print(status: dict[str, Any]) -> None:
+    from rich.console import Console  # noqa: PLC0415 (keeps `--json` and `--help` fast)
+    from rich.markup import escape  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.print(
+        f"bascule {status['version']}  {status['state']}  generation {status['generation']}"
+        f"  up {_age(status['uptime_s'])}  process {status['process']}"
+    )
+    reload = status["last_reload"]
+    if reload and not reload["ok"]:
+        console.print(
+            f"[red]the last reload was refused[/]; the old configuration goes on:\n{escape(reload['why'])}"
+        )
+    for problem in status["problems"]:
+        console.print(f"[yellow]![/] {escape(problem)}")
+    console.print(_listeners(status["listeners"]))
+    for pool in status["pools"]:
+        console.print(_pool(pool))
+
+
+def _listeners(listeners: list[dict[str, Any]]) -> Any:
+    table = _table("", "listener", "address", "open", "in flight", "requests")
+    for it in listeners:
+        table.add_row(
+            it["listener"],
+            ", ".join(it["addresses"]),
+            str(it["open"]),
+            str(it["in_flight"]),
+            str(it["requests"]),
+        )
+    return table
+
+
+def _pool(pool: dict[str, Any]) -> Any:
+    title = f"pool {pool['pool']} ({pool['algorithm']}), {pool['up']} of {len(pool['endpoints'])} up"
+    table = _table(
+        title, "endpoint", "state", "weight", "in flight", "req/s", "err/s", "p50", "p99", "for", "because"
+    )
+    for it in pool["endpoints"]:
+        table.add_row(
+            it["endpoint"],
+            _state(it),
+            str(it["weight"]),
+            str(it.get("in_flight", 0)),
+            f"{it['requests_per_s']:.1f}",
+            f"{it['errors_per_s']:.1f}",
+            latency(it["p50_us"]),
+            latency(it["p99_us"]),
+            _age(it["changed_s_ago"]),
+            it["reason"],
+        )
+    return table
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich.box import SIMPLE  # noqa: PLC0415 (keeps `--json` and `--help` fast)
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE, pad_edge=False)
+    words = {"listener", "address", "endpoint", "state", "because"}
+    for column in columns:
+        table.add_column(column, justify="left" if column in words else "right")
+    return table
+
+
+def _state(endpoint: dict[str, Any]) -> str:
+    if not endpoint["up"]:
+        return "[red]down[/]"
+    return "[yellow]draining[/]" if endpoint["draining"] else "[green]up[/]"
+
+
+def latency(microseconds: int | None) -> str:
+    """Three digits at most: `850 µs`, `12.3 ms`, `1.20 s`."""
+    if microseconds is None:
+        return "-"
+    for unit, size in (("s", 1_000_000), ("ms", 1000)):
+        if microseconds >= size:
+            value = microseconds / size
+            return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
+    return f"{microseconds} µs"
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if whole >= size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"

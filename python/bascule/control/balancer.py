@@ -1,0 +1,153 @@
+"""The running balancer, as signals and the admin API see it: what they may ask and what they may know."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+import bascule
+from bascule import contract
+from bascule.clock import Clock
+from bascule.config.effective import effective
+from bascule.config.model import Config
+from bascule.config.problems import ConfigRefused, Problem
+from bascule.contract import codec
+from bascule.control.generations import Generations, Live
+from bascule.control.origin import Origin
+from bascule.control.reload import Reload, Reloaded, prepare
+from bascule.control.stopping import Stopping
+from bascule.discovery.watch import Watch
+from bascule.errors import BasculeError
+from bascule.health.prober import Prober
+from bascule.observe import prometheus, status
+from bascule.observe.rates import Readings
+from bascule.plan.build import check
+from bascule.plan.diff import describe
+from bascule.plane.plane import Plane
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the supervisor has started. Each part owns its own state; this only holds them together."""
+
+    plane: Plane
+    catalog: contract.Catalog
+    origin: Origin
+    generations: Generations
+    watch: Watch
+    prober: Prober
+    readings: Readings
+    reload: Reload
+    stopping: Stopping
+    clock: Clock
+    crashes: Callable[[], tuple[str, ...]]
+    """Background tasks that failed, in words."""
+
+
+class Balancer:
+    """Answers questions at any time after the first generation is live."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._started = parts.clock.now()
+
+    @property
+    def live(self) -> Live:
+        live = self._parts.generations.live
+        if live is None:
+            raise BasculeError("no configuration is live yet")
+        return live
+
+    def is_ready(self) -> bool:
+        """Whether new traffic is welcome: a configuration is live and nobody has asked to stop."""
+        return self._parts.generations.live is not None and not self._parts.stopping.asked.is_set()
+
+    async def reload(self) -> Reloaded:
+        """Reads the configuration again. Raises a `BasculeError` when the old one stays."""
+        if self._parts.stopping.asked.is_set():
+            raise BasculeError("the balancer is stopping")
+        return await self._parts.reload.again()
+
+    def drain(self) -> None:
+        """Stops when the last exchange has ended."""
+        self._parts.stopping.drain()
+
+    def stop(self) -> None:
+        """Stops within the grace time of the live configuration; asked twice, at once."""
+        self._parts.stopping.within(self.live.plan.stop_grace_ms)
+
+    def stop_now(self) -> None:
+        """Stops at once."""
+        self._parts.stopping.now()
+
+    def reopen_logs(self) -> None:
+        """Lets go of access logs that were moved away."""
+        self._parts.plane.reopen_logs()
+
+    def changes(self, written: Mapping[str, object]) -> list[str]:
+        """What would change if this were the configuration. Raises `ConfigRefused`.
+
+        Takes a tree and no text: text could name files to include, variables, or be a program.
+        It may take seconds, and may be called in a thread of its own.
+        """
+        plan, problems = check(_typed(written), self._parts.catalog)
+        if plan is None:
+            raise ConfigRefused(problems)
+        return describe(self.live.plan, plan)
+
+    def own_changes(self) -> list[str]:
+        """What a reload would change now. Blocks on files. Raises a `BasculeError` when it would refuse."""
+        prepared = prepare(self._parts.origin, self._parts.catalog)
+        return describe(self.live.plan, prepared.plan)
+
+    def configuration(self) -> dict[str, object]:
+        """The live configuration with every default filled in."""
+        config = self._parts.reload.config
+        if config is None:
+            raise BasculeError("no configuration is live yet")
+        return effective(config)
+
+    def metrics(self) -> str:
+        """The Prometheus page."""
+        parts = self._parts
+        attempt, adopted = parts.generations.last_attempt, parts.generations.adopted_at
+        about = prometheus.About(
+            version=bascule.__version__,
+            reload_ok=attempt is None or attempt.ok,
+            reloaded_at=int(adopted or 0),
+        )
+        return prometheus.render(codec.decode(contract.Stats, parts.plane.stats()), about)
+
+    def status(self) -> dict[str, object]:
+        """Everything, now."""
+        parts, live = self._parts, self.live
+        stats = codec.decode(contract.Stats, parts.plane.stats())
+        seen = status.Seen(live, stats, parts.prober.states(), parts.readings.rates(stats), parts.clock.now())
+        attempt = parts.generations.last_attempt
+        return {
+            "version": bascule.__version__,
+            "process": os.getpid(),
+            "configuration": parts.origin.name,
+            "state": "stopping" if parts.stopping.asked.is_set() else "running",
+            "uptime_s": round(parts.clock.now() - self._started, 1),
+            "generation": live.receipt.live,
+            "digest": live.receipt.digest,
+            "draining_generations": list(stats.draining),
+            "last_reload": None
+            if attempt is None
+            else {"ok": attempt.ok, "at": round(attempt.at, 3), "why": attempt.why},
+            "problems": [*parts.watch.problems(), *parts.crashes()],
+            "listeners": status.listeners(seen),
+            "pools": status.pools(seen),
+        }
+
+
+def _typed(written: Mapping[str, object]) -> Config:
+    try:
+        return Config.model_validate(dict(written))
+    except ValidationError as error:
+        raise ConfigRefused(
+            Problem("request", None, None, 1, f"{'.'.join(map(str, it['loc']))}: {it['msg']}")
+            for it in error.errors(include_url=False, include_input=False)
+        ) from error

@@ -1,0 +1,115 @@
+"""The loop that makes what is wanted and what was found true: gather → compose → apply → mark."""
+
+import asyncio
+
+import structlog
+
+from bascule import contract
+from bascule.clock import Clock
+from bascule.contract import codec
+from bascule.control.generations import Generations
+from bascule.control.marks import marks_of, targets_of
+from bascule.discovery.watch import Watch
+from bascule.health.prober import HealthChange, Prober
+from bascule.health.registry import build as build_check
+from bascule.plan.compose import compose
+from bascule.plan.found import Found
+from bascule.plan.plan import Plan
+from bascule.plane.plane import Plane, SnapshotRefused
+from bascule.tasks import Tasks
+
+log = structlog.get_logger("bascule.control")
+
+SETTLE_S = 3.0
+"""How long a new configuration waits for first answers. A name that does not resolve yet comes later."""
+
+
+class Reconciler:
+    """Owns the way to the data plane: nothing else applies or marks. One step at a time, in order."""
+
+    def __init__(self, plane: Plane, generations: Generations, clock: Clock, tasks: Tasks, seed: int) -> None:
+        self._plane = plane
+        self._generations = generations
+        self.watch = Watch(clock, tasks, self.wake)
+        self.prober = Prober(clock, tasks, self.believe, seed)
+        self._turn = asyncio.Lock()
+        self._found_changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something was found or lost: look again soon."""
+        self._found_changed.set()
+
+    async def adopt(self, plan: Plan) -> None:
+        """Makes `plan` live. Raises a `BasculeError`, such as `SnapshotRefused`, and leaves all as it was."""
+        async with self._turn:
+            for pool in plan.pools:
+                if pool.check is not None:
+                    # Said now, while nothing has changed yet: the prober is told last.
+                    build_check(pool.check)
+            self.watch.update(plan)
+            await self.watch.settle(SETTLE_S)
+            try:
+                self._step(plan)
+            except SnapshotRefused:
+                if (live := self._generations.live) is not None:
+                    self.watch.update(live.plan)
+                    await self.watch.settle(SETTLE_S)
+                raise
+            self._generations.adopted()
+
+    async def follow(self) -> None:
+        """Takes a step whenever something was found or lost. Ends by being cancelled."""
+        while True:
+            await self._found_changed.wait()
+            async with self._turn:
+                self._found_changed.clear()
+                if (live := self._generations.live) is None:
+                    continue
+                try:
+                    self._step(live.plan)
+                except SnapshotRefused as refused:
+                    log.error("discovered endpoints refused", reason=str(refused), live=live.receipt.live)
+
+    def believe(self, change: HealthChange) -> None:
+        """A check has changed its mind about an endpoint."""
+        say = log.info if change.up else log.warning
+        say(
+            "endpoint is up" if change.up else "endpoint is down",
+            pool=change.pool,
+            endpoint=change.endpoint,
+            reason=change.reason,
+        )
+        self._mark((contract.Mark(change.pool, change.endpoint, up=change.up),))
+
+    def _step(self, plan: Plan) -> None:
+        found = self._gather(plan)
+        snapshot = compose(plan, found, self._generations.next())
+        marks = marks_of(plan, found, self.prober.states())
+        if self._generations.is_live(snapshot):
+            self._generations.stayed_live(plan, found)
+        else:
+            # Before, so that an endpoint that begins as down gets no request; after, because marks of
+            # endpoints that the plane did not know yet are ignored.
+            self._mark(marks)
+            receipt = codec.decode(contract.Receipt, self._plane.apply(codec.encode(snapshot)))
+            self._generations.became_live(plan, found, snapshot, receipt)
+            log.info("generation is live", generation=receipt.live, digest=receipt.digest)
+        self._mark(marks)
+        self.prober.update(targets_of(plan, found))
+
+    def _gather(self, plan: Plan) -> Found:
+        """What is found now. A source that has yet to answer again keeps what it gave to the live one."""
+        found, live = self.watch.found(), self._generations.live
+        if live is None:
+            return found
+        before = {pool.id: pool.sources for pool in live.plan.pools}
+        kept = {
+            pool.id: live.found[pool.id]
+            for pool in plan.pools
+            if pool.id not in found and pool.id in live.found and before.get(pool.id) == pool.sources
+        }
+        return {**found, **kept}
+
+    def _mark(self, marks: contract.Marks) -> None:
+        if marks:
+            self._plane.mark(codec.encode(marks))

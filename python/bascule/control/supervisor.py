@@ -1,0 +1,206 @@
+"""Starts the parts in order, runs until asked to stop, and stops them in reverse."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from bascule import contract
+from bascule.admin import address as admin_address
+from bascule.admin.app import admin_app, metrics_app
+from bascule.admin.server import Server
+from bascule.clock import Clock
+from bascule.control.balancer import Balancer, Parts
+from bascule.control.events import Events
+from bascule.control.generations import Generations
+from bascule.control.origin import Origin
+from bascule.control.reconcile import Reconciler
+from bascule.control.reload import Prepared, Reload
+from bascule.control.stopping import Stopping
+from bascule.control.triggers import Trigger, file_changes, listen
+from bascule.errors import BasculeError
+from bascule.observe.rates import Readings
+from bascule.plane.plane import Plane, StartPlane
+from bascule.tasks import Tasks
+
+log = structlog.get_logger("bascule.control")
+
+READ_EVERY_S = 1.0
+"""Between two readings of the counters, of which rates are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run is given from outside, beside its configuration."""
+
+    start_plane: StartPlane
+    catalog: contract.Catalog
+    clock: Clock
+    threads: int
+    """Data-plane threads, where the configuration leaves it open."""
+    admin: admin_address.AdminAddress
+    """Where admin requests are answered, where the configuration leaves it open."""
+    seed: int
+    """Of when checks run."""
+    watch_files: bool = False
+    """Reload when a file of the configuration changes."""
+    signals: bool = True
+    """Off where another program owns the signals."""
+
+
+class Supervisor:
+    """One run of the balancer, from start to end."""
+
+    def __init__(self, origin: Origin, prepared: Prepared, around: Surroundings) -> None:
+        self._origin = origin
+        self._prepared = prepared
+        self._around = around
+        self._crashes: list[str] = []
+        self.admin: admin_address.AdminAddress = around.admin
+        """Where admin requests are answered; with its port, once it runs."""
+        self.metrics: admin_address.AdminAddress | None = None
+
+    async def run(self, on_ready: Callable[["Supervisor", Balancer], None]) -> None:
+        """Runs until stopped; `on_ready` is called once traffic is accepted.
+
+        Raises `BasculeError` when it cannot start, and leaves nothing behind.
+        """
+        async with AsyncExitStack() as ending:
+            admin, metrics = self._claim(ending)
+            tasks = Tasks(self._note_crash)
+            ending.push_async_callback(tasks.stop)
+            plane = self._start_plane(ending)
+            reconciler, parts = self._assemble(plane, tasks, ending)
+            await parts.reload.begin(self._prepared)
+
+            balancer = Balancer(parts)
+            self._serve(admin, metrics, balancer, tasks, ending)
+            self._start_background(balancer, reconciler, parts, tasks)
+            if self._around.signals:
+                ending.callback(listen(self._reactions(balancer, tasks)))
+            on_ready(self, balancer)
+            await parts.stopping.ended.wait()
+
+    def _claim(self, ending: AsyncExitStack) -> tuple[admin_address.Claim, admin_address.Claim | None]:
+        """Before traffic is accepted: two balancers on one admin address would confuse every operator."""
+        wanted = self._prepared.plan.admin
+        bind = admin_address.parse(wanted.bind) if wanted.bind is not None else self._around.admin
+        admin = admin_address.claim(bind)
+        ending.callback(admin.release)
+        self.admin = admin.address
+        if wanted.metrics is None:
+            return admin, None
+        metrics = admin_address.claim(admin_address.parse(wanted.metrics))
+        ending.callback(metrics.release)
+        self.metrics = metrics.address
+        return admin, metrics
+
+    def _start_plane(self, ending: AsyncExitStack) -> Plane:
+        threads = self._prepared.plan.threads or self._around.threads
+        plane = self._around.start_plane(contract.Settings(threads=threads, seed=None))
+        # When all went well it has stopped long ago; after a failed start its threads must not stay.
+        ending.callback(plane.stop, 0)
+        return plane
+
+    def _assemble(self, plane: Plane, tasks: Tasks, ending: AsyncExitStack) -> tuple[Reconciler, Parts]:
+        around = self._around
+        stopping = Stopping(plane, around.clock, tasks)
+        events = Events(plane, lambda what: _hear(what, stopping))
+        events.listen()
+        ending.callback(events.close)
+
+        generations = Generations(time.time)
+        reconciler = Reconciler(plane, generations, around.clock, tasks, around.seed)
+        ending.push_async_callback(reconciler.watch.stop)
+        ending.push_async_callback(reconciler.prober.stop)
+        return reconciler, Parts(
+            plane=plane,
+            catalog=around.catalog,
+            origin=self._origin,
+            generations=generations,
+            watch=reconciler.watch,
+            prober=reconciler.prober,
+            readings=Readings(around.clock),
+            reload=Reload(self._origin, around.catalog, reconciler, generations, tasks),
+            stopping=stopping,
+            clock=around.clock,
+            crashes=lambda: tuple(self._crashes),
+        )
+
+    def _serve(
+        self,
+        admin: admin_address.Claim,
+        metrics: admin_address.Claim | None,
+        balancer: Balancer,
+        tasks: Tasks,
+        ending: AsyncExitStack,
+    ) -> None:
+        over_unix = isinstance(admin.address, admin_address.UnixAdmin)
+        servers = [Server(admin_app(balancer, over_unix=over_unix), [admin.socket])]
+        if metrics is not None:
+            servers.append(Server(metrics_app(balancer), [metrics.socket]))
+        for server, name in zip(servers, ("admin", "metrics"), strict=False):
+            serving = tasks.start(name, server.run())
+            ending.push_async_callback(_end, server, serving)
+
+    def _start_background(
+        self, balancer: Balancer, reconciler: Reconciler, parts: Parts, tasks: Tasks
+    ) -> None:
+        tasks.start("reconcile", reconciler.follow())
+        tasks.start("readings", _keep_reading(parts))
+        if self._around.watch_files:
+            tasks.start("watch files", self._reload_on_change(balancer))
+
+    async def _reload_on_change(self, balancer: Balancer) -> None:
+        async for _ in file_changes(self._origin.files):
+            log.info("a file of the configuration has changed")
+            await _reload(balancer)
+
+    def _reactions(self, balancer: Balancer, tasks: Tasks) -> Callable[[signal.Signals, Trigger], None]:
+        def react(number: signal.Signals, trigger: Trigger) -> None:
+            log.info("signal", name=number.name, asks_to=trigger.value)
+            match trigger:
+                case Trigger.STOP:
+                    balancer.stop()
+                case Trigger.DRAIN:
+                    balancer.drain()
+                case Trigger.RELOAD:
+                    tasks.start("reload by signal", _reload(balancer))
+                case Trigger.REOPEN_LOGS:
+                    balancer.reopen_logs()
+                case Trigger.NOTHING:
+                    pass
+
+        return react
+
+    def _note_crash(self, name: str, error: BaseException) -> None:
+        # Traffic does not depend on any of them; an operator who looks at the status must see it.
+        self._crashes.append(f"background task '{name}' failed: {error!r}; restart when you can")
+
+
+def _hear(what: contract.What, stopping: Stopping) -> None:
+    if isinstance(what, contract.Stopped):
+        stopping.has_ended(what.cut)
+
+
+async def _reload(balancer: Balancer) -> None:
+    try:
+        await balancer.reload()
+    except BasculeError as error:
+        # A refused configuration has been logged with its problems; this is for all else.
+        log.warning("not reloaded", reason=error.message.partition("\n")[0])
+
+
+async def _keep_reading(parts: Parts) -> None:
+    while True:
+        parts.readings.keep(parts.plane.stats())
+        await parts.clock.sleep(READ_EVERY_S)
+
+
+async def _end(server: Server, serving: "asyncio.Task[None]") -> None:
+    server.stop()
+    await asyncio.wait([serving])

@@ -1,0 +1,77 @@
+"""Signals and file changes → what they ask for."""
+
+import asyncio
+import enum
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+
+
+class Trigger(enum.Enum):
+    """What somebody outside the program wants."""
+
+    STOP = "drain for the grace time and stop; asked twice, stop now"
+    DRAIN = "drain without a time limit and stop"
+    RELOAD = "read the configuration again"
+    REOPEN_LOGS = "open the access log again"
+    NOTHING = "nothing yet"
+
+
+SIGNALS: Mapping[signal.Signals, Trigger] = {
+    signal.SIGTERM: Trigger.STOP,
+    signal.SIGINT: Trigger.STOP,
+    signal.SIGQUIT: Trigger.DRAIN,
+    signal.SIGHUP: Trigger.RELOAD,
+    signal.SIGUSR1: Trigger.REOPEN_LOGS,
+    # Its default is to end the program, which a stray `kill -USR2` for an nginx should not do to us.
+    signal.SIGUSR2: Trigger.NOTHING,
+}
+"""nginx's set, which administrators know by heart."""
+
+
+def listen(act: Callable[[signal.Signals, Trigger], None]) -> Callable[[], None]:
+    """Calls `act` on the event loop for every signal of `SIGNALS`; what is returned ends that."""
+    loop = asyncio.get_running_loop()
+    for number, trigger in SIGNALS.items():
+        loop.add_signal_handler(number, act, number, trigger)
+
+    def deafen() -> None:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+    return deafen
+
+
+Print = tuple[tuple[str, int, int, int], ...]
+"""What tells one state of some files from another."""
+
+
+def fingerprint(files: Iterable[Path]) -> Print:
+    """Changes when a file is written, replaced, or its symbolic link leads elsewhere."""
+    prints = []
+    for file in sorted(files):
+        try:
+            status = file.stat()
+        except OSError:
+            prints.append((str(file), 0, 0, 0))
+        else:
+            prints.append((str(file), status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(prints)
+
+
+async def file_changes(files: Callable[[], Iterable[Path]]) -> AsyncIterator[None]:
+    """Yields whenever one of `files()` has changed. The set may change as well; it is asked each time."""
+    from watchfiles import awatch  # noqa: PLC0415 (a tenth of a second at start, for --watch only)
+
+    seen = fingerprint(files())
+    while True:
+        folders = {file.absolute().parent for file in files()}
+        # Folders, not files: editors and Kubernetes replace files, and a watch on the old inode goes blind.
+        async for _ in awatch(*folders, debounce=300, recursive=False):
+            now = fingerprint(files())
+            if now != seen:
+                seen = now
+                yield
+            if {file.absolute().parent for file in files()} != folders:
+                seen = fingerprint(files())
+                break

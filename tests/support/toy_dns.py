@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import dns.flags
 import dns.message
@@ -119,8 +119,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._toy = toy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # asyncio's own datagram transport is not a subclass of the class that describes it.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         answer = self._toy.answer(data, "udp")

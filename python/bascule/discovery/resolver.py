@@ -172,9 +172,9 @@ def _read_hosts(path: Path) -> dict[str, list[str]]:
         try:
             canonical = str(ipaddress.ip_address(address))
         except ValueError:
-            # Also link-local addresses with a zone: they do not make an endpoint.
             continue
-        for name in names:
+        # An address of one link only ("fe80::1%eth0") does not make an endpoint.
+        for name in names if "%" not in canonical else ():
             found.setdefault(name.lower(), []).append(canonical)
     return found
 

@@ -57,19 +57,25 @@ def read_endpoint(entry: object) -> Written:
         return Written(read_address(entry), 1, None)
     if not isinstance(entry, Mapping):
         raise WrittenRefused(
-            f"expected an endpoint, not {entry!r}", "write 10.0.0.1:8000 or {address: …, weight: …}"
+            f"expected an endpoint, not {_shown(entry)}", "write 10.0.0.1:8000 or {address: …, weight: …}"
         )
-    if unknown := {str(key) for key in entry} - {"address", "weight", "id"}:
+    if unknown := {key if isinstance(key, str) else _shown(key) for key in entry} - {
+        "address",
+        "weight",
+        "id",
+    }:
         raise WrittenRefused(
             f"an endpoint has no {', '.join(sorted(unknown))}", "it has address, weight and id"
         )
     written, weight, given = entry.get("address"), entry.get("weight", 1), entry.get("id")
     if not isinstance(written, str):
-        raise WrittenRefused(f"an endpoint needs an address, not {written!r}", "write address: 10.0.0.1:8000")
+        raise WrittenRefused(
+            f"an endpoint needs an address, not {_shown(written)}", "write address: 10.0.0.1:8000"
+        )
     if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= HEAVIEST:
-        raise WrittenRefused(f"weight of {written} must be 1 to {HEAVIEST}, not {weight!r}")
+        raise WrittenRefused(f"weight of {written} must be 1 to {HEAVIEST}, not {_shown(weight)}")
     if given is not None and (not isinstance(given, str) or not given):
-        raise WrittenRefused(f"id of {written} must be a text, not {given!r}")
+        raise WrittenRefused(f"id of {written} must be a text, not {_shown(given)}")
     # A plan gives every endpoint an id: the address when the operator gave none.
     return Written(read_address(written), weight, None if given == written else given)
 
@@ -87,6 +93,8 @@ def read_address(written: str) -> Address | Place:
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
         raise WrittenRefused(f"port of {written!r} must be 1 to 65535, not {port!r}")
     bare = host.removeprefix("[").removesuffix("]")
+    if "%" in host:
+        raise WrittenRefused(f"{host!r} in {written!r} is an address of one link only", "write it without %")
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
@@ -108,3 +116,14 @@ def tcp_address(address: str, port: int) -> TcpAddress:
 def address_id(address: Address) -> str:
     """The id of an endpoint that has no other: where it is."""
     return address.address if isinstance(address, TcpAddress) else f"unix:{address.path}"
+
+
+def _shown(value: object) -> str:
+    # Never a list or mapping in full: a few aliases of YAML make one whose text fills the memory.
+    return (
+        repr(value)[:60]
+        if isinstance(value, str | int | float | None)
+        else "a list"
+        if isinstance(value, list)
+        else "a mapping or the like"
+    )

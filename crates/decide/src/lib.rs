@@ -7,9 +7,11 @@
 //! | question | asked once per | answered in |
 //! |---|---|---|
 //! | What does this snapshot mean? | snapshot | [`table`] |
+//! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
+//! | May it be tried again? | failed try | [`retry`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
 //! | What can be configured? | start | [`catalog`] |
 
@@ -19,19 +21,24 @@ pub mod balance;
 pub mod catalog;
 pub mod edits;
 pub mod endpoint;
+pub mod headers;
+pub mod http1;
 pub mod networks;
 pub mod path;
 mod pattern;
 pub mod pick;
 pub mod random;
 pub mod request;
+pub mod retry;
 pub mod rewrite;
 pub mod route;
 pub mod table;
 pub mod template;
 pub mod time;
 
-// Also here once their files exist: headers, http1, retry.
-
 #[cfg(test)]
 mod cases;
+
+#[cfg(test)]
+#[path = "../tests/samples/mod.rs"]
+mod samples;

@@ -112,3 +112,137 @@ impl Picker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bascule_contract::mark::Mark;
+
+    use super::Picker;
+    use crate::balance::{Key, Slot};
+    use crate::endpoint::States;
+    use crate::random::Random;
+    use crate::samples::{mark, pool, snapshot};
+    use crate::table::Table;
+
+    struct Picks {
+        states: States,
+        table: Table,
+        picker: Picker,
+        random: Random,
+    }
+
+    impl Picks {
+        fn new(endpoints: usize, panic_percent: u32) -> Self {
+            let mut states = States::new();
+            let mut pool = pool("p", "random", &vec![1; endpoints]);
+            pool.panic_percent = panic_percent;
+            let table = Table::compile(&snapshot(vec![], vec![pool]), &mut states).unwrap();
+            let mut random = Random::seeded(1);
+            let picker = Picker::new(&table.pools[0], &mut random);
+            Self {
+                states,
+                table,
+                picker,
+                random,
+            }
+        }
+
+        fn down(&mut self, endpoints: std::ops::Range<usize>) {
+            endpoints.for_each(|it| {
+                self.states.mark(&[Mark {
+                    up: Some(false),
+                    ..mark("p", it)
+                }])
+            });
+        }
+
+        fn draining(&mut self, endpoint: usize) {
+            self.states.mark(&[Mark {
+                draining: Some(true),
+                ..mark("p", endpoint)
+            }]);
+        }
+
+        fn seen(&mut self, tried: &[u32]) -> Vec<u32> {
+            let tried: Vec<Slot> = tried.iter().copied().map(Slot).collect();
+            let mut pick = |_| {
+                self.picker
+                    .pick(&self.table.pools[0], Key::NONE, &tried, &mut self.random)
+            };
+            let seen: BTreeSet<u32> = (0..200)
+                .filter_map(|round| pick(round))
+                .map(|slot| slot.0)
+                .collect();
+            seen.into_iter().collect()
+        }
+    }
+
+    #[test]
+    fn a_mark_counts_from_the_next_pick_on() {
+        let mut picks = Picks::new(4, 0);
+        assert_eq!(picks.seen(&[]), [0, 1, 2, 3]);
+        picks.down(0..2);
+        assert_eq!(picks.seen(&[]), [2, 3]);
+        picks.states.mark(&[Mark {
+            up: Some(true),
+            ..mark("p", 0)
+        }]);
+        assert_eq!(picks.seen(&[]), [0, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_tried_is_left_out_even_when_nothing_else_is_left() {
+        let mut picks = Picks::new(3, 50);
+        assert_eq!(picks.seen(&[1]), [0, 2]);
+        assert!(picks.seen(&[2, 0, 1]).is_empty());
+        assert_eq!(picks.seen(&[]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn below_the_panic_threshold_the_down_ones_are_used_too() {
+        let mut picks = Picks::new(4, 50);
+        picks.down(0..2);
+        assert_eq!(picks.seen(&[]), [2, 3], "exactly half is not below half");
+        picks.down(0..3);
+        assert_eq!(picks.seen(&[]), [0, 1, 2, 3]);
+        picks.down(0..4);
+        assert_eq!(picks.seen(&[]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn panic_counts_and_uses_only_what_may_get_work() {
+        let mut picks = Picks::new(4, 50);
+        picks.draining(0);
+        picks.states.mark(&[Mark {
+            weight: Some(0),
+            ..mark("p", 1)
+        }]);
+        picks.down(2..3);
+        assert_eq!(
+            picks.seen(&[]),
+            [3],
+            "one of the two that may get work is up"
+        );
+        picks.down(3..4);
+        assert_eq!(picks.seen(&[]), [2, 3]);
+    }
+
+    #[test]
+    fn without_a_panic_threshold_nothing_that_is_down_is_used() {
+        let mut picks = Picks::new(2, 0);
+        picks.down(0..2);
+        assert!(picks.seen(&[]).is_empty());
+        assert!(Picks::new(0, 0).seen(&[]).is_empty());
+        assert!(Picks::new(0, 100).seen(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_pool_whose_endpoints_all_drain_gives_none_even_in_panic() {
+        let mut picks = Picks::new(2, 100);
+        picks.draining(0);
+        picks.draining(1);
+        assert!(picks.seen(&[]).is_empty());
+    }
+}

@@ -69,3 +69,91 @@ fn find_least_busy(among: &Candidates<'_>, window: &[Slot], tied: &mut Vec<Slot>
         tied.push(*slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::balance::{Key, Slot};
+    use crate::endpoint::States;
+    use crate::pick::Picker;
+    use crate::random::Random;
+    use crate::samples;
+    use crate::table::{Endpoint, Table};
+
+    fn table(weights: &[u32]) -> Table {
+        let pools = vec![samples::pool("p", "least_busy", weights)];
+        Table::compile(&samples::snapshot(vec![], pools), &mut States::new()).unwrap()
+    }
+
+    fn set(endpoints: &[Endpoint], loads: &[u32]) {
+        endpoints
+            .iter()
+            .zip(loads)
+            .for_each(|(endpoint, load)| endpoint.state.in_flight.store(*load, Relaxed));
+    }
+
+    #[test]
+    fn load_is_compared_per_weight() {
+        let table = table(&[1, 2, 3]);
+        let pool = &table.pools[0];
+        let mut random = Random::seeded(1);
+        let mut picker = Picker::new(pool, &mut random);
+        for (loads, least) in [
+            ([1, 1, 2], 1),
+            ([1, 2, 2], 2),
+            ([0, 1, 1], 0),
+            ([2, 4, 5], 2),
+            ([4_000_000_000, 4_100_000_000, 4_200_000_000], 2),
+        ] {
+            set(&pool.endpoints, &loads);
+            assert_eq!(
+                picker.pick(pool, Key::NONE, &[], &mut random),
+                Some(Slot(least)),
+                "{loads:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_of_64_are_looked_at() {
+        let table = table(&[1; 64]);
+        let pool = &table.pools[0];
+        let mut random = Random::seeded(1);
+        let mut picker = Picker::new(pool, &mut random);
+        for least in 0..64 {
+            set(&pool.endpoints, &[3; 64]);
+            pool.endpoints[least].state.in_flight.store(2, Relaxed);
+            assert_eq!(
+                picker.pick(pool, Key::NONE, &[], &mut random),
+                Some(Slot(least as u32))
+            );
+        }
+    }
+
+    #[test]
+    fn beyond_64_a_slow_half_still_gets_less() {
+        let table = table(&[1; 200]);
+        let pool = &table.pools[0];
+        let mut random = Random::seeded(1);
+        let mut picker = Picker::new(pool, &mut random);
+        // Endpoints below 100 never finish; the others do at once.
+        let mut stuck = VecDeque::new();
+        for _ in 0..4_000 {
+            let slot = picker.pick(pool, Key::NONE, &[], &mut random).unwrap();
+            if slot.0 < 100 {
+                pool.endpoints[slot.index()]
+                    .state
+                    .in_flight
+                    .fetch_add(1, Relaxed);
+                stuck.push_back(slot);
+            }
+        }
+        assert!(
+            stuck.len() <= 100,
+            "{} went to endpoints that never answer",
+            stuck.len()
+        );
+    }
+}

@@ -13,6 +13,9 @@ mod two_choices;
 mod weighted_round_robin;
 mod windows;
 
+#[cfg(test)]
+mod laws;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};

@@ -42,3 +42,64 @@ impl Algorithm for RoundRobin {
         Some(slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bascule_contract::mark::Mark;
+
+    use crate::balance::{Key, Slot};
+    use crate::endpoint::States;
+    use crate::pick::Picker;
+    use crate::random::Random;
+    use crate::samples;
+    use crate::table::Table;
+
+    #[test]
+    fn turns_go_on_where_they_were_when_an_endpoint_leaves_and_returns() {
+        let mut states = States::new();
+        let pools = vec![samples::pool("p", "round_robin", &[1, 1, 1, 1])];
+        let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
+        let mut random = Random::seeded(5);
+        let mut picker = Picker::new(&table.pools[0], &mut random);
+        let mut pick = |tried: &[Slot]| {
+            picker
+                .pick(&table.pools[0], Key::NONE, tried, &mut random)
+                .unwrap()
+                .0
+        };
+
+        let first = pick(&[]);
+        let then = |steps: u32| (first + steps) % 4;
+        assert_eq!([pick(&[]), pick(&[])], [then(1), then(2)]);
+        states.mark(&[Mark {
+            up: Some(false),
+            ..samples::mark("p", then(3) as usize)
+        }]);
+        assert_eq!([pick(&[]), pick(&[])], [then(0), then(1)]);
+        states.mark(&[Mark {
+            up: Some(true),
+            ..samples::mark("p", then(3) as usize)
+        }]);
+        assert_eq!([pick(&[]), pick(&[])], [then(2), then(3)]);
+        assert_eq!(pick(&[Slot(then(0))]), then(1), "what was tried is skipped");
+        assert_eq!(pick(&[]), then(2));
+    }
+
+    #[test]
+    fn threads_begin_in_different_places() {
+        let mut states = States::new();
+        let pools = vec![samples::pool("p", "round_robin", &[1; 8])];
+        let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
+        let mut random = Random::seeded(1);
+        let first = |_| {
+            Picker::new(&table.pools[0], &mut random).pick(
+                &table.pools[0],
+                Key::NONE,
+                &[],
+                &mut random,
+            )
+        };
+        let starts: std::collections::BTreeSet<_> = (0..16).map(first).collect();
+        assert!(starts.len() >= 4, "{starts:?}");
+    }
+}

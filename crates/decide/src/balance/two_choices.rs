@@ -36,3 +36,33 @@ impl Algorithm for TwoChoices {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::balance::{Key, Slot};
+    use crate::endpoint::States;
+    use crate::pick::Picker;
+    use crate::random::Random;
+    use crate::samples;
+    use crate::table::Table;
+
+    #[test]
+    fn the_busiest_of_all_is_never_picked() {
+        let pools = vec![samples::pool("p", "two_choices", &[1, 2, 3])];
+        let table = Table::compile(&samples::snapshot(vec![], pools), &mut States::new()).unwrap();
+        let pool = &table.pools[0];
+        pool.endpoints[2].state.in_flight.store(4, Relaxed);
+        pool.endpoints[1].state.in_flight.store(2, Relaxed);
+        pool.endpoints[0].state.in_flight.store(1, Relaxed);
+        let mut random = Random::seeded(1);
+        let mut picker = Picker::new(pool, &mut random);
+        for _ in 0..200 {
+            assert_ne!(
+                picker.pick(pool, Key::NONE, &[], &mut random),
+                Some(Slot(2))
+            );
+        }
+    }
+}

@@ -25,6 +25,7 @@ from bascule.config.pools import (
     OtherSource,
     Pool,
     Retries,
+    Source,
     SrvSource,
 )
 from bascule.config.problems import Mistake
@@ -85,6 +86,7 @@ __all__ = [
     "Rewrite",
     "Route",
     "RouteTimeouts",
+    "Source",
     "SrvSource",
     "Stop",
     "ValueTest",

@@ -14,6 +14,7 @@ from bascule.config.problems import Mistake
 from bascule.config.values import shown, text
 
 LONGEST = 4096
+_ESCAPE_HINT = "escape literal characters with \\"
 
 _REFUSED = (
     (re.compile(r"\(\?<?[=!]"), "look-around"),
@@ -21,11 +22,11 @@ _REFUSED = (
     (re.compile(r"\(\?>|[*+?}]\+"), "atomic groups and possessive quantifiers"),
     (re.compile(r"\(\?\("), "conditions"),
     (re.compile(r"\(\?#"), "comments in (?#…)"),
+    (re.compile(r"\\[pP][{A-Za-z]"), "Unicode classes (patterns are matched on bytes)"),
     (re.compile(r"\\Z"), r"\Z (write \z)"),
 )
 _ONLY_OURS = (
     (re.compile(r"\(\?<([A-Za-z_])"), r"(?P<\1"),
-    (re.compile(r"\\[pP](\{\^?[A-Za-z_=:\- ]+\}|[A-Za-z])"), r"\\w"),
     (re.compile(r"\\[xuU]\{[0-9A-Fa-f]+\}"), "x"),
     (re.compile(r"\\z"), r"\\Z"),
     (re.compile(r"\[:\^?[a-z]+:\]"), r"\\w"),
@@ -62,9 +63,7 @@ def _check_syntax(pattern: str) -> None:
             re.compile(alike)
     except (re.error, OverflowError, RecursionError) as error:
         reason = error.msg if isinstance(error, re.error) else str(error)
-        raise Mistake(
-            f"{shown(pattern)} is not a regular expression: {reason}", "escape literal characters with \\"
-        ) from error
+        raise Mistake(f"{shown(pattern)} is not a regular expression: {reason}", _ESCAPE_HINT) from error
 
 
 def _flag_group(found: re.Match[str]) -> str:
@@ -72,4 +71,15 @@ def _flag_group(found: re.Match[str]) -> str:
     return "(?:" if found[3] == ":" else ""
 
 
+def read_body_pattern(value: object) -> str:
+    """A pattern that Python itself searches for: everything that `re` can do."""
+    pattern = text(value, "a regular expression")
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Mistake(f"{shown(pattern)} is not a regular expression: {error}", _ESCAPE_HINT) from error
+    return pattern
+
+
+BodyPattern = Annotated[StrictStr, BeforeValidator(read_body_pattern)]
 Regex = Annotated[StrictStr, BeforeValidator(read_regex)]

@@ -8,7 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from bascule.config.addresses import Domain, EndpointAddress, NamedAddress, Nameserver
 from bascule.config.own_check import is_check
-from bascule.config.patterns import Regex
+from bascule.config.patterns import BodyPattern
 from bascule.config.problems import Mistake
 from bascule.config.section import Section, alternative
 from bascule.config.values import (
@@ -195,7 +195,7 @@ class Expect(Section):
         ShortForm(one_or_list, ({"type": ["integer", "string"]},)),
     ] = ((200, 399),)
     """Statuses and ranges, any of them."""
-    body: Regex | None = alternative()
+    body: BodyPattern | None = alternative()
     """Found anywhere in the first 64 KiB of the body."""
 
 

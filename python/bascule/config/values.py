@@ -25,6 +25,8 @@ from pydantic_core import core_schema
 from bascule import units
 from bascule.config.problems import Mistake
 
+LARGEST_COUNT = (1 << 32) - 1
+
 NONE_WORDS = ("none", "off", "unlimited")
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -185,6 +187,10 @@ def read_path(value: object) -> str:
         what = {"?": "a query", "#": "a fragment"}.get(wrong[0], f"{wrong[0]!r}")
         hint = "match queries with `query:`" if wrong[0] == "?" else "percent-encode it or leave it out"
         raise Mistake(f"a path cannot hold {what}", hint)
+    if wrong := re.search(r"%(?![0-9A-Fa-f]{2})[^/]{0,2}|%00|%5[Cc]", path):
+        raise Mistake(f"a path cannot hold {shown(wrong[0])}", "write a percent sign as %25")
+    if any(segment in (".", "..") for segment in re.sub("%2e", ".", path, flags=re.IGNORECASE).split("/")):
+        raise Mistake("a path here has no '.' and '..' segments", "write the path that they lead to")
     return path
 
 
@@ -213,6 +219,15 @@ def read_template(allowed: tuple[str, ...]) -> Callable[[object], str]:
         return template
 
     return read
+
+
+def read_count_or_none(value: object) -> int | None:
+    """At least one, or no limit."""
+    if none_word(value) is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_COUNT:
+        raise Mistake(f"expected a whole number of at least 1, or none, not {shown(value)}")
+    return value
 
 
 def none_word(value: object) -> object:
@@ -304,7 +319,7 @@ Percent = Annotated[
 ]
 CountOrNone = Annotated[
     StrictInt | None,
-    BeforeValidator(none_word),
+    BeforeValidator(read_count_or_none),
     PlainSerializer(_or_none(str)),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _NO]}),
 ]

@@ -1,0 +1,53 @@
+"""Which addresses a configuration accepts on, and which of them are the same to the system."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bascule.config.model import Config
+from bascule.config.places import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One address that is accepted on, by whom, and where that is written."""
+
+    address: str
+    """`ip:port` or `unix:/path`."""
+    owner: str
+    """As messages name it."""
+    path: Path
+
+
+def of(config: Config) -> Iterator[Used]:
+    """Every address, in the order of the configuration; those of the admin side last."""
+    for name, listener in config.listeners.items():
+        for at, bind in enumerate(listener.bind):
+            address = bind.address or f"unix:{bind.unix}"
+            yield Used(address, f'listener "{name}"', ("listeners", name, "bind", at))
+    if config.admin.bind is not None:
+        yield Used(config.admin.bind, "`admin`", ("admin", "bind"))
+    if config.admin.metrics is not None:
+        yield Used(config.admin.metrics, "`admin.metrics`", ("admin", "metrics"))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether the system would refuse the second of two addresses, or split traffic between them.
+
+    Port 0 never clashes: the system chooses. `[::]` takes IPv4 too.
+    """
+    if one.startswith("unix:") or other.startswith("unix:"):
+        return one == other
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if port != other_port or port == "0":
+        return False
+    return host == other_host or _covers(host, other_host) or _covers(other_host, host)
+
+
+def is_public(address: str) -> bool:
+    """Whether others than this machine can reach it."""
+    host = address.rpartition(":")[0]
+    return not address.startswith("unix:") and not host.startswith("127.") and host != "[::1]"
+
+
+def _covers(host: str, other: str) -> bool:
+    return host == "[::]" or (host == "0.0.0.0" and not other.startswith("["))

@@ -1,0 +1,144 @@
+"""Step 3: model → plan: every rule is run, names are resolved, short things become what they mean.
+
+What sources and checks get as options:
+
+| kind | options |
+|---|---|
+| `static` | `endpoints`: a list of `{address, weight, id}` |
+| `file` | `path` (absolute), `every_ms` |
+| `dns` | `name`, `port`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` (a list or `None`) |
+| `dns_srv` | `name`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` |
+| check `http` | `path`, `method`, `host`, `expect_status` (a list of pairs), `expect_body`, `headers` |
+| check `tcp` | none |
+| check `python` | `function` |
+| a package's | as they are written |
+"""
+
+from bascule import contract
+from bascule.config.model import (
+    Check,
+    Config,
+    DnsSource,
+    Endpoint,
+    FileSource,
+    OtherSource,
+    Pool,
+    Source,
+    SrvSource,
+)
+from bascule.config.places import Path
+from bascule.config.problems import ConfigRefused, Problem, in_order
+from bascule.plan.plan import Plan, PlannedAdmin, PlannedCheck, PlannedPool, PlannedSource
+from bascule.plan.pool_rules import beside
+from bascule.plan.routing import plan_listener
+from bascule.plan.rules import problems
+
+
+def build(config: Config, catalog: contract.Catalog) -> Plan:
+    """The plan of a configuration. Raises `ConfigRefused` with every problem, warnings among them."""
+    plan, found = check(config, catalog)
+    if plan is None:
+        raise ConfigRefused(found)
+    return plan
+
+
+def check(config: Config, catalog: contract.Catalog) -> tuple[Plan | None, list[Problem]]:
+    """The plan, or `None` when a problem is an error; and every problem, in the order of the file."""
+    found = in_order(problems(config, catalog))
+    if any(problem.severity == "error" for problem in found):
+        return None, found
+    return _plan(config), found
+
+
+def _plan(config: Config) -> Plan:
+    return Plan(
+        listeners=tuple(plan_listener(name, listener) for name, listener in config.listeners.items()),
+        pools=tuple(_pool(config, name, pool) for name, pool in config.pools.items()),
+        access_log=_access_log(config),
+        admin=PlannedAdmin(config.admin.bind, config.admin.metrics),
+        threads=config.threads,
+        stop_grace_ms=config.stop.grace,
+        log_level=config.log_level,
+    )
+
+
+def _access_log(config: Config) -> contract.AccessLog | None:
+    log = config.access_log
+    if log is None:
+        return None
+    path = None if log.path is None else beside(config, ("access_log", "path"), log.path)
+    return contract.AccessLog(log.format, path)
+
+
+def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
+    template = contract.Pool(
+        id=name,
+        algorithm=contract.Algorithm(pool.algorithm.name, pool.algorithm.options),
+        endpoints=(),
+        connect_ms=pool.connect,
+        idle=contract.IdleConnections(pool.idle.per_thread, pool.idle.timeout),
+        retries=contract.Retries(pool.retries.attempts, pool.retries.budget, pool.retries.minimum),
+        panic_percent=pool.panic,
+    )
+    return PlannedPool(name, template, _sources(config, name, pool), _check(pool.check))
+
+
+def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]:
+    """One source for all endpoints that are written out, and one for each place to look."""
+    static = [source for source in pool.endpoints if isinstance(source, Endpoint)]
+    elsewhere = [
+        _source(config, ("pools", name, "endpoints", at), source)
+        for at, source in enumerate(pool.endpoints)
+        if not isinstance(source, Endpoint)
+    ]
+    if not static and elsewhere:
+        return tuple(elsewhere)
+    endpoints = [
+        {"address": each.address, "weight": each.weight, "id": each.id or each.address} for each in static
+    ]
+    return (PlannedSource("static", {"endpoints": endpoints}), *elsewhere)
+
+
+def _source(config: Config, path: Path, source: Source) -> PlannedSource:
+    if isinstance(source, FileSource):
+        absolute = beside(config, (*path, "file"), source.file)
+        return PlannedSource("file", {"path": absolute, "every_ms": source.every})
+    if isinstance(source, OtherSource):
+        return PlannedSource(source.source, source.options)
+    assert isinstance(source, DnsSource | SrvSource), "endpoints are planned together"
+    asked = {
+        "weight": source.weight,
+        "minimum_ttl_ms": source.minimum_ttl,
+        "maximum_ttl_ms": source.maximum_ttl,
+        "nameservers": None if source.nameservers is None else list(source.nameservers),
+    }
+    if isinstance(source, SrvSource):
+        return PlannedSource("dns_srv", {"name": source.dns_srv, **asked})
+    host, _, port = source.dns.rpartition(":")
+    return PlannedSource("dns", {"name": host, "port": int(port), **asked})
+
+
+def _check(check: Check | None) -> PlannedCheck | None:
+    if check is None:
+        return None
+    kind, options = _kind(check)
+    return PlannedCheck(
+        kind, options, check.every, check.timeout, check.rise, check.fall, check.initially == "up"
+    )
+
+
+def _kind(check: Check) -> tuple[str, dict[str, object]]:
+    if check.http is not None:
+        return "http", {
+            "path": check.http,
+            "method": check.method,
+            "host": check.host,
+            "expect_status": [list(ends) for ends in check.expect.status],
+            "expect_body": check.expect.body,
+            "headers": dict(check.headers),
+        }
+    if check.tcp is not None:
+        return "tcp", {}
+    if check.python is not None:
+        return "python", {"function": check.python}
+    return str(check.kind), dict(check.options)

@@ -1,0 +1,151 @@
+"""Listeners and routes of the model → those of the contract."""
+
+from collections.abc import Iterable
+
+from bascule import contract
+from bascule.config.model import (
+    Bind,
+    HeaderEdits,
+    Listener,
+    Match,
+    PathTest,
+    Redirect,
+    Respond,
+    Rewrite,
+    Route,
+    ValueTest,
+)
+
+SOCKET_MODE = 0o660
+"""Permission bits of a Unix socket for which none are given: the user and group that run the balancer."""
+
+
+def plan_listener(name: str, listener: Listener) -> contract.Listener:
+    """A listener as the data plane knows it. Its pool, if it has one, is its last route."""
+    timeouts, limits = listener.timeouts, listener.limits
+    routes = list(listener.routes)
+    if listener.pool is not None:
+        routes.append(Route(pool=listener.pool))
+    ids = _ids(routes)
+    return contract.Listener(
+        id=name,
+        binds=tuple(_bind(bind) for bind in listener.bind),
+        routes=tuple(_route(route, route_id) for route, route_id in zip(routes, ids, strict=True)),
+        timeouts=contract.ClientTimeouts(timeouts.head, timeouts.body, timeouts.keep_alive, timeouts.send),
+        limits=contract.ClientLimits(
+            limits.head,
+            limits.headers,
+            limits.target,
+            limits.body,
+            limits.connections,
+            limits.requests_per_connection,
+        ),
+        forwarded=contract.Forwarded(
+            listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
+        ),
+    )
+
+
+def _ids(routes: list[Route]) -> list[str]:
+    """A name for each route: its own, or what it does, numbered where that is taken."""
+    taken = {route.name for route in routes if route.name is not None}
+    ids = []
+    for route in routes:
+        wanted = route.pool or ("redirect" if route.redirect is not None else "respond")
+        ids.append(route.name or _free(wanted, taken))
+        taken.add(ids[-1])
+    return ids
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted}-{number}" in taken:
+        number += 1
+    return f"{wanted}-{number}"
+
+
+def _bind(bind: Bind) -> contract.Bind:
+    if bind.unix is not None:
+        return contract.UnixBind(bind.unix, SOCKET_MODE if bind.mode is None else bind.mode)
+    assert bind.address is not None, "the model has one of the two"
+    return contract.TcpBind(bind.address)
+
+
+def _route(route: Route, route_id: str) -> contract.Route:
+    timeouts = route.timeouts
+    return contract.Route(
+        id=route_id,
+        matchers=tuple(_matchers(route.match)),
+        action=_action(route),
+        rewrite=None if route.rewrite is None else _rewrite(route.rewrite),
+        request_headers=_edits(route.request_headers),
+        response_headers=_edits(route.response_headers),
+        timeouts=contract.RouteTimeouts(timeouts.response, timeouts.idle, timeouts.total, timeouts.tunnel),
+    )
+
+
+def _matchers(match: Match) -> Iterable[contract.Matcher]:
+    """Cheap and selective ones first: the data plane tries them in this order."""
+    if match.host:
+        yield contract.Matcher("host", {"hosts": list(match.host)})
+    if match.path:
+        yield contract.Matcher("path", {"paths": [_path(test) for test in match.path]})
+    if match.method:
+        yield contract.Matcher("method", {"methods": list(match.method)})
+    if match.client:
+        yield contract.Matcher("client", {"networks": list(match.client)})
+    for name, test in match.header.items():
+        yield contract.Matcher("header", {"name": name, "test": _test(test)})
+    for name, test in match.query.items():
+        yield contract.Matcher("query", {"name": name, "test": _test(test)})
+    for name, options in match.others.items():
+        yield contract.Matcher(name, options)
+
+
+def _path(test: PathTest) -> dict[str, str]:
+    for kind, value in (("exact", test.exact), ("prefix", test.prefix), ("regex", test.regex)):
+        if value is not None:
+            return {"kind": kind, "value": value}
+    raise AssertionError("the model has one of the three")
+
+
+def _test(test: ValueTest) -> dict[str, str]:
+    if test.present is not None:
+        return {"kind": "present" if test.present else "absent"}
+    if test.exact is not None:
+        return {"kind": "exact", "value": test.exact}
+    assert test.regex is not None, "the model has one of the three"
+    return {"kind": "regex", "value": test.regex}
+
+
+def _action(route: Route) -> contract.Action:
+    if isinstance(route.redirect, Redirect):
+        return contract.RedirectAction(route.redirect.status, route.redirect.to)
+    if isinstance(route.respond, Respond):
+        headers = tuple(contract.HeaderValue(name, value) for name, value in route.respond.headers.items())
+        return contract.RespondAction(route.respond.status, headers, route.respond.body)
+    assert route.pool is not None, "the model has one of the three"
+    return contract.PoolAction(route.pool)
+
+
+def _rewrite(rewrite: Rewrite) -> contract.Rewrite:
+    if rewrite.strip is not None:
+        return contract.PrefixRewrite(rewrite.strip, "/")
+    if rewrite.prefix is not None:
+        return contract.PrefixRewrite(rewrite.prefix.from_, rewrite.prefix.to)
+    if rewrite.set is not None:
+        return contract.SetRewrite(rewrite.set)
+    assert rewrite.regex is not None and rewrite.with_ is not None, "the model has one of the four"
+    return contract.RegexRewrite(rewrite.regex, rewrite.with_)
+
+
+def _edits(edits: HeaderEdits) -> contract.HeaderEdits:
+    return contract.HeaderEdits(
+        remove=edits.remove,
+        set=tuple(contract.HeaderValue(name, value) for name, value in edits.set.items()),
+        add=tuple(
+            contract.HeaderValue(name, value) for name, values in edits.add.items() for value in values
+        ),
+    )

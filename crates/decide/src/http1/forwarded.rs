@@ -2,7 +2,7 @@
 
 use super::{RequestHead, copy_kept};
 use crate::headers::{Known, classify};
-use crate::table::Edits;
+use crate::edits::Edits;
 use crate::template::Facts;
 
 /// What an endpoint is told about the client.
@@ -51,10 +51,8 @@ impl RequestHead<'_, '_> {
         }
         onward.edits.mark_dropped(self.fields, &mut dropped);
         copy_kept(bytes, self.first_field, self.length - 2, self.fields, &dropped, out);
-        if self.authority.is_empty() && !onward.edits.removes("host") {
-            line(out, "Host", onward.fallback_host.as_bytes());
-        } else if self.fields.iter().all(|field| classify(field.name) != Known::Host) && !onward.edits.removes("host") {
-            line(out, "Host", self.authority);
+        if !self.names_host && !onward.edits.removes(b"host") {
+            line(out, "Host", if self.authority.is_empty() { onward.fallback_host.as_bytes() } else { self.authority });
         }
         if let Some(offer) = self.upgrade {
             out.extend_from_slice(b"Connection: upgrade\r\n");
@@ -165,24 +163,15 @@ impl Edits {
             return;
         }
         for (position, field) in fields.iter().enumerate() {
-            let carries = matches!(classify(field.name), Known::ContentLength | Known::TransferEncoding | Known::Connection);
-            if !carries && self.removes(field.name) {
+            if self.removes(field.name.as_bytes()) {
                 dropped.insert(position);
             }
         }
     }
 
-    /// Whether a field of this name is removed or set anew.
-    pub(super) fn removes(&self, name: &str) -> bool {
-        self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name))
-    }
-
-    /// Appends the fields that the route adds. Fields that carry the message itself cannot be added.
+    /// Appends the fields that the route adds.
     pub(super) fn append(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
         for (name, template) in &self.add {
-            if matches!(classify(name), Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::Upgrade | Known::Trailer) {
-                continue;
-            }
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
             template.render(facts, out);
@@ -190,4 +179,3 @@ impl Edits {
         }
     }
 }
-

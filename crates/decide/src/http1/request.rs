@@ -137,6 +137,8 @@ pub struct RequestHead<'b, 'f> {
     pub told: Dropped,
     /// Of those, the `X-Forwarded-For` and `Forwarded` chains, to which we append.
     pub chains: Dropped,
+    /// There is a `Host` field (an HTTP/1.0 client need not send one).
+    pub(super) names_host: bool,
     /// Where the fields begin.
     pub(super) first_field: usize,
     /// Length of the head in bytes, its empty line included.
@@ -188,6 +190,7 @@ pub fn parse<'b, 'f>(bytes: &'b [u8], limits: HeadLimits, room: &'f mut FieldRoo
         dropped: Dropped::default(),
         told: Dropped::default(),
         chains: Dropped::default(),
+        names_host: false,
         first_field,
         length,
     };
@@ -257,7 +260,7 @@ impl<'b> RequestHead<'b, '_> {
         if self.target.authority.is_some_and(|named| !named.eq_ignore_ascii_case(host)) {
             return Err(Malformed::HostDisagrees);
         }
-        self.authority = host;
+        (self.authority, self.names_host) = (host, true);
         Ok(())
     }
 

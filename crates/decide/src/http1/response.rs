@@ -2,7 +2,7 @@
 
 use super::{Dropped, FieldRoom, Framing, content_length, copy_kept, layout};
 use crate::headers::{Known, classify, options};
-use crate::table::Edits;
+use crate::edits::Edits;
 use crate::template::Facts;
 use httparse::Header;
 

@@ -48,3 +48,47 @@ impl Matcher for Client {
             .is_some_and(|address| self.0.contains(address))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::request::Request;
+    use crate::route::matcher::build;
+    use crate::samples::matcher;
+
+    #[test]
+    fn a_client_without_an_address_never_matches() {
+        let networks = build(&matcher(
+            "client",
+            json!({"networks": ["10.0.0.0/8", "::1"]}),
+        ))
+        .unwrap();
+        let matches = |client: Option<&str>| {
+            let client = client.map(|address| address.parse().unwrap());
+            networks.matches(&Request {
+                method: "GET",
+                host: "",
+                path: b"/",
+                query: None,
+                fields: &[],
+                client,
+            })
+        };
+        assert!(
+            matches(Some("10.1.2.3")) && matches(Some("::1")) && matches(Some("::ffff:10.0.0.1"))
+        );
+        assert!(!matches(Some("11.0.0.1")) && !matches(None));
+    }
+
+    #[test]
+    fn a_broken_network_is_named() {
+        let options = json!({"networks": ["10.0.0.0/8", "10.0.0.300"]});
+        assert!(
+            build(&matcher("client", options))
+                .err()
+                .unwrap()
+                .contains("\"10.0.0.300\" is not a network")
+        );
+    }
+}

@@ -86,3 +86,40 @@ fn key(host: &str) -> Result<HostKey, String> {
         HostKey::Exact(name.into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HostKey, key};
+
+    #[test]
+    fn hosts_are_compared_as_they_are_resolved() {
+        assert_eq!(
+            key("Example.COM."),
+            Ok(HostKey::Exact("example.com".into()))
+        );
+        assert_eq!(
+            key("*.Example.com"),
+            Ok(HostKey::Below("example.com".into()))
+        );
+        assert_eq!(key("[::1]"), Ok(HostKey::Exact("[::1]".into())));
+        assert_eq!(key("192.0.2.1"), Ok(HostKey::Exact("192.0.2.1".into())));
+    }
+
+    #[test]
+    fn what_can_be_no_host_is_refused_with_advice() {
+        for (host, advice) in [
+            ("example.com:80", "without a port"),
+            ("::1", "in brackets"),
+            ("bücher.example", "xn--"),
+            ("*", "is not a host"),
+            ("a.*.com", "is not a host"),
+            ("*.", "is not a host"),
+            ("", "is not a host"),
+            ("http://a", "without a port"),
+            ("a/b", "is not a host"),
+        ] {
+            let problem = key(host).unwrap_err();
+            assert!(problem.contains(advice), "{host}: {problem}");
+        }
+    }
+}

@@ -66,3 +66,43 @@ fn check(method: &str) -> Result<(), String> {
         Err(format!("\"{method}\" is not a method (RFC 9110, 9.1)"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::request::Request;
+    use crate::route::matcher::build;
+    use crate::samples::matcher;
+
+    #[test]
+    fn methods_are_case_sensitive_and_get_is_not_head() {
+        let methods = build(&matcher("method", json!({"methods": ["GET", "PURGE"]}))).unwrap();
+        let matches = |method| {
+            methods.matches(&Request {
+                method,
+                host: "",
+                path: b"/",
+                query: None,
+                fields: &[],
+                client: None,
+            })
+        };
+        assert_eq!(
+            ["GET", "PURGE", "HEAD", "get", ""].map(matches),
+            [true, true, false, false, false]
+        );
+    }
+
+    #[test]
+    fn a_method_that_no_request_can_have_is_refused() {
+        let problem = |method: &str| {
+            build(&matcher("method", json!({"methods": [method]})))
+                .err()
+                .unwrap()
+        };
+        assert!(problem("get").ends_with("write \"GET\""));
+        assert!(problem("GE T").contains("is not a method"));
+        assert!(problem("").contains("is not a method"));
+    }
+}

@@ -118,3 +118,82 @@ fn routed(path: &str) -> Result<Vec<u8>, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::request::Request;
+    use crate::route::matcher::build;
+    use crate::samples::matcher;
+
+    fn matches(kind: &str, value: &str, path: &[u8]) -> bool {
+        let paths = build(&matcher(
+            "path",
+            json!({"paths": [{"kind": kind, "value": value}]}),
+        ))
+        .unwrap();
+        paths.matches(&Request {
+            method: "GET",
+            host: "",
+            path,
+            query: None,
+            fields: &[],
+            client: None,
+        })
+    }
+
+    #[test]
+    fn a_prefix_goes_by_whole_segments() {
+        for prefix in ["/v1", "/v1/"] {
+            for inside in ["/v1", "/v1/", "/v1/x"] {
+                assert!(
+                    matches("prefix", prefix, inside.as_bytes()),
+                    "{prefix} takes {inside}"
+                );
+            }
+            for outside in ["/v1x", "/v", "/", "/x/v1"] {
+                assert!(
+                    !matches("prefix", prefix, outside.as_bytes()),
+                    "{prefix} leaves {outside}"
+                );
+            }
+        }
+        assert!(matches("prefix", "/", b"/anything"));
+        assert!(
+            !matches("prefix", "/", b"*"),
+            "a request about the server has no path"
+        );
+    }
+
+    #[test]
+    fn an_exact_path_minds_its_last_slash() {
+        assert!(matches("exact", "/v1", b"/v1"));
+        assert!(!matches("exact", "/v1", b"/v1/"));
+        assert!(!matches("exact", "/v1/", b"/v1"));
+    }
+
+    #[test]
+    fn rules_are_written_as_in_a_url() {
+        assert!(matches("prefix", "/a%20b", b"/a b/c"));
+        assert!(matches("exact", "/%C3%A9//./x", "/\u{e9}/x".as_bytes()));
+    }
+
+    #[test]
+    fn a_pattern_is_anchored_only_as_written() {
+        assert!(matches("regex", "[0-9]+", b"/users/42/x"));
+        assert!(!matches("regex", "^[0-9]+$", b"/users/42"));
+        assert!(matches("regex", "^/admin/.*$", b"/admin/\n\xff"));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_refused() {
+        let options = json!({"paths": [{"kind": "suffix", "value": "/a"}]});
+        assert!(
+            build(&matcher("path", options))
+                .err()
+                .unwrap()
+                .contains("unknown variant `suffix`")
+        );
+    }
+}

@@ -100,3 +100,53 @@ fn escaped(after: &[u8]) -> Option<u8> {
     };
     Some(hexadecimal(*high)? << 4 | hexadecimal(*low)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::request::Request;
+    use crate::route::matcher::build;
+    use crate::samples::matcher;
+
+    fn matches(name: &str, test: serde_json::Value, query: Option<&[u8]>) -> bool {
+        let parameter = build(&matcher("query", json!({"name": name, "test": test}))).unwrap();
+        parameter.matches(&Request {
+            method: "GET",
+            host: "",
+            path: b"/",
+            query,
+            fields: &[],
+            client: None,
+        })
+    }
+
+    #[test]
+    fn a_parameter_may_stand_anywhere_and_without_a_value() {
+        let present = || json!({"kind": "present"});
+        for query in ["q", "q=", "q=1", "a=1&q=2", "&&q", "%71=x"] {
+            assert!(matches("q", present(), Some(query.as_bytes())), "{query}");
+        }
+        for query in ["", "Q=1", "qq=1", "a=q", "=q"] {
+            assert!(!matches("q", present(), Some(query.as_bytes())), "{query}");
+        }
+        assert!(!matches("q", present(), None));
+        assert!(matches("q", json!({"kind": "absent"}), None));
+    }
+
+    #[test]
+    fn values_are_decoded_as_forms_are() {
+        let exact = |value: &str| json!({"kind": "exact", "value": value});
+        assert!(matches("q", exact("a b&c"), Some(b"q=a+b%26c")));
+        assert!(matches("q", exact("1=2"), Some(b"q=1=2")));
+        assert!(matches("q", exact("100%"), Some(b"q=100%")));
+        assert!(matches("q", exact("%zz%4"), Some(b"q=%zz%4")));
+        assert!(matches("q", exact("2"), Some(b"q=1&q=2")));
+        assert!(matches("a b", exact("x"), Some(b"a+b=x")));
+        assert!(matches(
+            "q",
+            json!({"kind": "regex", "value": "^[0-9]+$"}),
+            Some(b"q=%34%32")
+        ));
+    }
+}

@@ -1,0 +1,161 @@
+//! Deciding does not allocate: not a pick, not after marks, not a route, not an ordinary path.
+
+#![allow(
+    unsafe_code,
+    reason = "counting allocations takes a global allocator, and that trait is unsafe"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use bascule_contract::mark::Mark;
+use bascule_decide::balance::registry::ALGORITHMS;
+use bascule_decide::balance::{Key, Slot};
+use bascule_decide::endpoint::States;
+use bascule_decide::path::normalize;
+use bascule_decide::pick::Picker;
+use bascule_decide::random::Random;
+use bascule_decide::request::Request;
+use bascule_decide::table::Table;
+use serde_json::json;
+
+mod samples;
+
+/// Counts per thread, so that tests running beside each other do not see one another.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system allocator as it came; a const thread-local without drop glue
+// neither allocates nor can be gone.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1_u8]))), 1);
+}
+
+#[test]
+fn no_algorithm_allocates_while_picking() {
+    for algorithm in ALGORITHMS {
+        for endpoints in [1, 10, 64, 65, 1_000] {
+            let mut states = States::new();
+            let pools = vec![samples::pool("p", algorithm.name, &vec![3; endpoints])];
+            let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
+            let pool = &table.pools[0];
+            let mut random = Random::seeded(1);
+            // The worst start: one endpoint is up, so that all sets that come later are larger.
+            let down = |up| {
+                move |it| Mark {
+                    up: Some(up),
+                    ..samples::mark("p", it)
+                }
+            };
+            let marks: Vec<Mark> = (1..endpoints).map(down(false)).collect();
+            states.mark(&marks);
+            let mut picker = Picker::new(pool, &mut random);
+            picker.pick(pool, Key::NONE, &[], &mut random);
+            let marks: Vec<Mark> = (1..endpoints).map(down(true)).collect();
+            states.mark(&marks);
+            let counted = allocations(|| {
+                for _ in 0..100 {
+                    picker.pick(pool, Key::NONE, &[], &mut random);
+                    picker.pick(pool, Key::NONE, &[Slot(0)], &mut random);
+                }
+            });
+            assert_eq!(counted, 0, "{} among {endpoints}", algorithm.name);
+        }
+    }
+}
+
+#[test]
+fn finding_a_route_allocates_nothing() {
+    let routes = vec![
+        samples::route(
+            "a",
+            vec![samples::matcher(
+                "host",
+                json!({"hosts": ["*.example.com"]}),
+            )],
+            "p",
+        ),
+        samples::route(
+            "b",
+            vec![
+                samples::matcher(
+                    "path",
+                    json!({"paths": [{"kind": "prefix", "value": "/v1"}]}),
+                ),
+                samples::matcher("method", json!({"methods": ["GET"]})),
+                samples::matcher(
+                    "header",
+                    json!({"name": "x-a", "test": {"kind": "exact", "value": "1"}}),
+                ),
+                samples::matcher(
+                    "query",
+                    json!({"name": "q", "test": {"kind": "exact", "value": "1"}}),
+                ),
+                samples::matcher("client", json!({"networks": ["10.0.0.0/8"]})),
+            ],
+            "p",
+        ),
+    ];
+    let snapshot = samples::snapshot(
+        vec![samples::listener("web", routes)],
+        vec![samples::pool("p", "random", &[1])],
+    );
+    let table = Table::compile(&snapshot, &mut States::new()).unwrap();
+    let fields = [httparse::Header {
+        name: "X-A",
+        value: b"1",
+    }];
+    let request = Request {
+        method: "GET",
+        host: "example.com",
+        path: b"/v1/users",
+        query: Some(b"p=2&q=1"),
+        fields: &fields,
+        client: Some([10, 0, 0, 1].into()),
+    };
+    let mut found = None;
+    assert_eq!(
+        allocations(|| found = table.listeners[0].index.find(&request)),
+        0
+    );
+    assert_eq!(found, Some(1));
+}
+
+#[test]
+fn an_ordinary_path_is_normalised_in_place() {
+    let mut normal = None;
+    assert_eq!(
+        allocations(|| normal = normalize(b"/api/v1/users/.well-known/42").ok()),
+        0
+    );
+    assert!(normal.is_some());
+}

@@ -1,0 +1,100 @@
+//! The extension `bascule.plane._plane`: contract messages in, contract messages out. Never calls Python back.
+
+use bascule_contract::codec::{decode, encode};
+use bascule_contract::settings::Settings;
+use bascule_contract::{CONTRACT_VERSION, schema};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::time::Duration;
+
+/// Only the Rust side allocates here; Python keeps its own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+create_exception!(bascule.plane._plane, Refused, PyException, "A snapshot was refused; the only argument is the receipt's bytes.");
+
+/// The running data plane, as Python sees it. Every argument and answer is a contract message.
+#[pyclass(frozen, module = "bascule.plane._plane")]
+struct Plane(bascule_wire::Plane);
+
+#[pymethods]
+impl Plane {
+    /// Starts the threads; they listen nowhere until a snapshot is applied.
+    #[new]
+    fn start(py: Python<'_>, settings: &[u8]) -> PyResult<Self> {
+        let settings: Settings = decode(settings).map_err(PyValueError::new_err)?;
+        py.detach(|| bascule_wire::Plane::start(&settings)).map(Self).map_err(PyOSError::new_err)
+    }
+
+    /// Makes `snapshot` live, or raises `Refused` and leaves the live one alone.
+    fn apply<'py>(&self, py: Python<'py>, snapshot: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let snapshot = decode(snapshot).map_err(PyValueError::new_err)?;
+        match py.detach(|| self.0.apply(snapshot)) {
+            Ok(receipt) => Ok(PyBytes::new(py, &encode(&receipt))),
+            Err(receipt) => Err(Refused::new_err(PyBytes::new(py, &encode(&receipt)).unbind())),
+        }
+    }
+
+    /// Notes what was observed about endpoints.
+    fn mark(&self, py: Python<'_>, marks: &[u8]) -> PyResult<()> {
+        let marks: Vec<_> = decode(marks).map_err(PyValueError::new_err)?;
+        py.detach(|| self.0.mark(&marks));
+        Ok(())
+    }
+
+    /// All counters, now.
+    fn stats<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let stats = py.detach(|| encode(&self.0.stats()));
+        PyBytes::new(py, &stats)
+    }
+
+    /// The oldest events, `limit` at most.
+    fn events<'py>(&self, py: Python<'py>, limit: usize) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &encode(&self.0.events(limit)))
+    }
+
+    /// Readable when there are events: read it empty, then call `events`.
+    fn wake_fd(&self) -> i32 {
+        self.0.wake_fd()
+    }
+
+    /// Opens the access log again by its name.
+    fn reopen_logs(&self) {
+        self.0.reopen_logs();
+    }
+
+    /// Begins to stop and returns at once; `None` waits for exchanges in flight however long they take.
+    fn stop(&self, grace_ms: Option<u64>) {
+        self.0.stop(grace_ms.map(Duration::from_millis));
+    }
+}
+
+/// Must equal `bascule.contract.CONTRACT_VERSION`.
+#[pyfunction]
+fn contract_version() -> u32 {
+    CONTRACT_VERSION
+}
+
+/// JSON Schema of every message, from the Rust types.
+#[pyfunction]
+fn contract_schema(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &encode(&schema::every_message()))
+}
+
+/// Algorithms and matchers: name, summary, advice, option schema.
+#[pyfunction]
+fn catalog(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &encode(&bascule_decide::catalog::catalog()))
+}
+
+#[pymodule]
+fn _plane(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Plane>()?;
+    module.add("Refused", module.py().get_type::<Refused>())?;
+    module.add_function(wrap_pyfunction!(contract_version, module)?)?;
+    module.add_function(wrap_pyfunction!(contract_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(catalog, module)?)?;
+    Ok(())
+}

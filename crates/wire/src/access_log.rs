@@ -1,0 +1,310 @@
+//! One line per exchange: formatted by the thread that served it, written by a thread of its own. Costs nothing while it is off.
+
+use crate::events::Events;
+use bascule_contract::event::What;
+use bascule_contract::snapshot::{AccessLog, AccessLogFormat};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Batches of lines on their way to the writer before lines are dropped.
+const QUEUE: usize = 1024;
+
+/// The way to the writer thread; shared by all threads.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    to_writer: SyncSender<Order>,
+    lost: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Lines(Vec<u8>),
+    Open(Option<AccessLog>),
+    Reopen,
+    Flushed(SyncSender<()>),
+}
+
+impl LogWriter {
+    pub(crate) fn start(events: Arc<Events>) -> io::Result<Self> {
+        let (to_writer, orders) = sync_channel(QUEUE);
+        thread::Builder::new().name("bascule-log".to_owned()).spawn(move || write(&orders, &events))?;
+        Ok(Self { to_writer, lost: Arc::default() })
+    }
+
+    /// Opens the file before any line is written; an error leaves the old one in place.
+    pub(crate) fn check(wanted: &AccessLog) -> io::Result<()> {
+        match &wanted.path {
+            Some(path) => OpenOptions::new().append(true).create(true).open(path).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn open(&self, wanted: Option<AccessLog>) {
+        let _ = self.to_writer.send(Order::Open(wanted));
+    }
+
+    /// Opens the file again by its name, after a rotation.
+    pub(crate) fn reopen(&self) {
+        let _ = self.to_writer.send(Order::Reopen);
+    }
+
+    /// Never waits: a writer that cannot keep up loses lines, not requests.
+    pub(crate) fn lines(&self, lines: Vec<u8>, count: u64) {
+        if self.to_writer.try_send(Order::Lines(lines)).is_err() {
+            self.lost.fetch_add(count, Relaxed);
+        }
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Waits until all that was sent before is written.
+    pub(crate) fn flush(&self) {
+        let (done, waiting) = sync_channel(1);
+        if self.to_writer.send(Order::Flushed(done)).is_ok() {
+            let _ = waiting.recv();
+        }
+    }
+}
+
+fn write(orders: &Receiver<Order>, events: &Events) {
+    let mut wanted: Option<AccessLog> = None;
+    let mut file: Option<File> = None;
+    let mut failed = false;
+    for order in orders {
+        let done = match order {
+            Order::Lines(lines) => match &mut file {
+                Some(file) => file.write_all(&lines),
+                None if wanted.is_some() => io::stdout().lock().write_all(&lines),
+                None => Ok(()),
+            },
+            Order::Open(log) => {
+                wanted = log;
+                open(wanted.as_ref()).map(|opened| file = opened)
+            }
+            Order::Reopen => open(wanted.as_ref()).map(|opened| file = opened),
+            Order::Flushed(done) => {
+                let _ = done.send(());
+                Ok(())
+            }
+        };
+        // One event per stretch of failures: a full disk must not also fill the ring.
+        match done {
+            Err(error) if !failed => {
+                failed = true;
+                events.add(What::LogFailed { reason: error.to_string() });
+            }
+            Err(_) => {}
+            Ok(()) => failed = false,
+        }
+    }
+}
+
+fn open(wanted: Option<&AccessLog>) -> io::Result<Option<File>> {
+    let Some(path) = wanted.and_then(|log| log.path.as_ref()) else { return Ok(None) };
+    OpenOptions::new().append(true).create(true).open(path).map(Some)
+}
+
+/// What a line says about the request; kept only while the log is on.
+#[derive(Debug, Default)]
+pub(crate) struct LogFacts {
+    pub(crate) method: String,
+    pub(crate) host: String,
+    pub(crate) target: Vec<u8>,
+    pub(crate) http11: bool,
+    pub(crate) user_agent: Option<Vec<u8>>,
+    pub(crate) referer: Option<Vec<u8>>,
+}
+
+/// All that a line says.
+pub(crate) struct Line<'a> {
+    pub(crate) facts: &'a LogFacts,
+    pub(crate) client: &'a str,
+    pub(crate) listener: &'a str,
+    pub(crate) route: &'a str,
+    pub(crate) pool: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) status: u16,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) attempts: u32,
+    pub(crate) ending: &'a str,
+    pub(crate) reason: &'a str,
+    /// HAProxy's split: reading the request, waiting in a queue, connecting, waiting for the response's head, all; in microseconds.
+    pub(crate) timers_us: [u64; 5],
+    /// Milliseconds since the Unix epoch, of the end.
+    pub(crate) at_ms: u64,
+}
+
+impl Line<'_> {
+    pub(crate) fn write(&self, format: AccessLogFormat, out: &mut Vec<u8>) {
+        match format {
+            AccessLogFormat::Json => self.write_json(out),
+            AccessLogFormat::Combined => self.write_combined(out),
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{{\"time\":\"{}\"", iso_time(self.at_ms));
+        let texts: [(&str, &[u8]); 10] = [
+            ("client", self.client.as_bytes()),
+            ("listener", self.listener.as_bytes()),
+            ("route", self.route.as_bytes()),
+            ("pool", self.pool.as_bytes()),
+            ("endpoint", self.endpoint.as_bytes()),
+            ("method", self.facts.method.as_bytes()),
+            ("host", self.facts.host.as_bytes()),
+            ("target", &self.facts.target),
+            ("protocol", self.protocol().as_bytes()),
+            ("ending", self.ending.as_bytes()),
+        ];
+        for (name, value) in texts {
+            text(out, name, value);
+        }
+        if !self.reason.is_empty() {
+            text(out, "reason", self.reason.as_bytes());
+        }
+        let _ = write!(
+            out,
+            ",\"status\":{},\"received_bytes\":{},\"sent_bytes\":{},\"attempts\":{}",
+            self.status, self.received_bytes, self.sent_bytes, self.attempts
+        );
+        for (name, us) in ["request", "queue", "connect", "response", "total"].iter().zip(self.timers_us) {
+            let _ = write!(out, ",\"{name}_ms\":{}.{:03}", us / 1000, us % 1000);
+        }
+        if let Some(agent) = &self.facts.user_agent {
+            text(out, "user_agent", agent);
+        }
+        if let Some(referer) = &self.facts.referer {
+            text(out, "referer", referer);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// Apache's combined format, then what it has no place for: endpoint, ending and HAProxy's timers in milliseconds.
+    fn write_combined(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{} - - [{}] \"{} ", or_dash(self.client), clf_time(self.at_ms), or_dash(&self.facts.method));
+        escaped(out, &self.facts.target, true);
+        let _ = write!(out, " {}\" {} {} \"", self.protocol(), self.status, self.sent_bytes);
+        escaped(out, self.facts.referer.as_deref().unwrap_or(b"-"), true);
+        out.extend_from_slice(b"\" \"");
+        escaped(out, self.facts.user_agent.as_deref().unwrap_or(b"-"), true);
+        let ms = self.timers_us.map(|us| us / 1000);
+        let _ = writeln!(out, "\" {} {} {}/{}/{}/{}/{}", or_dash(self.endpoint), self.ending, ms[0], ms[1], ms[2], ms[3], ms[4]);
+    }
+
+    fn protocol(&self) -> &'static str {
+        if self.facts.http11 { "HTTP/1.1" } else { "HTTP/1.0" }
+    }
+}
+
+fn or_dash(value: &str) -> &str {
+    if value.is_empty() { "-" } else { value }
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let _ = write!(out, ",\"{name}\":\"");
+    escaped(out, value, false);
+    out.push(b'"');
+}
+
+/// Quotes, backslashes, control characters and bytes that are not UTF-8 are escaped: no value can end its line or its field.
+fn escaped(out: &mut Vec<u8>, value: &[u8], combined: bool) {
+    for chunk in value.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+                _ if character.is_control() && combined => drop(write!(out, "\\x{:02X}", u32::from(character))),
+                _ if character.is_control() => drop(write!(out, "\\u{:04x}", u32::from(character))),
+                _ => drop(write!(out, "{character}")),
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = if combined { write!(out, "\\x{byte:02X}") } else { write!(out, "\\u00{byte:02x}") };
+        }
+    }
+}
+
+/// Year, month, day, hour, minute, second of a moment (UTC), by the civil calendar.
+fn civil(at_ms: u64) -> (u64, usize, u64, u64, u64, u64) {
+    let seconds = at_ms / 1000;
+    let days = seconds / 86_400 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month as usize, day_of_year - (153 * shifted + 2) / 5 + 1, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+fn iso_time(at_ms: u64) -> String {
+    let (year, month, day, hour, minute, second) = civil(at_ms);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", at_ms % 1000)
+}
+
+fn clf_time(at_ms: u64) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (year, month, day, hour, minute, second) = civil(at_ms);
+    format!("{day:02}/{}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000", MONTHS[month - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(facts: &LogFacts, format: AccessLogFormat) -> String {
+        let line = Line {
+            facts,
+            client: "192.0.2.7",
+            listener: "web",
+            route: "web/0",
+            pool: "api",
+            endpoint: "10.0.0.1:80",
+            status: 200,
+            received_bytes: 90,
+            sent_bytes: 1100,
+            attempts: 1,
+            ending: "ok",
+            reason: "",
+            timers_us: [100, 0, 250, 12_345, 12_700],
+            at_ms: 1_795_507_200_042,
+        };
+        let mut out = Vec::new();
+        line.write(format, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn facts() -> LogFacts {
+        LogFacts {
+            method: "GET".to_owned(),
+            host: "a.example".to_owned(),
+            target: b"/x?y".to_vec(),
+            http11: true,
+            user_agent: Some(b"curl\"\n\x1b\xff".to_vec()),
+            referer: None,
+        }
+    }
+
+    #[test]
+    fn a_combined_line_is_what_apache_writes_and_then_the_endpoint_and_timers() {
+        assert_eq!(
+            line(&facts(), AccessLogFormat::Combined),
+            "192.0.2.7 - - [24/Nov/2026:08:00:00 +0000] \"GET /x?y HTTP/1.1\" 200 1100 \"-\" \"curl\\\"\\x0A\\x1B\\xFF\" 10.0.0.1:80 ok 0/0/0/12/12\n"
+        );
+    }
+
+    #[test]
+    fn no_value_breaks_out_of_its_json_line() {
+        let line = line(&facts(), AccessLogFormat::Json);
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.starts_with("{\"time\":\"2026-11-24T08:00:00.042Z\",\"client\":\"192.0.2.7\""), "{line}");
+        assert!(line.contains("\"user_agent\":\"curl\\\"\\u000a\\u001b\\u00ff\""), "{line}");
+        assert!(line.contains("\"response_ms\":12.345"), "{line}");
+    }
+}

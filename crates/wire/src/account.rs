@@ -1,0 +1,313 @@
+//! What is counted about each exchange: by one thread each, read by anyone, never locked on the way of a request.
+
+use bascule_contract::stats::{Bucket, CodeCount, EndingCount, Histogram as HistogramStats, Series as SeriesStats};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+macro_rules! endings {
+    ($($(#[$doc:meta])* $name:ident => $word:literal,)*) => {
+        /// How an exchange ended. Each has a word of its own in the log and in the metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Ending { $($(#[$doc])* $name,)* }
+
+        impl Ending {
+            const WORDS: &[&str] = &[$($word,)*];
+
+            /// As it is written in logs and metrics.
+            pub(crate) fn word(self) -> &'static str {
+                Self::WORDS[self as usize]
+            }
+        }
+    };
+}
+
+endings! {
+    /// The endpoint's response was passed on whole.
+    Ok => "ok",
+    /// The route answered or redirected by itself.
+    Answered => "answered",
+    /// The connection was upgraded and the tunnel has ended.
+    Tunnelled => "tunnelled",
+    /// No route matched.
+    NoRoute => "no_route",
+    /// The pool has no endpoint that may be used.
+    NoEndpoint => "no_endpoint",
+    /// The request was malformed.
+    BadRequest => "bad_request",
+    /// The request or its body was larger than the limit.
+    TooLarge => "too_large",
+    /// The client did not send its request in time.
+    ClientTooSlow => "client_too_slow",
+    /// The client did not read the response in time.
+    ClientNotReading => "client_not_reading",
+    /// The client's connection broke off.
+    ClientAborted => "client_aborted",
+    /// The endpoint's port is closed.
+    EndpointRefused => "endpoint_refused",
+    /// The endpoint could not be reached.
+    EndpointUnreachable => "endpoint_unreachable",
+    /// The connect took too long.
+    ConnectTimedOut => "connect_timed_out",
+    /// The endpoint broke the connection off before it answered.
+    EndpointReset => "endpoint_reset",
+    /// The endpoint closed the connection before it answered.
+    EndpointClosed => "endpoint_closed",
+    /// The endpoint did not take the request in time.
+    EndpointNotReading => "endpoint_not_reading",
+    /// The endpoint did not begin to answer in time.
+    ResponseTimedOut => "response_timed_out",
+    /// The endpoint's answer was malformed.
+    BadResponse => "bad_response",
+    /// The endpoint broke off in the middle of its response.
+    ResponseCut => "response_cut",
+    /// The endpoint stopped in the middle of its response.
+    ResponseStalled => "response_stalled",
+    /// The whole exchange took too long.
+    TotalTimedOut => "total_timed_out",
+}
+
+/// Adds to a counter that only this thread writes.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+const BUCKETS: usize = 144;
+
+/// Durations in log-linear buckets, four per power of two of a microsecond.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    sum_us: AtomicU64,
+    buckets: [AtomicU64; BUCKETS],
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { sum_us: AtomicU64::new(0), buckets: [const { AtomicU64::new(0) }; BUCKETS] }
+    }
+}
+
+impl Histogram {
+    fn record(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        add(&self.sum_us, us);
+        add(&self.buckets[bucket_of(us)], 1);
+    }
+
+    fn add_to(&self, sum: &mut HistogramSum) {
+        sum.sum_us += self.sum_us.load(Relaxed);
+        for (total, bucket) in sum.buckets.iter_mut().zip(&self.buckets) {
+            *total += bucket.load(Relaxed);
+        }
+    }
+}
+
+fn bucket_of(us: u64) -> usize {
+    if us < 4 {
+        return us as usize;
+    }
+    let power = us.ilog2() as usize;
+    let quarter = (us >> (power - 2) & 3) as usize;
+    ((power - 1) * 4 + quarter).min(BUCKETS - 1)
+}
+
+fn upper_us(bucket: usize) -> u64 {
+    if bucket < 4 {
+        return bucket as u64 + 1;
+    }
+    (bucket as u64 % 4 + 5) << (bucket / 4 - 1)
+}
+
+/// Histograms of several threads together.
+#[derive(Debug)]
+struct HistogramSum {
+    sum_us: u64,
+    buckets: [u64; BUCKETS],
+}
+
+impl Default for HistogramSum {
+    fn default() -> Self {
+        Self { sum_us: 0, buckets: [0; BUCKETS] }
+    }
+}
+
+impl HistogramSum {
+    fn stats(&self) -> HistogramStats {
+        let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        HistogramStats {
+            count: self.buckets.iter().sum(),
+            sum_us: self.sum_us,
+            buckets: filled.map(|(bucket, count)| Bucket { upper_us: upper_us(bucket), count: *count }).collect(),
+        }
+    }
+}
+
+/// Distinct status codes that one series tells apart; further ones are counted as [`OTHER_CODE`].
+const CODES: usize = 16;
+const OTHER_CODE: u16 = 999;
+
+/// The counters of one thread for one (listener, route, endpoint).
+#[derive(Debug, Default)]
+pub(crate) struct Series {
+    codes: [(AtomicU16, AtomicU64); CODES],
+    endings: [AtomicU64; Ending::WORDS.len()],
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    duration: Histogram,
+    response: Histogram,
+}
+
+/// What is to be counted about one exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    /// 0 when no status was sent.
+    pub(crate) status: u16,
+    pub(crate) ending: Ending,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) duration: Duration,
+    pub(crate) response: Option<Duration>,
+}
+
+impl Series {
+    pub(crate) fn count(&self, counted: &Counted) {
+        self.count_code(counted.status);
+        add(&self.endings[counted.ending as usize], 1);
+        add(&self.received_bytes, counted.received_bytes);
+        add(&self.sent_bytes, counted.sent_bytes);
+        self.duration.record(counted.duration);
+        if let Some(response) = counted.response {
+            self.response.record(response);
+        }
+    }
+
+    /// A slot is free while its count is 0; the last one is for all codes that found none.
+    fn count_code(&self, status: u16) {
+        let (last, own) = (&self.codes[CODES - 1], &self.codes[..CODES - 1]);
+        let slot = own.iter().find(|(code, count)| count.load(Relaxed) == 0 || code.load(Relaxed) == status);
+        match slot {
+            Some((code, count)) => {
+                code.store(status, Relaxed);
+                add(count, 1);
+            }
+            None => {
+                last.0.store(OTHER_CODE, Relaxed);
+                add(&last.1, 1);
+            }
+        }
+    }
+}
+
+/// Whose counters a series holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SeriesKey {
+    pub(crate) listener: Arc<str>,
+    pub(crate) route: Arc<str>,
+    /// Pool and endpoint.
+    pub(crate) endpoint: Option<(Arc<str>, Arc<str>)>,
+}
+
+/// All series of one thread. The thread itself finds them by its table's positions; this is only locked for a new one.
+#[derive(Debug, Default)]
+pub(crate) struct SeriesBook(Mutex<HashMap<SeriesKey, Arc<Series>>>);
+
+impl SeriesBook {
+    pub(crate) fn series(&self, key: SeriesKey) -> Arc<Series> {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(book.entry(key).or_default())
+    }
+
+    /// Drops the series that `keep` does not name and no table uses.
+    pub(crate) fn prune(&self, keep: impl Fn(&SeriesKey) -> bool) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        book.retain(|key, series| Arc::strong_count(series) > 1 || keep(key));
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    codes: std::collections::BTreeMap<u16, u64>,
+    endings: [u64; Ending::WORDS.len()],
+    received_bytes: u64,
+    sent_bytes: u64,
+    duration: HistogramSum,
+    response: HistogramSum,
+}
+
+/// The series of all threads, added up and in a stable order.
+pub(crate) fn sum<'a>(books: impl Iterator<Item = &'a SeriesBook>) -> Vec<SeriesStats> {
+    let mut sums = std::collections::BTreeMap::<SeriesKey, Sum>::new();
+    for book in books {
+        let book = book.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, series) in book.iter() {
+            add_series(sums.entry(key.clone()).or_default(), series);
+        }
+    }
+    sums.into_iter().map(|(key, sum)| series_stats(&key, &sum)).collect()
+}
+
+fn add_series(sum: &mut Sum, series: &Series) {
+    for (code, count) in &series.codes {
+        let count = count.load(Relaxed);
+        if count > 0 {
+            *sum.codes.entry(code.load(Relaxed)).or_default() += count;
+        }
+    }
+    for (total, ending) in sum.endings.iter_mut().zip(&series.endings) {
+        *total += ending.load(Relaxed);
+    }
+    sum.received_bytes += series.received_bytes.load(Relaxed);
+    sum.sent_bytes += series.sent_bytes.load(Relaxed);
+    series.duration.add_to(&mut sum.duration);
+    series.response.add_to(&mut sum.response);
+}
+
+fn series_stats(key: &SeriesKey, sum: &Sum) -> SeriesStats {
+    let endings = Ending::WORDS.iter().zip(&sum.endings).filter(|(_, count)| **count > 0);
+    SeriesStats {
+        listener: key.listener.to_string(),
+        route: key.route.to_string(),
+        pool: key.endpoint.as_ref().map(|(pool, _)| pool.to_string()),
+        endpoint: key.endpoint.as_ref().map(|(_, endpoint)| endpoint.to_string()),
+        codes: sum.codes.iter().map(|(code, count)| CodeCount { code: *code, count: *count }).collect(),
+        endings: endings.map(|(ending, count)| EndingCount { ending: (*ending).to_owned(), count: *count }).collect(),
+        received_bytes: sum.received_bytes,
+        sent_bytes: sum.sent_bytes,
+        duration: sum.duration.stats(),
+        response: sum.response.stats(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_lies_below_its_bucket_and_not_below_the_one_before() {
+        for us in (0..5_000).chain((0..36).flat_map(|power| [(1_u64 << power) - 1, 1 << power, (1 << power) + 1])) {
+            let bucket = bucket_of(us);
+            assert!(us < upper_us(bucket), "{us}");
+            assert!(bucket == 0 || us >= upper_us(bucket - 1), "{us}");
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_bounds_so_that_prometheus_buckets_are_exact() {
+        let uppers: Vec<u64> = (0..BUCKETS).map(upper_us).collect();
+        assert!((0..36).all(|power| uppers.contains(&(1 << power))));
+    }
+
+    #[test]
+    fn an_endpoint_that_invents_codes_does_not_invent_metrics() {
+        let series = Series::default();
+        for status in 100..400 {
+            series.count_code(status);
+        }
+        let mut sum = Sum::default();
+        add_series(&mut sum, &series);
+        assert_eq!(sum.codes.len(), CODES);
+        assert_eq!(sum.codes.values().sum::<u64>(), 300);
+        assert_eq!(sum.codes[&OTHER_CODE], 300 - 15);
+    }
+}

@@ -1,0 +1,154 @@
+//! The responses that we make ourselves. One variant for each reason a client may see.
+
+use crate::account::Ending;
+use bascule_decide::http1::Malformed;
+use std::io::Write;
+use std::time::SystemTime;
+
+/// Why we answer instead of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    NoRoute,
+    NoEndpoint,
+    Refused(Malformed),
+    /// The body is larger than the limit.
+    BodyTooLarge,
+    /// The body's framing is broken.
+    BodyMalformed(&'static str),
+    /// The client did not send its head or body in time.
+    ClientTooSlow,
+    /// Every try at an endpoint failed; how the last one did.
+    Failed(Ending),
+}
+
+impl Answer {
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::NoRoute => 404,
+            Self::NoEndpoint => 503,
+            Self::Refused(malformed) => malformed.status(),
+            Self::BodyTooLarge => 413,
+            Self::BodyMalformed(_) => 400,
+            Self::ClientTooSlow => 408,
+            Self::Failed(Ending::ConnectTimedOut | Ending::ResponseTimedOut | Ending::TotalTimedOut | Ending::EndpointNotReading) => 504,
+            Self::Failed(_) => 502,
+        }
+    }
+
+    pub(crate) fn ending(self) -> Ending {
+        match self {
+            Self::NoRoute => Ending::NoRoute,
+            Self::NoEndpoint => Ending::NoEndpoint,
+            Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong) | Self::BodyTooLarge => Ending::TooLarge,
+            Self::Refused(_) | Self::BodyMalformed(_) => Ending::BadRequest,
+            Self::ClientTooSlow => Ending::ClientTooSlow,
+            Self::Failed(ending) => ending,
+        }
+    }
+
+    /// More than the ending says, for the log.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Refused(malformed) => malformed.reason(),
+            Self::BodyMalformed(reason) => reason,
+            _ => "",
+        }
+    }
+
+    /// What the client reads. Says nothing about what stands behind us.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no route matches this request",
+            Self::NoEndpoint => "no endpoint can serve this request now",
+            Self::Refused(malformed) => malformed.reason(),
+            Self::BodyTooLarge => "the request body is too large",
+            Self::BodyMalformed(reason) => reason,
+            Self::ClientTooSlow => "the request did not arrive in time",
+            Self::Failed(_) if self.status() == 504 => "the endpoint did not answer in time",
+            Self::Failed(_) => "the endpoint did not answer properly",
+        }
+    }
+
+    /// The whole response. `with_body` is false for HEAD.
+    pub(crate) fn render(self, close: bool, with_body: bool) -> Vec<u8> {
+        let status = self.status();
+        let body = format!("{status} {}: {}\n", phrase(status), self.sentence());
+        let mut headers = vec![("Content-Type", "text/plain; charset=utf-8")];
+        if status == 405 {
+            headers.push(("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));
+        }
+        render(status, headers.into_iter(), body.as_bytes(), Ways { close, keep_alive: false, with_body })
+    }
+}
+
+/// How a response that we make is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    /// Say that the connection closes.
+    pub(crate) close: bool,
+    /// Say that it stays open (HTTP/1.0).
+    pub(crate) keep_alive: bool,
+    /// False for HEAD.
+    pub(crate) with_body: bool,
+}
+
+/// Writes a response with its length. `Date` is ours to send: we are its origin (RFC 9110, 6.6.1).
+pub(crate) fn render<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>, body: &[u8], ways: Ways) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + body.len());
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let _ = write!(out, "HTTP/1.1 {status} {}\r\nServer: bascule\r\nDate: {date}\r\n", phrase(status));
+    for (name, value) in headers {
+        let _ = write!(out, "{name}: {value}\r\n");
+    }
+    let bodiless = matches!(status, 204 | 304);
+    if !bodiless {
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    }
+    if ways.close {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if ways.keep_alive {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if ways.with_body && !bodiless {
+        out.extend_from_slice(body);
+    }
+    out
+}
+
+/// The reason phrase (RFC 9110, 15).
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        418 => "I'm a Teapot",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Status",
+    }
+}

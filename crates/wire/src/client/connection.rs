@@ -1,0 +1,250 @@
+//! The life of one client connection: request after request, until one side has enough.
+
+use crate::account::Counted;
+use crate::answer::Answer;
+use crate::buffers::{Input, Size};
+use crate::client::accept::{Acceptor, ListenerCounters};
+use crate::client::http1::{Refusal, Request, read_request};
+use crate::deadline::Deadline;
+use crate::exchange;
+use crate::socket::Socket;
+use crate::worker::Worker;
+use bascule_contract::event::What;
+use bascule_decide::http1::has_empty_line;
+use bascule_decide::table::Listener;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long, and how many bytes, we listen to a client that has to be told to stop (RFC 9112, 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Who the client is.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// `None` for Unix sockets.
+    pub(crate) ip: Option<IpAddr>,
+    /// The address in text; empty for Unix sockets.
+    pub(crate) text: Box<str>,
+}
+
+impl Peer {
+    pub(crate) fn tcp(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
+        Self { ip: Some(ip), text: ip.to_string().into() }
+    }
+
+    pub(crate) fn unix() -> Self {
+        Self { ip: None, text: "".into() }
+    }
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) acceptor: Rc<Acceptor>,
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    pub(crate) input: Input,
+    pub(crate) deadline: Deadline,
+    /// Requests answered so far.
+    pub(crate) served: u64,
+    counters: Arc<ListenerCounters>,
+    opened: Instant,
+    registration: usize,
+}
+
+/// What becomes of the connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Keep,
+    Close,
+    /// Close, but first let the client read what we said although it is still sending.
+    Linger,
+}
+
+enum Next {
+    Request(Box<Request>),
+    Refused(Refusal),
+    Closed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Some,
+    End,
+    TimedOut,
+}
+
+impl Connection {
+    pub(crate) fn new(worker: Rc<Worker>, acceptor: Rc<Acceptor>, socket: Socket, peer: Peer) -> Self {
+        let input = Input::new(Rc::clone(&worker.buffers));
+        let registration = worker.register();
+        let counters = Arc::clone(&acceptor.counters.borrow());
+        counters.accepted.fetch_add(1, Relaxed);
+        counters.open.fetch_add(1, Relaxed);
+        Self { worker, acceptor, socket, peer, input, deadline: Deadline::default(), served: 0, counters, opened: Instant::now(), registration }
+    }
+
+    /// Serves requests until the connection ends.
+    pub(crate) async fn serve(mut self) {
+        loop {
+            let after = match self.next().await {
+                // On the heap, so that a connection between two requests is small.
+                Next::Request(request) => Box::pin(exchange::serve(&mut self, request)).await,
+                Next::Refused(refusal) => Box::pin(self.refuse(refusal)).await,
+                Next::Closed => return,
+            };
+            self.served += 1;
+            match after {
+                After::Keep => {}
+                After::Close => return,
+                After::Linger => return Box::pin(self.linger()).await,
+            }
+        }
+    }
+
+    /// Whether the connection may not wait for another request.
+    pub(crate) fn must_close(&self) -> bool {
+        self.worker.stopping.get() || self.acceptor.closing.get()
+    }
+
+    /// Whether the response to come is the last one on this connection.
+    pub(crate) fn is_last(&self, listener: &Listener) -> bool {
+        self.must_close() || listener.limits.requests_per_connection.is_some_and(|limit| self.served + 1 >= limit)
+    }
+
+    /// Waits for the next request, whose head may come in pieces or may be here already.
+    async fn next(&mut self) -> Next {
+        let mut began = None;
+        // How much was there when the head was last looked at, and how much makes another look worth it.
+        let (mut seen, mut enough) = (0, 1);
+        loop {
+            if !self.input.is_empty() {
+                let began = *began.get_or_insert_with(Instant::now);
+                let bytes = self.input.bytes();
+                if bytes.len() >= enough || has_empty_line(bytes, seen_before(seen)) {
+                    let now = if seen == 0 { began } else { Instant::now() };
+                    match read_request(self, began, now) {
+                        Ok(Some(request)) => return Next::Request(request),
+                        Ok(None) => enough = self.input.len() + self.input.len() / 4 + 1,
+                        Err(refusal) => return Next::Refused(refusal),
+                    }
+                }
+                seen = self.input.len();
+            }
+            match self.read(began).await {
+                Read::Some => {}
+                Read::TimedOut if began.is_some() => {
+                    let since = began.unwrap_or(self.opened);
+                    return Next::Refused(Refusal { answer: Answer::ClientTooSlow, began: since, listener: None, facts: None });
+                }
+                Read::End | Read::TimedOut => return Next::Closed,
+            }
+        }
+    }
+
+    /// Reads once. Between requests the wait is idle: it may be long, and ends when the connection must close.
+    async fn read(&mut self, began: Option<Instant>) -> Read {
+        let limit = self.time_limit(began);
+        self.deadline.set(limit);
+        let Self { worker, acceptor, socket, input, deadline, registration, .. } = self;
+        poll_fn(|cx| {
+            match input.poll_fill(socket, Size::Head, cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Read::End),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
+                Poll::Pending => {}
+            }
+            if began.is_none() {
+                worker.wake_when_closing(*registration, cx);
+                if worker.stopping.get() || acceptor.closing.get() {
+                    return Poll::Ready(Read::End);
+                }
+            }
+            deadline.poll(cx).map(|()| Read::TimedOut)
+        })
+        .await
+    }
+
+    fn time_limit(&self, began: Option<Instant>) -> Instant {
+        let table = self.worker.table();
+        let Some(listener) = self.acceptor.place(table.table()) else { return Instant::now() };
+        let timeouts = &table.table().listeners[listener].timeouts;
+        match began {
+            Some(began) => began + Duration::from_millis(timeouts.head_ms),
+            None if self.served == 0 => self.opened + Duration::from_millis(timeouts.head_ms),
+            None => Instant::now() + Duration::from_millis(timeouts.keep_alive_ms),
+        }
+    }
+
+    /// Answers a request that cannot be served; its framing is not to be trusted, so the connection ends.
+    async fn refuse(&mut self, refusal: Refusal) -> After {
+        let response = refusal.answer.render(true, true);
+        let received = self.input.len() as u64;
+        let _ = self.socket.write_all(&mut [IoSlice::new(&response)], &mut self.deadline, LINGER).await;
+        let table = self.worker.table();
+        if let Some(listener) = refusal.listener.or_else(|| self.acceptor.place(table.table())) {
+            self.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
+            let counted = Counted {
+                status: refusal.answer.status(),
+                ending: refusal.answer.ending(),
+                received_bytes: received,
+                sent_bytes: response.len() as u64,
+                duration: refusal.began.elapsed(),
+                response: None,
+            };
+            table.series(&self.worker.book, listener, None, None).count(&counted);
+            exchange::log_refusal(self, &table, listener, &refusal, &counted);
+        }
+        After::Linger
+    }
+
+    /// Says that we are done, then reads and forgets what the client still sends: closing at once would
+    /// reset the connection, and the client might never see the answer.
+    async fn linger(mut self) {
+        self.socket.finish_writing();
+        self.deadline.start(LINGER);
+        let mut left = LINGER_BYTES;
+        self.input.consume(self.input.len());
+        let Self { socket, input, deadline, .. } = &mut self;
+        poll_fn(|cx| {
+            while left > 0 {
+                match input.poll_fill(socket, Size::Relay, cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(count)) => {
+                        left = left.saturating_sub(count);
+                        input.consume(input.len());
+                    }
+                    Poll::Pending => return deadline.poll(cx),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// An empty line may begin three bytes before what came last.
+fn seen_before(seen: usize) -> usize {
+    seen.saturating_sub(3)
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.counters.open.fetch_sub(1, Relaxed);
+        self.worker.farewell(self.registration);
+        if std::thread::panicking() {
+            let message = format!("serving {}", if self.peer.text.is_empty() { "a Unix socket" } else { &self.peer.text });
+            self.worker.event(What::TaskPanicked { thread: self.worker.index, message });
+        }
+    }
+}
+

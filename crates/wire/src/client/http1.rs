@@ -1,0 +1,269 @@
+//! Stages 3 and 4 of a request's life: its head is decoded and routed, and what the endpoint will read is written.
+
+use crate::access_log::LogFacts;
+use crate::answer::{Answer, Ways, render};
+use crate::client::connection::Connection;
+use crate::local::LocalTable;
+use bascule_decide::http1::forwarded::{Onward, Told};
+use bascule_decide::http1::request::{parse, routing_host};
+use bascule_decide::http1::{Framing, HeadLimits, Malformed, RequestHead, field_room};
+use bascule_decide::path::{Normal, normalize};
+use bascule_decide::request::Request as Routed;
+use bascule_decide::retry::is_idempotent;
+use bascule_decide::table::{Action, ForwardedPolicy, Listener, Route};
+use bascule_decide::template::Facts;
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::time::Instant;
+
+/// TLS will make this a fact of the connection.
+const SCHEME: &str = "http";
+
+/// A request whose head was read: all that its exchange needs to know. Holds none of the connection's bytes.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The table that it was routed by, for the whole exchange.
+    pub(crate) table: Rc<LocalTable>,
+    pub(crate) listener: usize,
+    pub(crate) route: Option<usize>,
+    pub(crate) to: Destination,
+    pub(crate) framing: Framing,
+    pub(crate) http11: bool,
+    /// The client allows another request on this connection.
+    pub(crate) persistent: bool,
+    pub(crate) is_head: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) upgrade: Option<Box<[u8]>>,
+    pub(crate) began: Instant,
+    pub(crate) head_read: Instant,
+    pub(crate) head_bytes: usize,
+    /// What the templates of the response's edits may say; only where there are any.
+    pub(crate) facts: Option<Box<OwnFacts>>,
+    /// Only while the access log is on.
+    pub(crate) log: Option<Box<LogFacts>>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// To an endpoint of this pool, with this head.
+    Pool(usize, Vec<u8>),
+    /// The route's own response, whole.
+    Own { status: u16, response: Vec<u8> },
+    /// Our answer.
+    Answer(Answer),
+}
+
+/// A request that is answered without being served.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) answer: Answer,
+    pub(crate) began: Instant,
+    pub(crate) listener: Option<usize>,
+    pub(crate) facts: Option<Box<LogFacts>>,
+}
+
+/// [`Facts`] that outlive the head.
+#[derive(Debug)]
+pub(crate) struct OwnFacts {
+    host: Box<[u8]>,
+    path: Box<[u8]>,
+    query: Option<Box<[u8]>>,
+}
+
+impl Request {
+    /// What the templates of the response's edits may say.
+    pub(crate) fn facts<'a>(&'a self, client: &'a str) -> Facts<'a> {
+        let listener = &self.table.table().listeners[self.listener];
+        let own = self.facts.as_deref();
+        Facts {
+            scheme: SCHEME,
+            host: own.map_or(&[], |own| &own.host),
+            path: own.map_or(&[], |own| &own.path),
+            query: own.and_then(|own| own.query.as_deref()),
+            client,
+            listener: &listener.id,
+            route: self.route.map_or("", |route| &listener.routes[route].id),
+        }
+    }
+
+    pub(crate) fn route(&self) -> Option<&Route> {
+        self.route.map(|route| &self.table.table().listeners[self.listener].routes[route])
+    }
+}
+
+/// Decodes and routes the request at the front of the connection's input and takes its head out.
+/// `None`: the head is not complete yet.
+pub(crate) fn read_request(connection: &mut Connection, began: Instant, now: Instant) -> Result<Option<Box<Request>>, Refusal> {
+    let table = connection.worker.table();
+    let place = connection.acceptor.place(table.table());
+    let refuse = |answer| Refusal { answer, began, listener: place, facts: None };
+    // The listener went away in a reload: the client may try again elsewhere.
+    let Some(place) = place else { return Err(refuse(Answer::NoRoute)) };
+    let listener = &table.table().listeners[place];
+    let mut room = field_room();
+    let bytes = connection.input.bytes();
+    let head = match parse(bytes, limits(listener), &mut room) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(None),
+        Err(malformed) => return Err(refuse(Answer::Refused(malformed))),
+    };
+    let Ok(path) = path_of(&head) else { return Err(refuse(Answer::Refused(Malformed::Target))) };
+    let too_large = matches!((head.framing, listener.limits.body_bytes), (Framing::Length(length), Some(limit)) if length > limit);
+    let log = connection.worker.log_is_on().then(|| Box::new(log_facts(&head)));
+    if too_large {
+        return Err(Refusal { answer: Answer::BodyTooLarge, began, listener: Some(place), facts: log });
+    }
+    connection.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
+    let host = routing_host(head.authority);
+    let asked = Routed { method: head.method, host: &host, path: &path.routed, query: head.target.query, fields: head.fields, client: connection.peer.ip };
+    let route = listener.index.find(&asked);
+    let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes };
+    let (to, facts) = match route.map(|route| &listener.routes[route]) {
+        None => (Destination::Answer(Answer::NoRoute), None),
+        Some(route) => (reading.destination(route), (!route.response_edits.is_empty()).then(|| reading.own_facts())),
+    };
+    let request = Request {
+        listener: place,
+        route,
+        to,
+        framing: head.framing,
+        http11: head.http11,
+        persistent: head.persistent,
+        is_head: head.method == "HEAD",
+        idempotent: is_idempotent(head.method),
+        expects_continue: head.expects_continue,
+        upgrade: head.upgrade.map(Into::into),
+        began,
+        head_read: now,
+        head_bytes: head.length,
+        facts,
+        log,
+        table: Rc::clone(&table),
+    };
+    let length = head.length;
+    connection.input.consume(length);
+    Ok(Some(Box::new(request)))
+}
+
+fn limits(listener: &Listener) -> HeadLimits {
+    HeadLimits {
+        head_bytes: listener.limits.head_bytes as usize,
+        headers: listener.limits.headers as usize,
+        target_bytes: listener.limits.target_bytes as usize,
+    }
+}
+
+fn path_of<'a>(head: &RequestHead<'a, '_>) -> Result<Normal<'a>, ()> {
+    if head.target.path == b"*" {
+        return Ok(Normal { routed: Cow::Borrowed(b"*"), forwarded: Cow::Borrowed(b"*") });
+    }
+    normalize(head.target.path).map_err(drop)
+}
+
+/// What there is to see while the head is still in the connection's input.
+struct Reading<'a> {
+    connection: &'a Connection,
+    listener: &'a Listener,
+    head: &'a RequestHead<'a, 'a>,
+    path: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl Reading<'_> {
+    fn destination(&self, route: &Route) -> Destination {
+        match &route.action {
+            Action::Pool(pool) => Destination::Pool(*pool, self.onward(route)),
+            Action::Redirect { status, location } => {
+                let mut rendered = Vec::new();
+                location.render(&self.facts(route), &mut rendered);
+                let location = String::from_utf8_lossy(&rendered);
+                self.own(route, *status, &[("Location", &location)], b"")
+            }
+            Action::Respond { status, headers, body } => {
+                let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                self.own(route, *status, &headers, body)
+            }
+        }
+    }
+
+    fn own(&self, route: &Route, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Destination {
+        let facts = self.facts(route);
+        let added: Vec<(&str, String)> = route
+            .response_edits
+            .add
+            .iter()
+            .map(|(name, template)| {
+                let mut value = Vec::new();
+                template.render(&facts, &mut value);
+                (&**name, String::from_utf8_lossy(&value).into_owned())
+            })
+            .collect();
+        let kept = headers.iter().copied().filter(|(name, _)| !route.response_edits.removes(name.as_bytes()));
+        let all = kept.chain(added.iter().map(|(name, value)| (*name, value.as_str())));
+        let close = self.closes();
+        let ways = Ways { close, keep_alive: !close && !self.head.http11, with_body: self.head.method != "HEAD" };
+        Destination::Own { status, response: render(status, all, body, ways) }
+    }
+
+    /// After a response that does not wait for the request's body the framing of what follows is unknown.
+    fn closes(&self) -> bool {
+        !self.head.persistent || self.head.framing != Framing::None || self.connection.is_last(self.listener)
+    }
+
+    fn onward(&self, route: &Route) -> Vec<u8> {
+        let policy: &ForwardedPolicy = &self.listener.forwarded;
+        let told = Told {
+            client: &self.connection.peer.text,
+            scheme: SCHEME,
+            // Whoever may open our Unix socket is on this machine.
+            trusted: self.connection.peer.ip.is_none_or(|ip| policy.trusted.contains(ip)),
+            x_forwarded: policy.x_forwarded,
+            rfc7239: policy.rfc7239,
+        };
+        let rewritten = match &route.rewrite {
+            Some(rewriter) if self.path != b"*" => rewriter.apply(self.path),
+            _ => Cow::Borrowed(self.path),
+        };
+        let fallback = if self.head.authority.is_empty() { self.connection.socket.local_text() } else { String::new() };
+        let onward = Onward { path: &rewritten, fallback_host: &fallback, edits: &route.request_edits, facts: self.facts(route) };
+        let mut out = Vec::with_capacity(self.head.length + 256);
+        self.head.write(self.bytes, &onward, &told, &mut out);
+        out
+    }
+
+    fn facts<'b>(&'b self, route: &'b Route) -> Facts<'b> {
+        Facts {
+            scheme: SCHEME,
+            host: self.head.authority,
+            path: self.path,
+            query: self.head.target.query,
+            client: &self.connection.peer.text,
+            listener: &self.listener.id,
+            route: &route.id,
+        }
+    }
+
+    fn own_facts(&self) -> Box<OwnFacts> {
+        Box::new(OwnFacts { host: self.head.authority.into(), path: self.path.into(), query: self.head.target.query.map(Into::into) })
+    }
+}
+
+fn log_facts(head: &RequestHead<'_, '_>) -> LogFacts {
+    let field = |name: &str| head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value.to_vec());
+    let mut target = head.target.path.to_vec();
+    if let Some(query) = head.target.query {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    LogFacts {
+        method: head.method.to_owned(),
+        host: String::from_utf8_lossy(head.authority).into_owned(),
+        target,
+        http11: head.http11,
+        user_agent: field("user-agent"),
+        referer: field("referer"),
+    }
+}

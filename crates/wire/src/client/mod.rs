@@ -1,0 +1,5 @@
+//! The client side of the wire.
+
+pub(crate) mod accept;
+pub(crate) mod connection;
+pub(crate) mod http1;

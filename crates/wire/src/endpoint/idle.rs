@@ -1,0 +1,58 @@
+//! Open connections to one endpoint that are free for reuse, of one thread.
+
+use crate::socket::Socket;
+use bascule_decide::table::EndpointState;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Idle connections, the one used last on top: the rest can grow old and close.
+#[derive(Debug)]
+pub(crate) struct IdleConnections {
+    state: Arc<EndpointState>,
+    open: RefCell<Vec<(Socket, Instant)>>,
+}
+
+impl IdleConnections {
+    pub(crate) fn new(state: Arc<EndpointState>) -> Self {
+        Self { state, open: RefCell::default() }
+    }
+
+    /// One that is still open as far as we know. One that said anything, even goodbye, is dropped.
+    pub(crate) fn take(&self) -> Option<Socket> {
+        let mut open = self.open.borrow_mut();
+        while let Some((socket, _)) = open.pop() {
+            self.state.idle.fetch_sub(1, Relaxed);
+            if socket.is_quiet() {
+                return Some(socket);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection, unless `limit` are kept already.
+    pub(crate) fn put(&self, socket: Socket, now: Instant, limit: u32) {
+        let mut open = self.open.borrow_mut();
+        if open.len() < limit as usize && socket.is_quiet() {
+            open.push((socket, now));
+            self.state.idle.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Closes those that were idle for too long, and those that the endpoint has closed.
+    pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
+        let mut open = self.open.borrow_mut();
+        let before = open.len();
+        open.retain(|(socket, since)| now.duration_since(*since) < timeout && socket.is_quiet());
+        self.state.idle.fetch_sub(u32::try_from(before - open.len()).unwrap_or(0), Relaxed);
+    }
+}
+
+impl Drop for IdleConnections {
+    fn drop(&mut self) {
+        let left = u32::try_from(self.open.borrow().len()).unwrap_or(0);
+        self.state.idle.fetch_sub(left, Relaxed);
+    }
+}

@@ -1,0 +1,364 @@
+//! The life of one HTTP exchange, from decoded request to what the client got.
+//!
+//! Read this file first: each stage is one call, in order, and every way an exchange can end is
+//! an [`Ending`]. Stages 1 to 4 (accept, decode, route) lie behind us: `client/`.
+
+use crate::access_log::Line;
+use crate::account::{Counted, Ending};
+use crate::answer::Answer;
+use crate::client::connection::{After, Connection};
+use crate::client::http1::{Destination, Refusal, Request};
+use crate::deadline::Deadline;
+use crate::endpoint::connect::connect;
+use crate::forward::{Failed, Forward, Relayed, forward};
+use crate::local::LocalTable;
+use crate::socket::Socket;
+use bascule_decide::balance::{Key, Slot};
+use bascule_decide::http1::Framing;
+use bascule_decide::retry::{Budget, Progress, may_try_again};
+use bascule_decide::table::{Endpoint, Pool};
+use std::future::{Future, poll_fn};
+use std::io::IoSlice;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// An exchange under way: the connection it is on, the request, and what has become of it so far.
+struct Exchange<'a> {
+    connection: &'a mut Connection,
+    request: &'a Request,
+    outcome: Outcome,
+}
+
+/// What there is to tell about an exchange.
+#[derive(Debug)]
+struct Outcome {
+    ending: Ending,
+    /// More than the ending says, when there is more.
+    reason: &'static str,
+    status: u16,
+    received_bytes: u64,
+    sent_bytes: u64,
+    endpoint: Option<(usize, Slot)>,
+    attempts: u32,
+    connect: Duration,
+    /// From the request sent to the head of the response.
+    response: Option<Duration>,
+    after: After,
+}
+
+/// Routes, picks, forwards and responds; then accounts for how it ended.
+pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) -> After {
+    let worker = Rc::clone(&connection.worker);
+    let counters = std::sync::Arc::clone(&connection.acceptor.counters.borrow());
+    counters.in_flight.fetch_add(1, Relaxed);
+    worker.in_flight.set(worker.in_flight.get() + 1);
+    let _counted_down = OnDrop(|| {
+        counters.in_flight.fetch_sub(1, Relaxed);
+        worker.in_flight.set(worker.in_flight.get() - 1);
+    });
+    let outcome = Outcome {
+        ending: Ending::Ok,
+        reason: "",
+        status: 0,
+        received_bytes: request.head_bytes as u64,
+        sent_bytes: 0,
+        endpoint: None,
+        attempts: 0,
+        connect: Duration::ZERO,
+        response: None,
+        after: After::Close,
+    };
+    let mut exchange = Exchange { connection, request: &request, outcome };
+    match &request.to {
+        Destination::Answer(answer) => exchange.answer(*answer).await,
+        Destination::Own { status, response } => exchange.own(*status, response).await,
+        Destination::Pool(pool, head) => exchange.forward(*pool, head).await,
+    }
+    exchange.account();
+    exchange.outcome.after
+}
+
+impl Exchange<'_> {
+    /// Stages 5 to 7: picks an endpoint and forwards, again elsewhere when that is safe, until there is a response.
+    async fn forward(&mut self, pool: usize, head: &[u8]) {
+        let table = Rc::clone(&self.request.table);
+        let settings = &table.table().pools[pool];
+        let mut tried: Vec<Slot> = Vec::new();
+        let mut failed: Option<Ending> = None;
+        let mut retrying = None;
+        loop {
+            let picked = table.pick(pool, Key(0), &tried, &mut self.connection.worker.random.borrow_mut());
+            let Some(slot) = picked else {
+                return self.answer(failed.map_or(Answer::NoEndpoint, Answer::Failed)).await;
+            };
+            self.outcome.endpoint = Some((pool, slot));
+            self.outcome.attempts += 1;
+            let failure = match self.limited_attempt(&table, pool, slot, head).await {
+                Ok(relayed) => return self.relayed(&relayed),
+                Err(failure) => failure,
+            };
+            let (ending, progress) = match failure {
+                Failed::Endpoint { ending, reason, progress } => {
+                    self.outcome.reason = reason;
+                    (ending, progress)
+                }
+                Failed::Client(answer) => return self.answer(answer).await,
+                Failed::ClientGone => return self.gone(Ending::ClientAborted),
+            };
+            failed = Some(ending);
+            let replayable = progress == Progress::NotConnected || self.request.framing == Framing::None;
+            if !may_try_again(progress, self.request.idempotent, replayable) || !self.may_retry(settings, tried.len(), retrying.is_some()) {
+                return self.answer(Answer::Failed(ending)).await;
+            }
+            settings.endpoints[slot.0 as usize].state.retried.fetch_add(1, Relaxed);
+            tried.push(slot);
+            retrying.get_or_insert_with(|| Retrying::begin(&self.connection.worker));
+        }
+    }
+
+    fn may_retry(&self, pool: &Pool, tried: usize, retrying: bool) -> bool {
+        let budget = Budget { percent: pool.retries.budget_percent, minimum: pool.retries.budget_minimum };
+        let worker = &self.connection.worker;
+        tried < pool.retries.attempts as usize && (retrying || budget.allows(worker.retrying.get(), worker.in_flight.get()))
+    }
+
+    /// One attempt, cut off when the whole exchange may take no longer.
+    async fn limited_attempt(&mut self, table: &LocalTable, pool: usize, slot: Slot, head: &[u8]) -> Result<Relayed, Failed> {
+        let Some(total_ms) = self.request.route().and_then(|route| route.timeouts.total_ms) else {
+            return self.attempt(table, pool, slot, head).await;
+        };
+        let mut limit = Deadline::default();
+        limit.set(self.request.began + Duration::from_millis(total_ms));
+        let began = std::cell::Cell::new(0);
+        let mut attempt = pin!(self.attempt_noting(table, pool, slot, head, &began));
+        poll_fn(|cx| match attempt.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => limit.poll(cx).map(|()| match began.get() {
+                0 => Err(Failed::Endpoint { ending: Ending::TotalTimedOut, reason: "", progress: Progress::Answered }),
+                status => Ok(Relayed::cut(status, Ending::TotalTimedOut)),
+            }),
+        })
+        .await
+    }
+
+    async fn attempt(&mut self, table: &LocalTable, pool: usize, slot: Slot, head: &[u8]) -> Result<Relayed, Failed> {
+        self.attempt_noting(table, pool, slot, head, &std::cell::Cell::new(0)).await
+    }
+
+    /// One attempt at one endpoint: on an idle connection if there is one, and once more on a fresh one if that had gone stale.
+    ///
+    /// `began` becomes the status as soon as the client was sent the first byte of the response.
+    async fn attempt_noting(&mut self, table: &LocalTable, pool: usize, slot: Slot, head: &[u8], began: &std::cell::Cell<u16>) -> Result<Relayed, Failed> {
+        let settings = &table.table().pools[pool];
+        let endpoint = &settings.endpoints[slot.0 as usize];
+        let _held = Held::begin(endpoint);
+        if let Some(socket) = table.idle(pool, slot).take() {
+            match self.over(&socket, head, began).await {
+                Err(Failed::Endpoint { ending: Ending::EndpointClosed | Ending::EndpointReset, progress: Progress::Sent, .. })
+                    if self.request.idempotent && self.request.framing == Framing::None => {}
+                done => return self.settle(table, (pool, slot), socket, done),
+            }
+        }
+        let connecting = Instant::now();
+        let limit = Duration::from_millis(settings.connect_ms);
+        let opened = connect(&endpoint.target, &mut self.connection.deadline, limit).await;
+        self.outcome.connect = connecting.elapsed();
+        match opened {
+            Ok(socket) => {
+                endpoint.state.connects.fetch_add(1, Relaxed);
+                let done = self.over(&socket, head, began).await;
+                self.settle(table, (pool, slot), socket, done)
+            }
+            Err(ending) => {
+                endpoint.state.connect_failures.fetch_add(1, Relaxed);
+                Err(Failed::Endpoint { ending, reason: "", progress: Progress::NotConnected })
+            }
+        }
+    }
+
+    /// Forwards over an open connection.
+    async fn over(&mut self, socket: &Socket, head: &[u8], began: &std::cell::Cell<u16>) -> Result<Relayed, Failed> {
+        let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
+        let Connection { worker, socket: client, input, deadline, peer, .. } = &mut *self.connection;
+        let to = Forward { worker, client, endpoint: socket, request: self.request, client_text: &peer.text, last, began };
+        forward(&to, head, input, deadline).await
+    }
+
+    /// Keeps the connection for reuse when the endpoint allows it and has said no more than its response.
+    fn settle(&self, table: &LocalTable, (pool, slot): (usize, Slot), socket: Socket, done: Result<Relayed, Failed>) -> Result<Relayed, Failed> {
+        if let Ok(relayed) = &done
+            && relayed.reusable
+        {
+            table.idle(pool, slot).put(socket, relayed.ended, table.table().pools[pool].idle.per_thread);
+        }
+        done
+    }
+
+    fn relayed(&mut self, relayed: &Relayed) {
+        self.outcome.status = relayed.status;
+        self.outcome.ending = relayed.ending;
+        self.outcome.reason = relayed.reason;
+        self.outcome.received_bytes += relayed.received_bytes;
+        self.outcome.sent_bytes += relayed.sent_bytes;
+        self.outcome.response = relayed.response;
+        self.outcome.after = relayed.after;
+    }
+
+    fn gone(&mut self, ending: Ending) {
+        self.outcome.ending = ending;
+        self.outcome.after = After::Close;
+    }
+
+    /// Sends an answer of ours. The connection goes on only if the next request surely begins where this one ends.
+    async fn answer(&mut self, answer: Answer) {
+        let body_is_unread = self.request.framing != Framing::None;
+        let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
+        let close = body_is_unread || !self.request.persistent || last || !self.request.http11;
+        self.outcome.status = answer.status();
+        self.outcome.ending = answer.ending();
+        if let Answer::BodyMalformed(reason) = answer {
+            self.outcome.reason = reason;
+        }
+        let response = answer.render(close, !self.request.is_head);
+        self.send(&response, close).await;
+    }
+
+    /// Sends the route's own response.
+    async fn own(&mut self, status: u16, response: &[u8]) {
+        let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
+        self.outcome.status = status;
+        self.outcome.ending = Ending::Answered;
+        self.send(response, !self.request.persistent || self.request.framing != Framing::None || last).await;
+    }
+
+    async fn send(&mut self, response: &[u8], close: bool) {
+        let body_is_unread = self.request.framing != Framing::None;
+        let listener = &self.request.table.table().listeners[self.request.listener];
+        let pause = Duration::from_millis(listener.timeouts.send_ms);
+        let Connection { socket, deadline, .. } = &mut *self.connection;
+        match socket.write_all(&mut [IoSlice::new(response)], deadline, pause).await {
+            Ok(()) => {
+                self.outcome.sent_bytes = response.len() as u64;
+                self.outcome.after = match (close, body_is_unread) {
+                    (true, true) => After::Linger,
+                    (true, false) => After::Close,
+                    (false, _) => After::Keep,
+                };
+            }
+            Err(_) => self.gone(Ending::ClientAborted),
+        }
+    }
+
+    /// Stage 8: counts, and writes the access log if it is on.
+    fn account(&self) {
+        let Outcome { ending, status, received_bytes, sent_bytes, endpoint, response, .. } = self.outcome;
+        let duration = self.request.began.elapsed();
+        let table = &self.request.table;
+        let counted = Counted { status, ending, received_bytes, sent_bytes, duration, response };
+        table.series(&self.connection.worker.book, self.request.listener, self.request.route, endpoint).count(&counted);
+        if self.request.log.is_some() {
+            self.log(&counted);
+        }
+    }
+
+    fn log(&self, counted: &Counted) {
+        let Some(facts) = self.request.log.as_deref() else { return };
+        let table = self.request.table.table();
+        let listener = &table.listeners[self.request.listener];
+        let pool = self.outcome.endpoint.map(|(pool, _)| &table.pools[pool]);
+        let endpoint = self.outcome.endpoint.map(|(pool, slot)| &table.pools[pool].endpoints[slot.0 as usize]);
+        let request = self.request.head_read - self.request.began;
+        let timers = [request, Duration::ZERO, self.outcome.connect, counted.response.unwrap_or_default(), counted.duration];
+        self.connection.worker.log(&Line {
+            facts,
+            client: &self.connection.peer.text,
+            listener: &listener.id,
+            route: self.request.route().map_or("", |route| &route.id),
+            pool: pool.map_or("", |pool| &pool.id),
+            endpoint: endpoint.map_or("", |endpoint| &endpoint.id),
+            status: counted.status,
+            received_bytes: counted.received_bytes,
+            sent_bytes: counted.sent_bytes,
+            attempts: self.outcome.attempts,
+            ending: counted.ending.word(),
+            reason: self.outcome.reason,
+            timers_us: timers.map(|timer| u64::try_from(timer.as_micros()).unwrap_or(u64::MAX)),
+            at_ms: now_ms(),
+        });
+    }
+}
+
+/// The access log's line for a request that was refused before it was routed.
+pub(crate) fn log_refusal(connection: &Connection, table: &LocalTable, listener: usize, refusal: &Refusal, counted: &Counted) {
+    if !connection.worker.log_is_on() {
+        return;
+    }
+    let nothing = crate::access_log::LogFacts::default();
+    let total = u64::try_from(counted.duration.as_micros()).unwrap_or(u64::MAX);
+    connection.worker.log(&Line {
+        facts: refusal.facts.as_deref().unwrap_or(&nothing),
+        client: &connection.peer.text,
+        listener: &table.table().listeners[listener].id,
+        route: "",
+        pool: "",
+        endpoint: "",
+        status: counted.status,
+        received_bytes: counted.received_bytes,
+        sent_bytes: counted.sent_bytes,
+        attempts: 0,
+        ending: counted.ending.word(),
+        reason: refusal.answer.reason(),
+        timers_us: [total, 0, 0, 0, total],
+        at_ms: now_ms(),
+    });
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An endpoint's count of exchanges, for as long as this lives.
+struct Held<'a>(&'a Endpoint);
+
+impl<'a> Held<'a> {
+    fn begin(endpoint: &'a Endpoint) -> Self {
+        endpoint.state.in_flight.fetch_add(1, Relaxed);
+        endpoint.state.picked.fetch_add(1, Relaxed);
+        Self(endpoint)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.state.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A thread's count of exchanges that are at a retry, for as long as this lives.
+struct Retrying(Rc<crate::worker::Worker>);
+
+impl Retrying {
+    fn begin(worker: &Rc<crate::worker::Worker>) -> Self {
+        worker.retrying.set(worker.retrying.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Retrying {
+    fn drop(&mut self) {
+        self.0.retrying.set(self.0.retrying.get() - 1);
+    }
+}
+
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,36 @@
+//! Bascule's wire: sockets and protocols. Does what `bascule-decide` says and decides nothing itself.
+//!
+//! The life of a request; read the files in this order:
+//!
+//! | stage | file | decides in |
+//! |---|---|---|
+//! | 1 accept | `client/accept.rs` | limits of the listener: `decide/table.rs` |
+//! | 2 connection | `client/connection.rs` | – |
+//! | 3 decode | `client/http1.rs` | `decide/http1/request.rs`, `decide/path.rs` |
+//! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
+//! | 5 pick | called from `exchange.rs` | `decide/pick.rs` → `decide/balance/*` |
+//! | 6 forward | `forward.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
+//! | 7 respond | `forward.rs`, or `answer.rs` | `decide/http1/response.rs` |
+//! | 8 account | `account.rs`, `access_log.rs` | – |
+//!
+//! Each thread (`worker.rs`) has its own runtime, listeners, idle connections and counters. The threads share
+//! one pointer to the live table (`plane.rs`) and the atomics of each endpoint; nothing is locked on the way of a request.
+
+mod access_log;
+mod account;
+mod answer;
+mod body;
+mod buffers;
+mod client;
+mod deadline;
+mod endpoint;
+mod events;
+mod exchange;
+mod forward;
+mod local;
+mod plane;
+mod socket;
+mod tunnel;
+mod worker;
+
+pub use plane::Plane;

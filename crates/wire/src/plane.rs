@@ -1,0 +1,401 @@
+//! The running data plane: starts its threads, makes snapshots live, tells what it sees, and stops.
+
+use crate::access_log::LogWriter;
+use crate::account::{self, SeriesBook};
+use crate::client::accept::{Bound, ListenerCounters};
+use crate::events::Events;
+use crate::worker::{Command, Worker};
+use bascule_contract::CONTRACT_VERSION;
+use bascule_contract::event::{Event, What};
+use bascule_contract::mark::Mark;
+use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
+use bascule_contract::settings::Settings;
+use bascule_contract::snapshot::{AccessLogFormat, Bind, Snapshot};
+use bascule_contract::stats::{EndpointStats, ListenerStats, Stats};
+use bascule_decide::table::{States, Table};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+/// A table, and a note in the event ring when the last exchange that was routed by it has ended.
+pub(crate) struct Live {
+    table: Table,
+    events: Arc<Events>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("generation", &self.table.generation).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.events.add(What::GenerationDrained { generation: self.table.generation });
+    }
+}
+
+/// What the threads see of the plane.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Of the live table; the one store that makes a snapshot live.
+    generation: AtomicU64,
+    live: Mutex<Arc<Live>>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) log: LogWriter,
+    log_format: AtomicU8,
+    /// Threads that have not ended, and what they cut off when they did.
+    running: AtomicU32,
+    cut: AtomicU64,
+}
+
+const LOG_FORMATS: [Option<AccessLogFormat>; 3] = [None, Some(AccessLogFormat::Json), Some(AccessLogFormat::Combined)];
+
+impl Shared {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Acquire)
+    }
+
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&lock(&self.live))
+    }
+
+    pub(crate) fn log_format(&self) -> Option<AccessLogFormat> {
+        LOG_FORMATS[usize::from(self.log_format.load(Relaxed))]
+    }
+
+    fn thread_ended(&self, cut: u64) {
+        self.cut.fetch_add(cut, Relaxed);
+        if self.running.fetch_sub(1, Release) == 1 {
+            self.log.flush();
+            self.events.add(What::Stopped { cut: self.cut.load(Acquire) });
+        }
+    }
+}
+
+/// What only `apply`, `mark` and `stats` touch.
+#[derive(Debug)]
+struct Wanted {
+    snapshot: Snapshot,
+    states: States,
+    binds: HashMap<Bind, (String, String)>,
+    counters: HashMap<String, Arc<ListenerCounters>>,
+    draining: Vec<(u64, Weak<Live>)>,
+    stopping: bool,
+}
+
+/// The running data plane.
+#[derive(Debug)]
+pub struct Plane {
+    shared: Arc<Shared>,
+    commands: Vec<UnboundedSender<Command>>,
+    books: Vec<Arc<SeriesBook>>,
+    wanted: Mutex<Wanted>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Plane {
+    /// Starts the threads. They listen nowhere until a snapshot is applied.
+    pub fn start(settings: &Settings) -> Result<Self, String> {
+        if !(1..=1024).contains(&settings.threads) {
+            return Err(format!("threads must be 1 to 1024, not {}", settings.threads));
+        }
+        let said = |error: io::Error| format!("cannot start the data plane: {error}");
+        let events = Arc::new(Events::new().map_err(said)?);
+        let mut states = States::new();
+        let empty = Snapshot { contract: CONTRACT_VERSION, generation: 0, listeners: Vec::new(), pools: Vec::new(), access_log: None };
+        let table = Table::compile(&empty, &mut states).map_err(|problems| problems.join("; "))?;
+        let shared = Arc::new(Shared {
+            generation: AtomicU64::new(0),
+            live: Mutex::new(Arc::new(Live { table, events: Arc::clone(&events) })),
+            log: LogWriter::start(Arc::clone(&events)).map_err(said)?,
+            events,
+            log_format: AtomicU8::new(0),
+            running: AtomicU32::new(settings.threads),
+            cut: AtomicU64::new(0),
+        });
+        let seed = settings.seed.unwrap_or_else(seed_of_the_system);
+        let mut plane = Self { shared, commands: Vec::new(), books: Vec::new(), wanted: Mutex::new(Wanted::new(empty, states)) };
+        for index in 0..settings.threads {
+            plane.start_thread(index, seed.wrapping_add(u64::from(index))).map_err(said)?;
+        }
+        Ok(plane)
+    }
+
+    fn start_thread(&mut self, index: u32, seed: u64) -> io::Result<()> {
+        let (sender, receiver) = unbounded_channel();
+        let book = Arc::new(SeriesBook::default());
+        let (shared, own_book) = (Arc::clone(&self.shared), Arc::clone(&book));
+        thread::Builder::new().name(format!("bascule-{index}")).spawn(move || {
+            let cut = run_thread(index, &shared, own_book, seed, receiver);
+            shared.thread_ended(cut);
+        })?;
+        self.commands.push(sender);
+        self.books.push(book);
+        Ok(())
+    }
+
+    /// Makes `snapshot` live: compiled first, then bound, then swapped in by one store. On any problem nothing changes.
+    ///
+    /// # Errors
+    /// The receipt says what was refused, and what is live still.
+    pub fn apply(&self, snapshot: Snapshot) -> Result<Receipt, Receipt> {
+        let wanted = &mut *lock(&self.wanted);
+        let digest = bascule_contract::codec::digest(&bascule_contract::codec::encode(&snapshot));
+        let mut receipt = Receipt { generation: snapshot.generation, live: wanted.snapshot.generation, digest, binds: Vec::new(), problems: Vec::new() };
+        if let Some(problem) = wanted.refuses(&snapshot) {
+            receipt.problems.push(problem);
+            return Err(receipt);
+        }
+        let table = match Table::compile(&snapshot, &mut wanted.states) {
+            Ok(table) => table,
+            Err(problems) => {
+                receipt.problems = problems;
+                return Err(receipt);
+            }
+        };
+        let bound = match self.bind(wanted, &snapshot, &mut receipt) {
+            Some(bound) => bound,
+            None => return Err(receipt),
+        };
+        self.go_live(wanted, snapshot, table);
+        self.move_sockets(wanted, bound);
+        receipt.live = receipt.generation;
+        Ok(receipt)
+    }
+
+    /// Binds what is not bound yet and opens the log. `None` when one of them failed: the receipt says which.
+    fn bind(&self, wanted: &Wanted, snapshot: &Snapshot, receipt: &mut Receipt) -> Option<HashMap<Bind, Vec<Bound>>> {
+        let mut all = HashMap::new();
+        for listener in &snapshot.listeners {
+            for bind in &listener.binds {
+                let mut line = BoundReceipt { listener: listener.id.clone(), asked: asked(bind), address: None, refused: None };
+                if let Some((_, address)) = wanted.binds.get(bind) {
+                    line.address = Some(address.clone());
+                } else {
+                    match Bound::bind(bind, self.commands.len()) {
+                        Ok(bound) => {
+                            line.address = bound.first().map(Bound::address);
+                            all.insert(bind.clone(), bound);
+                        }
+                        Err(error) => {
+                            receipt.problems.push(format!("listener \"{}\" cannot bind {}: {error}", line.listener, line.asked));
+                            line.refused = Some(error.to_string());
+                        }
+                    }
+                }
+                receipt.binds.push(line);
+            }
+        }
+        if let Some(log) = &snapshot.access_log
+            && let Err(error) = LogWriter::check(log)
+        {
+            receipt.problems.push(format!("the access log {} cannot be opened: {error}", log.path.as_deref().unwrap_or("on standard output")));
+        }
+        if receipt.problems.is_empty() {
+            return Some(all);
+        }
+        // A socket file made just now must not outlive the refusal.
+        for bind in all.keys() {
+            remove_socket_file(bind);
+        }
+        None
+    }
+
+    fn go_live(&self, wanted: &mut Wanted, snapshot: Snapshot, table: Table) {
+        if wanted.snapshot.access_log != snapshot.access_log {
+            self.shared.log.open(snapshot.access_log.clone());
+            let format = snapshot.access_log.as_ref().map(|log| log.format);
+            let position = LOG_FORMATS.iter().position(|known| *known == format).unwrap_or(0);
+            self.shared.log_format.store(u8::try_from(position).unwrap_or(0), Relaxed);
+        }
+        let generation = snapshot.generation;
+        let live = Arc::new(Live { table, events: Arc::clone(&self.shared.events) });
+        let old = std::mem::replace(&mut *lock(&self.shared.live), live);
+        self.shared.generation.store(generation, Release);
+        wanted.draining.push((wanted.snapshot.generation, Arc::downgrade(&old)));
+        wanted.snapshot = snapshot;
+        drop(old);
+        self.tell(|| Command::Refresh);
+        wanted.states.forget_unused();
+        let known: HashSet<(&str, &str)> = wanted.snapshot.pools.iter().flat_map(|pool| pool.endpoints.iter().map(|endpoint| (pool.id.as_str(), endpoint.id.as_str()))).collect();
+        for book in &self.books {
+            book.prune(|key| key.endpoint.as_ref().is_none_or(|(pool, endpoint)| known.contains(&(&**pool, &**endpoint))));
+        }
+    }
+
+    /// Hands new sockets to the threads, takes those back that nobody wants, and renames the rest.
+    fn move_sockets(&self, wanted: &mut Wanted, mut bound: HashMap<Bind, Vec<Bound>>) {
+        let mut unwanted: HashSet<Bind> = wanted.binds.keys().cloned().collect();
+        for listener in wanted.snapshot.listeners.clone() {
+            let counters = Arc::clone(wanted.counters.entry(listener.id.clone()).or_default());
+            let id: Arc<str> = listener.id.as_str().into();
+            for bind in listener.binds {
+                unwanted.remove(&bind);
+                if let Some(sockets) = bound.remove(&bind) {
+                    let address = sockets.first().map(Bound::address).unwrap_or_default();
+                    wanted.binds.insert(bind.clone(), (listener.id.clone(), address));
+                    for (thread, bound) in self.commands.iter().zip(sockets) {
+                        let _ = thread.send(Command::Listen { bind: bind.clone(), listener: Arc::clone(&id), counters: Arc::clone(&counters), bound });
+                    }
+                } else if let Some((name, _)) = wanted.binds.get_mut(&bind)
+                    && *name != listener.id
+                {
+                    name.clone_from(&listener.id);
+                    self.tell(|| Command::Rename { bind: bind.clone(), listener: Arc::clone(&id), counters: Arc::clone(&counters) });
+                }
+            }
+        }
+        for bind in unwanted {
+            remove_socket_file(&bind);
+            wanted.binds.remove(&bind);
+            self.tell(|| Command::Unlisten { bind: bind.clone() });
+        }
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for thread in &self.commands {
+            let _ = thread.send(command());
+        }
+    }
+
+    /// Notes what was observed about endpoints. Holds from the next pick on, for every generation.
+    pub fn mark(&self, marks: &[Mark]) {
+        lock(&self.wanted).states.mark(marks);
+    }
+
+    /// All counters, now.
+    pub fn stats(&self) -> Stats {
+        let wanted = &mut *lock(&self.wanted);
+        wanted.draining.retain(|(_, live)| live.strong_count() > 0);
+        let live = self.shared.live();
+        let endpoints = live.table().pools.iter().flat_map(|pool| {
+            pool.endpoints.iter().map(|endpoint| {
+                let state = &endpoint.state;
+                EndpointStats {
+                    pool: pool.id.to_string(),
+                    endpoint: endpoint.id.to_string(),
+                    up: endpoint.is_up(),
+                    draining: endpoint.is_draining(),
+                    weight: endpoint.weight_now(),
+                    in_flight: state.in_flight.load(Relaxed).into(),
+                    picked: state.picked.load(Relaxed),
+                    connects: state.connects.load(Relaxed),
+                    connect_failures: state.connect_failures.load(Relaxed),
+                    retried: state.retried.load(Relaxed),
+                    idle: state.idle.load(Relaxed).into(),
+                }
+            })
+        });
+        Stats {
+            generation: live.table().generation,
+            draining: wanted.draining.iter().map(|(generation, _)| *generation).collect(),
+            listeners: wanted.listener_stats(),
+            series: account::sum(self.books.iter().map(Arc::as_ref)),
+            endpoints: endpoints.collect(),
+            log_lines_lost: self.shared.log.lost(),
+        }
+    }
+
+    /// The oldest events, `limit` at most.
+    pub fn events(&self, limit: usize) -> Vec<Event> {
+        self.shared.events.take(limit)
+    }
+
+    /// Readable when there are events. Read it empty, then call [`Plane::events`].
+    pub fn wake_fd(&self) -> RawFd {
+        self.shared.events.wake_fd()
+    }
+
+    /// Opens the access log again by its name, after a rotation.
+    pub fn reopen_logs(&self) {
+        self.shared.log.reopen();
+    }
+
+    /// Begins to stop, and returns at once: no new connections, exchanges in flight finish within `grace` (`None`: however
+    /// long they take). A later call may shorten the grace. The event `stopped` says that all has ended.
+    pub fn stop(&self, grace: Option<Duration>) {
+        let wanted = &mut *lock(&self.wanted);
+        wanted.stopping = true;
+        for bind in wanted.binds.keys() {
+            remove_socket_file(bind);
+        }
+        let by = grace.map(|grace| Instant::now() + grace);
+        self.tell(|| Command::Stop { by });
+    }
+}
+
+impl Wanted {
+    fn new(snapshot: Snapshot, states: States) -> Self {
+        Self { snapshot, states, binds: HashMap::new(), counters: HashMap::new(), draining: Vec::new(), stopping: false }
+    }
+
+    fn refuses(&self, snapshot: &Snapshot) -> Option<String> {
+        if self.stopping {
+            return Some("the data plane is stopping".to_owned());
+        }
+        if snapshot.contract != CONTRACT_VERSION {
+            return Some(format!("the snapshot speaks contract {}, this data plane {CONTRACT_VERSION}: install matching versions", snapshot.contract));
+        }
+        let live = self.snapshot.generation;
+        (snapshot.generation <= live).then(|| format!("generation {} is not newer than {live}, which is live", snapshot.generation))
+    }
+
+    fn listener_stats(&self) -> Vec<ListenerStats> {
+        let mut listeners: Vec<ListenerStats> = self
+            .counters
+            .iter()
+            .map(|(listener, counters)| ListenerStats {
+                listener: listener.clone(),
+                accepted: counters.accepted.load(Relaxed),
+                open: counters.open.load(Relaxed),
+                requests: counters.requests.load(Relaxed),
+                in_flight: counters.in_flight.load(Relaxed),
+            })
+            .collect();
+        listeners.sort_by(|one, other| one.listener.cmp(&other.listener));
+        listeners
+    }
+}
+
+fn run_thread(index: u32, shared: &Arc<Shared>, book: Arc<SeriesBook>, seed: u64, commands: UnboundedReceiver<Command>) -> u64 {
+    let Ok(runtime) = Builder::new_current_thread().enable_io().enable_time().build_local(Default::default()) else { return 0 };
+    let worker = Worker::new(index, Arc::clone(shared), book, seed);
+    runtime.block_on(worker.run(commands))
+}
+
+/// As an operator would write it.
+fn asked(bind: &Bind) -> String {
+    match bind {
+        Bind::Tcp { address } => address.clone(),
+        Bind::Unix { path, .. } => format!("unix:{path}"),
+    }
+}
+
+fn remove_socket_file(bind: &Bind) {
+    if let Bind::Unix { path, .. } = bind {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// The standard library seeds its maps from the system: the only random number that we need.
+fn seed_of_the_system() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}

@@ -1,0 +1,251 @@
+//! One data-plane thread: its runtime, its listeners, its idle connections and its counters.
+
+use crate::access_log::Line;
+use crate::account::SeriesBook;
+use crate::buffers::Buffers;
+use crate::client::accept::{Acceptor, Bound, ListenerCounters, accept};
+use crate::client::connection::Connection;
+use crate::local::{IdleByEndpoint, LocalTable};
+use crate::plane::Shared;
+use bascule_contract::event::What;
+use bascule_contract::snapshot::Bind;
+use bascule_decide::random::Random;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until};
+
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Log lines are handed to the writer in batches of this many bytes, or after [`LOG_DELAY`].
+const LOG_BATCH: usize = 16 * 1024;
+const LOG_DELAY: Duration = Duration::from_millis(100);
+
+/// What the plane tells its threads.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Accept on this bind for this listener.
+    Listen { bind: Bind, listener: Arc<str>, counters: Arc<ListenerCounters>, bound: Bound },
+    /// The bind belongs to this listener from now on.
+    Rename { bind: Bind, listener: Arc<str>, counters: Arc<ListenerCounters> },
+    /// Accept no longer, and end the connections that came this way.
+    Unlisten { bind: Bind },
+    /// There is another table; let go of the old one also when no request comes.
+    Refresh,
+    /// Finish what is in flight, by this moment at the latest.
+    Stop { by: Option<Instant> },
+}
+
+/// What all tasks of a thread share.
+pub(crate) struct Worker {
+    pub(crate) index: u32,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) random: RefCell<Random>,
+    pub(crate) book: Arc<SeriesBook>,
+    /// No connection may wait for another request.
+    pub(crate) stopping: Cell<bool>,
+    /// Exchanges of this thread now, and how many of them are at a retry.
+    pub(crate) in_flight: Cell<u32>,
+    pub(crate) retrying: Cell<u32>,
+    table: RefCell<Rc<LocalTable>>,
+    idle: RefCell<IdleByEndpoint>,
+    acceptors: RefCell<HashMap<Bind, Rc<Acceptor>>>,
+    connections: RefCell<Slab<Option<Waker>>>,
+    /// Waits in [`Worker::finish`] for the last connection.
+    finishing: RefCell<Option<Waker>>,
+    log: RefCell<(Vec<u8>, u64)>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(index: u32, shared: Arc<Shared>, book: Arc<SeriesBook>, seed: u64) -> Rc<Self> {
+        let mut random = Random::seeded(seed);
+        let mut idle = IdleByEndpoint::new();
+        let table = LocalTable::new(shared.live(), &mut idle, &mut random);
+        Rc::new(Self {
+            index,
+            shared,
+            buffers: Rc::default(),
+            random: RefCell::new(random),
+            book,
+            stopping: Cell::new(false),
+            in_flight: Cell::new(0),
+            retrying: Cell::new(0),
+            table: RefCell::new(Rc::new(table)),
+            idle: RefCell::new(idle),
+            acceptors: RefCell::default(),
+            connections: RefCell::default(),
+            finishing: RefCell::default(),
+            log: RefCell::default(),
+        })
+    }
+
+    /// Does what it is told until it is told to stop. Returns how many connections were cut off then.
+    pub(crate) async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>) -> u64 {
+        tokio::task::spawn_local(Rc::clone(&self).sweep());
+        loop {
+            match commands.recv().await {
+                Some(Command::Stop { by }) => return self.finish(commands, by).await,
+                Some(command) => self.obey(command),
+                None => return self.finish(commands, Some(Instant::now())).await,
+            }
+        }
+    }
+
+    fn obey(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Listen { bind, listener, counters, bound } => {
+                let acceptor = Rc::new(Acceptor::new(listener, counters));
+                self.acceptors.borrow_mut().insert(bind, Rc::clone(&acceptor));
+                tokio::task::spawn_local(accept(Rc::clone(self), acceptor, bound));
+            }
+            Command::Rename { bind, listener, counters } => {
+                if let Some(acceptor) = self.acceptors.borrow().get(&bind) {
+                    acceptor.rename(listener, counters);
+                }
+            }
+            Command::Unlisten { bind } => {
+                if let Some(acceptor) = self.acceptors.borrow_mut().remove(&bind) {
+                    acceptor.close();
+                    self.wake_connections();
+                }
+            }
+            Command::Refresh => drop(self.table()),
+            Command::Stop { .. } => {}
+        }
+    }
+
+    /// Waits until the last connection has ended, or the moment has come.
+    async fn finish(self: Rc<Self>, mut commands: UnboundedReceiver<Command>, mut by: Option<Instant>) -> u64 {
+        self.stopping.set(true);
+        self.acceptors.borrow_mut().drain().for_each(|(_, acceptor)| acceptor.close());
+        self.wake_connections();
+        loop {
+            let far = Instant::now() + Duration::from_secs(86_400 * 365);
+            let mut alarm = pin!(sleep_until(by.unwrap_or(far)));
+            let hurried = poll_fn(|cx| {
+                if self.connections.borrow().is_empty() {
+                    return Poll::Ready(None);
+                }
+                *self.finishing.borrow_mut() = Some(cx.waker().clone());
+                if let Poll::Ready(Some(Command::Stop { by })) = commands.poll_recv(cx) {
+                    return Poll::Ready(Some(by));
+                }
+                alarm.as_mut().poll(cx).map(|()| None)
+            })
+            .await;
+            match hurried {
+                Some(sooner) => by = sooner,
+                None => {
+                    self.flush_log();
+                    return self.connections.borrow().len() as u64;
+                }
+            }
+        }
+    }
+
+    /// The live table. One store in [`Shared`] makes another one live for every thread at once.
+    pub(crate) fn table(&self) -> Rc<LocalTable> {
+        let table = Rc::clone(&self.table.borrow());
+        if table.generation() == self.shared.generation() {
+            return table;
+        }
+        let table = Rc::new(LocalTable::new(self.shared.live(), &mut self.idle.borrow_mut(), &mut self.random.borrow_mut()));
+        *self.table.borrow_mut() = Rc::clone(&table);
+        table
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.table().sweep(Instant::now());
+        }
+    }
+
+    pub(crate) fn welcome(self: &Rc<Self>, connection: Connection) {
+        tokio::task::spawn_local(connection.serve());
+    }
+
+    /// Whether this listener may have no more connections now.
+    pub(crate) fn is_full(&self, acceptor: &Acceptor) -> bool {
+        let table = self.table();
+        let limit = acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
+        limit.is_some_and(|limit| acceptor.counters.borrow().open.load(Relaxed) >= u64::from(limit))
+    }
+
+    pub(crate) fn register(&self) -> usize {
+        self.connections.borrow_mut().insert(None)
+    }
+
+    /// Wakes the connection's task when it may not wait for another request any more.
+    pub(crate) fn wake_when_closing(&self, registration: usize, cx: &Context<'_>) {
+        let mut connections = self.connections.borrow_mut();
+        let waker = &mut connections[registration];
+        if waker.is_none() {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    pub(crate) fn farewell(&self, registration: usize) {
+        let mut connections = self.connections.borrow_mut();
+        connections.remove(registration);
+        if connections.is_empty()
+            && let Some(waker) = self.finishing.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn wake_connections(&self) {
+        self.connections.borrow().iter().filter_map(|(_, waker)| waker.as_ref()).for_each(Waker::wake_by_ref);
+    }
+
+    pub(crate) fn event(&self, what: What) {
+        self.shared.events.add(what);
+    }
+
+    pub(crate) fn log_is_on(&self) -> bool {
+        self.shared.log_format().is_some()
+    }
+
+    /// Writes one line of the access log, if it is on.
+    pub(crate) fn log(self: &Rc<Self>, line: &Line<'_>) {
+        let Some(format) = self.shared.log_format() else { return };
+        let mut log = self.log.borrow_mut();
+        let first = log.0.is_empty();
+        line.write(format, &mut log.0);
+        log.1 += 1;
+        let full = log.0.len() >= LOG_BATCH;
+        drop(log);
+        if full || self.stopping.get() {
+            self.flush_log();
+        } else if first {
+            let worker = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(LOG_DELAY).await;
+                worker.flush_log();
+            });
+        }
+    }
+
+    fn flush_log(&self) {
+        let (lines, count) = std::mem::take(&mut *self.log.borrow_mut());
+        if count > 0 {
+            self.shared.log.lines(lines, count);
+        }
+    }
+}

@@ -38,16 +38,17 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         sys.stdout.buffer.write(asyncio.run(_snapshot(new)) + b"\n")
         return
     if old is not None:
-        from bascule.plan.diff import describe  # noqa: PLC0415 (keeps `--help` fast)
+        from bascule.control.changes import changes_between  # noqa: PLC0415 (keeps `--help` fast)
 
-        changes = describe(_prepared(old).plan, new.plan)
+        before = _prepared(old).plan
+        changes, differs = changes_between(before, new.plan), before != new.plan
     else:
-        changes = _against_running(file.found(path), new, admin, timeout)
+        changes, differs = _against_running(file.found(path), new, admin, timeout)
     for change in changes:
         print(change)
-    if not changes:
+    if not differs:
         print("nothing would change", file=sys.stderr)
-    if exit_code and changes:
+    if exit_code and differs:
         raise typer.Exit(Exit.WRONG)
 
 
@@ -59,7 +60,9 @@ def _prepared(path: Path) -> "Prepared":
     return prepare(FileOrigin(path), embedded.catalog())
 
 
-def _against_running(path: Path, new: "Prepared", admin: str | None, timeout_s: float) -> list[str]:
+def _against_running(
+    path: Path, new: "Prepared", admin: str | None, timeout_s: float
+) -> tuple[list[str], bool]:
     from bascule.config.effective import effective  # noqa: PLC0415 (keeps `--help` fast)
 
     address = ask.where(admin)
@@ -67,7 +70,8 @@ def _against_running(path: Path, new: "Prepared", admin: str | None, timeout_s: 
     # Its own file it reads itself: checks that are Python functions do not fit into a request.
     own = status["configuration"] == str(path.absolute())
     body = {} if own else {"config": effective(new.config)}
-    return list(ask.ask(address, "POST", "/plan", body, timeout_s=timeout_s).body["changes"])
+    answer = ask.ask(address, "POST", "/plan", body, timeout_s=timeout_s).body
+    return answer["changes"], answer["differs"]
 
 
 async def _snapshot(prepared: "Prepared") -> bytes:

@@ -13,6 +13,7 @@ from bascule.config.effective import effective
 from bascule.config.model import Config
 from bascule.config.problems import ConfigRefused, Problem
 from bascule.contract import codec
+from bascule.control.changes import changes_between
 from bascule.control.generations import Generations, Live
 from bascule.control.origin import Origin
 from bascule.control.reload import Reload, Reloaded, prepare
@@ -23,7 +24,7 @@ from bascule.health.prober import Prober
 from bascule.observe import prometheus, status
 from bascule.observe.rates import Readings
 from bascule.plan.build import check
-from bascule.plan.diff import describe
+from bascule.plan.plan import Plan
 from bascule.plane.plane import Plane
 
 
@@ -43,6 +44,16 @@ class Parts:
     clock: Clock
     crashes: Callable[[], tuple[str, ...]]
     """Background tasks that failed, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What another configuration would change."""
+
+    lines: list[str]
+    """In words; what stays may be named too."""
+    differs: bool
+    """Whether anything would change at all."""
 
 
 class Balancer:
@@ -85,7 +96,7 @@ class Balancer:
         """Lets go of access logs that were moved away."""
         self._parts.plane.reopen_logs()
 
-    def changes(self, written: Mapping[str, object]) -> list[str]:
+    def changes(self, written: Mapping[str, object]) -> Changes:
         """What would change if this were the configuration. Raises `ConfigRefused`.
 
         Takes a tree and no text: text could name files to include, variables, or be a program.
@@ -94,12 +105,12 @@ class Balancer:
         plan, problems = check(_typed(written), self._parts.catalog)
         if plan is None:
             raise ConfigRefused(problems)
-        return describe(self.live.plan, plan)
+        return _changes(self.live.plan, plan)
 
-    def own_changes(self) -> list[str]:
+    def own_changes(self) -> Changes:
         """What a reload would change now. Blocks on files. Raises a `BasculeError` when it would refuse."""
         prepared = prepare(self._parts.origin, self._parts.catalog)
-        return describe(self.live.plan, prepared.plan)
+        return _changes(self.live.plan, prepared.plan)
 
     def configuration(self) -> dict[str, object]:
         """The live configuration with every default filled in."""
@@ -141,6 +152,10 @@ class Balancer:
             "listeners": status.listeners(seen),
             "pools": status.pools(seen),
         }
+
+
+def _changes(old: Plan, new: Plan) -> Changes:
+    return Changes(changes_between(old, new), old != new)
 
 
 def _typed(written: Mapping[str, object]) -> Config:

@@ -8,13 +8,13 @@ import structlog
 from bascule import contract
 from bascule.config.model import Config
 from bascule.config.problems import ConfigRefused, Problem
+from bascule.control.changes import changes_between
 from bascule.control.generations import Generations
 from bascule.control.origin import Origin
 from bascule.control.reconcile import Reconciler
 from bascule.errors import BasculeError
 from bascule.observe import logs
 from bascule.plan.build import check
-from bascule.plan.diff import describe
 from bascule.plan.plan import Plan
 from bascule.tasks import Tasks
 
@@ -110,25 +110,9 @@ class Reload:
         old = live.plan if live is not None else None
         await self.begin(prepared)
         logs.set_level(prepared.plan.log_level)
-        changes = (*describe(old, prepared.plan), *_needs_restart(old, prepared.plan))
+        changes = tuple(changes_between(old, prepared.plan))
         log.info("reloaded", origin=self._origin.name, changes=len(changes))
         for change in changes:
             log.info(change)
         live = self._generations.live
         return Reloaded(live.receipt.live if live is not None else 0, changes, prepared.warnings)
-
-
-def _needs_restart(old: Plan | None, new: Plan) -> list[str]:
-    """What is fixed for the life of the process and differs now."""
-    if old is None:
-        return []
-    fixed = {
-        "threads": old.threads != new.threads,
-        "admin.bind": old.admin.bind != new.admin.bind,
-        "admin.metrics": old.admin.metrics != new.admin.metrics,
-    }
-    return [
-        f"{name}: changed in the file; takes effect after a restart"
-        for name, differs in fixed.items()
-        if differs
-    ]

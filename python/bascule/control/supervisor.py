@@ -73,7 +73,7 @@ class Supervisor:
             admin, metrics = self._claim(ending)
             tasks = Tasks(self._note_crash)
             ending.push_async_callback(tasks.stop)
-            plane = self._start_plane(ending)
+            plane = self._start_plane()
             reconciler, parts = self._assemble(plane, tasks, ending)
             await parts.reload.begin(self._prepared)
 
@@ -99,16 +99,15 @@ class Supervisor:
         self.metrics = metrics.address
         return admin, metrics
 
-    def _start_plane(self, ending: AsyncExitStack) -> Plane:
+    def _start_plane(self) -> Plane:
         threads = self._prepared.plan.threads or self._around.threads
-        plane = self._around.start_plane(contract.Settings(threads=threads, seed=None))
-        # When all went well it has stopped long ago; after a failed start its threads must not stay.
-        ending.callback(plane.stop, 0)
-        return plane
+        return self._around.start_plane(contract.Settings(threads=threads, seed=None))
 
     def _assemble(self, plane: Plane, tasks: Tasks, ending: AsyncExitStack) -> tuple[Reconciler, Parts]:
         around = self._around
         stopping = Stopping(plane, around.clock, tasks)
+        # After a failed start the data plane's threads must not stay.
+        ending.callback(lambda: None if stopping.asked.is_set() else plane.stop(0))
         events = Events(plane, lambda what: _hear(what, stopping))
         events.listen()
         ending.callback(events.close)

@@ -16,8 +16,8 @@ class RecordedPlane:
 
     def __init__(self, settings: contract.Settings | None = None, *, busy: bool = False) -> None:
         self.settings = settings
-        self.applied: list[contract.Snapshot] = []
-        self.marks: list[contract.Mark] = []
+        self.told: list[contract.Snapshot | contract.Mark] = []
+        """Snapshots that were accepted and marks, in the order in which they came."""
         self.stops: list[int | None] = []
         self.reopened = 0
         self.counted = contract.Stats()
@@ -28,8 +28,17 @@ class RecordedPlane:
         self._ports: dict[str, int] = {}
 
     @property
+    def applied(self) -> list[contract.Snapshot]:
+        return [it for it in self.told if isinstance(it, contract.Snapshot)]
+
+    @property
+    def marks(self) -> list[contract.Mark]:
+        return [it for it in self.told if isinstance(it, contract.Mark)]
+
+    @property
     def live(self) -> contract.Snapshot | None:
-        return self.applied[-1] if self.applied else None
+        applied = self.applied
+        return applied[-1] if applied else None
 
     def refuse_next(self, *problems: str) -> None:
         self._problems = problems
@@ -52,11 +61,11 @@ class RecordedPlane:
         problems, self._problems = self._problems, ()
         if problems:
             raise SnapshotRefused(self._receipt(offered, snapshot, problems))
-        self.applied.append(offered)
+        self.told.append(offered)
         return codec.encode(self._receipt(offered, snapshot, ()))
 
     def mark(self, marks: bytes) -> None:
-        self.marks.extend(codec.decode(contract.Marks, marks))
+        self.told.extend(codec.decode(contract.Marks, marks))
 
     def stats(self) -> bytes:
         return codec.encode(self.counted)

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from bascule.config.problems import ConfigRefused
 from bascule.control.balancer import Balancer
+from bascule.control.balancer import Changes as Would
 from bascule.errors import BasculeError
 
 LARGEST_BODY = 16 << 20
@@ -40,7 +41,7 @@ class Changes:
             return JSONResponse({"error": str(refused)}, refused.status)
         except BasculeError as error:
             return refused_config(error)
-        return JSONResponse({"changes": changes})
+        return JSONResponse({"changes": changes.lines, "differs": changes.differs})
 
     async def reload(self, _request: Request) -> Response:
         try:
@@ -68,7 +69,7 @@ class Changes:
             self._balancer.stop()
         return JSONResponse({"stopping": True}, 202)
 
-    async def _changes(self, config: dict[str, object] | None) -> list[str]:
+    async def _changes(self, config: dict[str, object] | None) -> Would:
         # In a thread: a large configuration takes seconds, and checks must go on meanwhile.
         if config is None:
             return await asyncio.to_thread(self._balancer.own_changes)

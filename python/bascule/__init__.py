@@ -8,17 +8,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bascule.config.own_check import check
+    from bascule.config.model import AccessLog as AccessLog
+    from bascule.config.model import Admin as Admin
+    from bascule.config.model import Algorithm as Algorithm
+    from bascule.config.model import Bind as Bind
+    from bascule.config.model import Check as Check
+    from bascule.config.model import ClientLimits as ClientLimits
+    from bascule.config.model import ClientTimeouts as ClientTimeouts
+    from bascule.config.model import Config as Config
+    from bascule.config.model import DnsSource as DnsSource
+    from bascule.config.model import Endpoint as Endpoint
+    from bascule.config.model import Expect as Expect
+    from bascule.config.model import FileSource as FileSource
+    from bascule.config.model import Forwarded as Forwarded
+    from bascule.config.model import HeaderEdits as HeaderEdits
+    from bascule.config.model import IdleConnections as IdleConnections
+    from bascule.config.model import Listener as Listener
+    from bascule.config.model import Match as Match
+    from bascule.config.model import OtherSource as OtherSource
+    from bascule.config.model import PathTest as PathTest
+    from bascule.config.model import Pool as Pool
+    from bascule.config.model import PrefixChange as PrefixChange
+    from bascule.config.model import Redirect as Redirect
+    from bascule.config.model import Respond as Respond
+    from bascule.config.model import Retries as Retries
+    from bascule.config.model import Rewrite as Rewrite
+    from bascule.config.model import Route as Route
+    from bascule.config.model import RouteTimeouts as RouteTimeouts
+    from bascule.config.model import SrvSource as SrvSource
+    from bascule.config.model import Stop as Stop
+    from bascule.config.model import ValueTest as ValueTest
+    from bascule.config.own_check import check as check
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: pydantic costs more than the rest of the program's start.
-_HOMES = {"check": "bascule.config.own_check"}
-
-__all__ = ["__version__", "check"]
-
 
 def __getattr__(name: str) -> Any:
-    if (home := _HOMES.get(name)) is None:
-        raise AttributeError(f"module 'bascule' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    # Loaded when first asked for: pydantic costs more than the rest of the program's start.
+    if name == "check":
+        return import_module("bascule.config.own_check").check
+    if name[:1].isupper():
+        model = import_module("bascule.config.model")
+        if name in model.__all__:
+            return getattr(model, name)
+    raise AttributeError(f"module 'bascule' has no attribute {name!r}")

@@ -56,8 +56,21 @@ def problems_of(
     mistake, not two.
     """
     known_bad = {(it.path, it.line) for it in broken}
-    problems = [_problem(details, model, places) for details in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    unknown = {details["loc"] for details in found if details["type"] == "extra_forbidden"}
+    problems = [_problem(details, model, places) for details in found if not _is_misspelt(details, unknown)]
     return [it for it in problems if (it.path, it.line) not in known_bad]
+
+
+def _is_misspelt(details: ErrorDetails, unknown: set[tuple[int | str, ...]]) -> bool:
+    """Whether a key that is missing is there under a name that is almost its own: one mistake, not two."""
+    if details["type"] != "missing":
+        return False
+    *around, key = details["loc"]
+    beside = [str(loc[-1]) for loc in unknown if loc[:-1] == tuple(around)]
+    return any(ALSO_KNOWN_AS.get(it) == key for it in beside) or bool(
+        difflib.get_close_matches(str(key), beside, n=1)
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -67,7 +80,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def _problem(details: ErrorDetails, model: type[Section], places: Places) -> Problem:
-    path = _written(details["loc"])
+    path = written_path(details["loc"])
     sections, field = _walk(model, details["loc"])
     if details["type"] == "extra_forbidden":
         return places.key(path).problem(*_unknown_key(str(path[-1]), sections, model))
@@ -89,7 +102,7 @@ def _is_structure(details: ErrorDetails) -> bool:
     return isinstance(details["input"], dict | list | Section) or details["input"] is None
 
 
-def _written(loc: tuple[int | str, ...]) -> Path:
+def written_path(loc: tuple[int | str, ...]) -> Path:
     """A location without what is not in the file: union tags, and the mark of a mapping's key."""
     return tuple(part for part in loc if not (isinstance(part, str) and (part == "[key]" or _is_tag(part))))
 

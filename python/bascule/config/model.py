@@ -48,6 +48,7 @@ from bascule.config.values import (
     DurationOrZero,
     Name,
     Network,
+    NotEmpty,
     ShortForm,
     Size,
     SizeOrNone,
@@ -183,7 +184,8 @@ class Listener(Section):
 
     bind: Annotated[
         tuple[Annotated[Bind, ShortForm(_bind, (_TEXT,))], ...],
-        Field(min_length=1, examples=["127.0.0.1:8080"]),
+        NotEmpty,
+        Field(examples=["127.0.0.1:8080"]),
         ShortForm(one_or_list, (_TEXT, {"type": "object"})),
     ]
     """Where it accepts: `127.0.0.1:8080`, `:8080` (all addresses), `"[::1]:80"`, `unix:/path`; one, or a

@@ -10,6 +10,7 @@ from bascule.config.model import Config
 from bascule.config.places import Place, Places, Span, merged
 from bascule.config.problems import ConfigRefused, Problem
 from bascule.config.python_file import run
+from bascule.config.salvage import salvage
 from bascule.config.tree import Tree, read_tree
 from bascule.config.values import shown
 
@@ -31,9 +32,11 @@ def parse(text: Text) -> Config:
     try:
         config = Config.model_validate(tree.value)
     except ValidationError as error:
-        raise ConfigRefused(problems + problems_of(error, Config, places, broken=text.problems)) from error
+        problems += problems_of(error, Config, places, broken=text.problems)
+        rest = salvage(tree.value, tree.place, error)
+        raise ConfigRefused(problems, rest and rest.written_at(places)) from error
     if problems:
-        raise ConfigRefused(problems)
+        raise ConfigRefused(problems, config.written_at(places))
     return config.written_at(places)
 
 

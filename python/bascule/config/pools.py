@@ -18,6 +18,7 @@ from bascule.config.values import (
     HostPattern,
     Method,
     Name,
+    NotEmpty,
     Percent,
     ShortForm,
     one_or_list,
@@ -191,7 +192,7 @@ class Expect(Section):
 
     status: Annotated[
         tuple[StatusRange, ...],
-        Field(min_length=1),
+        NotEmpty,
         ShortForm(one_or_list, ({"type": ["integer", "string"]},)),
     ] = ((200, 399),)
     """Statuses and ranges, any of them."""

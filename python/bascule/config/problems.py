@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bascule.errors import BasculeError
+
+if TYPE_CHECKING:
+    from bascule.config.model import Config
 
 WIDEST_LINE = 120
 """Columns of an offending line that are shown; of a longer one, what is around the mistake."""
@@ -62,8 +65,10 @@ class Mistake(BasculeError, ValueError):  # noqa: N818 (an operator's, not ours)
 class ConfigRefused(BasculeError):  # noqa: N818 (the agreed name; it is an answer, not an accident)
     """A configuration is refused; `problems` holds every mistake, in the order of the file."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], rest: "Config | None" = None) -> None:
         self.problems = tuple(in_order(problems))
+        self.rest = rest
+        """What is left without the mistakes, to be checked but never to run."""
         super().__init__(render(self.problems))
 
 

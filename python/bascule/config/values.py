@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -279,6 +280,16 @@ class ShortForm:
 def one_or_list(value: object) -> object:
     """One item written without its list; a list or nothing stays."""
     return value if isinstance(value, list | tuple) or value is None else [value]
+
+
+def _not_empty(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not items:
+        raise Mistake("this list is empty", "write at least one")
+    return items
+
+
+NotEmpty = AfterValidator(_not_empty)
+"""Annotates a list. Says nothing of one whose items are wrong, unlike a minimum length."""
 
 
 def _or_none(form: Callable[[int], str]) -> Callable[[int | None], str]:

@@ -18,7 +18,7 @@ Item = TypeVar("Item", bound=_Identified)
 
 
 def describe(old: Plan | None, new: Plan) -> list[str]:
-    """One line for each thing that changes, and for each listener that does not; without `old`, what begins."""
+    """One line for each change, and for each listener without one. Without `old`: everything that begins."""
     return [
         *_listeners(old.listeners if old else (), new.listeners),
         *_pools(old.pools if old else (), new.pools),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bascule import contract
 from bascule.admin.address import UnixAdmin
@@ -74,7 +75,8 @@ async def running(
     ready: asyncio.Future[Balancer] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(supervisor.run(lambda _, balancer: ready.set_result(balancer)))
     try:
-        await asyncio.wait([task, asyncio.ensure_future(ready)], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [task, ready]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
         yield Running(ready.result(), supervisor, plane, clock, file, task)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -130,7 +131,7 @@ class Balancer:
         )
         return prometheus.render(codec.decode(contract.Stats, parts.plane.stats()), about)
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """Everything, now."""
         parts, live = self._parts, self.live
         stats = codec.decode(contract.Stats, parts.plane.stats())

@@ -1,5 +1,7 @@
 """What the checks believe, as marks."""
 
+from dataclasses import replace
+
 from tests.support.plans import plan_of, planned_check, planned_pool, static
 
 from bascule import contract
@@ -17,11 +19,7 @@ def found(*names: str) -> tuple[FoundEndpoint, ...]:
 
 def checked_plan(*, initially_up: bool) -> Plan:
     check = planned_check("tcp", initially_up=int(initially_up))
-    return Plan(**{**_fields(plan_of()), "pools": (planned_pool("site", (static(),), check),)})
-
-
-def _fields(plan: Plan) -> dict[str, object]:
-    return {name: getattr(plan, name) for name in Plan.__slots__}
+    return replace(plan_of(), pools=(planned_pool("site", (static(),), check),))
 
 
 def test_an_endpoint_that_was_never_checked_begins_as_its_check_says() -> None:

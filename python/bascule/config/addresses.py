@@ -27,11 +27,9 @@ def read_bind(value: object) -> str:
     if host == "":
         return f"[::]:{port}"
     if (literal := _literal(host)) is None:
-        hint = (
-            f'write its address: "127.0.0.1:{port}"'
-            if host == "localhost"
-            else "write an address of this machine, or leave it out for all: " + f'":{port}"'
-        )
+        name = _named(host, written)
+        address = "127.0.0.1" if name == "localhost" else ""
+        hint = f'write the address, or "{address}:{port}"' + ("" if address else " for all addresses")
         raise Mistake(f"{shown(written)} is a name; a listener accepts on addresses", hint)
     return f"{literal}:{port}"
 
@@ -156,7 +154,7 @@ def _literal(host: str) -> str | None:
 def _named(host: str, written: str) -> str:
     looks_numeric = re.fullmatch(r"[0-9.]+", host) is not None
     if looks_numeric or not _HOST.fullmatch(host) or len(host) > 253:
-        raise Mistake(f"{shown(written)} is not an address", "write ip:port, name:port or unix:/path")
+        raise Mistake(f"{shown(written)} is not an address", "write ip:port or unix:/path")
     return host.lower().removesuffix(".")
 
 

@@ -123,10 +123,18 @@ def _in_words(details: ErrorDetails, field: FieldInfo | None) -> tuple[str, str 
     if wording is None:
         return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {shown(value)}", None
     wanted, hint = wording(context, value)
-    return f"expected {wanted}, not {shown(value)}", hint
+    if hint is None and details["type"] == "model_type" and field is not None:
+        keys = [key for section in _sections_in(field.annotation) for key in _keys(section)]
+        hint = f"its keys are: {', '.join(keys)}" if len(keys) > 1 else f"write {keys[0]}: {value}"
+    return f"expected {wanted}, not {_plain(value)}", hint
 
 
 Wording = Callable[[dict[str, Any], object], tuple[str, str | None]]
+
+
+def _plain(value: object) -> str:
+    """A number that stands where a number belongs needs no "the number" before it."""
+    return str(value) if type(value) in (int, float) else shown(value)
 
 
 def _number(context: dict[str, Any], value: object) -> tuple[str, str | None]:
@@ -141,7 +149,7 @@ def _text(context: dict[str, Any], value: object) -> tuple[str, str | None]:
 def _one_of(context: dict[str, Any], value: object) -> tuple[str, str | None]:
     wanted = str(context.get("expected", "")).replace("'", "").replace("True", "true")
     words = wanted.replace(" or ", ", ").split(", ")
-    return wanted, did_you_mean(str(value), words)
+    return wanted, did_you_mean(value, words) if isinstance(value, str) else None
 
 
 _WORDINGS: dict[str, Wording] = {
@@ -156,10 +164,9 @@ _WORDINGS: dict[str, Wording] = {
     "less_than_equal": lambda context, value: (f"a number of at most {context['le']}", None),
     "model_type": lambda context, value: ("a mapping (key: value)", None),
     "model_attributes_type": lambda context, value: ("a mapping (key: value)", None),
-    "dict_type": lambda context, value: ("a mapping (name: …)", None),
+    "dict_type": lambda context, value: ("a mapping (name: …)", "give each a name, and no '- ' before it"),
     "tuple_type": lambda context, value: ("a list", "begin each item with '- ', or write [ … ]"),
-    "too_short": lambda context, value: (f"at least {context['min_length']} of them", "write one"),
-    "string_too_short": lambda context, value: ("text", None),
+    "string_too_short": lambda context, value: ("some text", None),
     "callable_type": lambda context, value: ("a function", "functions can only be given in a bascule.py"),
 }
 

@@ -47,7 +47,8 @@ def _merged_tree(text: Text) -> Tree:
         try:
             tree = read_tree(source)
         except ConfigRefused as refused:
-            raise ConfigRefused([*text.problems, *refused.problems]) from refused
+            # A variable that could not be filled in may well be why the rest makes no sense.
+            raise ConfigRefused(text.problems or refused.problems) from refused
         if not isinstance(tree.value, dict):
             what = f"expected a configuration (listeners: …, pools: …), not {shown(tree.value)}"
             raise ConfigRefused([*text.problems, tree.place.value.problem(what)])

@@ -16,14 +16,15 @@ from bascule.config.values import shown, text
 LONGEST = 4096
 _ESCAPE_HINT = "escape literal characters with \\"
 
+_LINEAR_HINT = "patterns are matched in linear time, which rules that out; use several routes instead"
 _REFUSED = (
-    (re.compile(r"\(\?<?[=!]"), "look-around"),
-    (re.compile(r"\\[1-9]|\(\?P=|\\k[<{]"), "back-references"),
-    (re.compile(r"\(\?>|[*+?}]\+"), "atomic groups and possessive quantifiers"),
-    (re.compile(r"\(\?\("), "conditions"),
-    (re.compile(r"\(\?#"), "comments in (?#…)"),
-    (re.compile(r"\\[pP][{A-Za-z]"), "Unicode classes (patterns are matched on bytes)"),
-    (re.compile(r"\\Z"), r"\Z (write \z)"),
+    (re.compile(r"\(\?<?[=!]"), "look-around", _LINEAR_HINT),
+    (re.compile(r"\\[1-9]|\(\?P=|\\k[<{]"), "back-references", _LINEAR_HINT),
+    (re.compile(r"\(\?>|[*+?}]\+"), "atomic groups or possessive quantifiers", _LINEAR_HINT),
+    (re.compile(r"\(\?\("), "conditions", _LINEAR_HINT),
+    (re.compile(r"\(\?#"), "a comment in (?#…)", "leave the comment out"),
+    (re.compile(r"\\[pP][{A-Za-z]"), "Unicode classes", "patterns are matched on bytes; list the characters"),
+    (re.compile(r"\\Z"), r"\Z", r"write \z"),
 )
 _ONLY_OURS = (
     (re.compile(r"\(\?<([A-Za-z_])"), r"(?P<\1"),
@@ -42,12 +43,9 @@ def read_regex(value: object) -> str:
         raise Mistake(f"a regular expression has at most {LONGEST} characters, this one {len(pattern)}")
     # Inside a class, and behind a backslash, the same characters mean something else.
     outside = _ESCAPED.sub(lambda found: "." * len(found[0]), pattern)
-    for form, name in _REFUSED:
+    for form, name, hint in _REFUSED:
         if form.search(outside):
-            raise Mistake(
-                f"the regular expression {shown(pattern)} uses {name}",
-                "patterns are matched in linear time, which rules that out; express it with several routes",
-            )
+            raise Mistake(f"the regular expression {shown(pattern)} uses {name}", hint)
     _check_syntax(pattern)
     return pattern
 

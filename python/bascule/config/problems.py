@@ -55,7 +55,7 @@ class Problem:
         shown, at = _window(self.source, self.column - 1)
         carets = "^" * max(1, min(self.width, len(shown) - at))
         gutter = " " * len(str(self.line))
-        return [f"  {self.line} | {shown}", f"  {gutter} | {' ' * at}{carets} {hint}".rstrip()]
+        return [f"  {self.line} | {shown}".rstrip(), f"  {gutter} | {' ' * at}{carets} {hint}".rstrip()]
 
 
 class Mistake(BasculeError, ValueError):  # noqa: N818 (an operator's, not ours)

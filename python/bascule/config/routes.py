@@ -20,6 +20,7 @@ from bascule.config.values import (
     Name,
     Network,
     Path,
+    Replacement,
     ShortForm,
     one_or_list,
     shown,
@@ -181,7 +182,7 @@ class Rewrite(Section):
     """The whole path becomes this."""
     regex: Regex | None = alternative()
     """All of what the pattern matches is replaced by `with`."""
-    with_: StrictStr | None = alternative(alias="with", examples=["/$1"])
+    with_: Replacement | None = alternative(alias="with", examples=["/$1"])
     """The replacement for `regex`; `$1` and `$${name}` are its groups."""
 
     @model_validator(mode="after")

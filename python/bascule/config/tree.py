@@ -22,24 +22,53 @@ _TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(
     _TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")
 )
-_INDENT_HINT = "check the indentation, and put text that holds ': ' in quotes"
-_HINTS = (
-    ("character '\\t'", "indent with spaces; YAML does not allow tabs"),
-    ("character '@'", "put the text in quotes"),
-    ("character '`'", "put the text in quotes"),
-    ("character '%'", "put the text in quotes"),
+_QUOTES = "put the text in quotes"
+_SYNTAX = (
+    ("character '\\t'", "a tab where only spaces may be", "indent with spaces"),
+    ("cannot start any token", "no value can begin with this character", _QUOTES),
     (
         "undefined alias",
-        "define it with & before it is used with *, or put text that begins with * in quotes",
+        "this alias (*name) has no anchor (&name) before it",
+        "text that begins with * needs quotes",
     ),
-    ("mapping values are not allowed", _INDENT_HINT),
-    ("could not find expected ':'", "is a colon missing, or a line indented too little?"),
-    ("expected <block end>", _INDENT_HINT + '; IPv6 addresses such as "[::1]:80" need quotes too'),
-    ("expected ',' or", "close what was opened, or separate the items with commas"),
-    ("unexpected end of stream", "close the quotes or the bracket"),
-    ("but found another document", "keep one document in a file; use `include:` for several files"),
-    ("unknown escape character", "write the backslash twice, or use single quotes"),
+    (
+        "mapping values are not allowed",
+        "a ':' is not possible here",
+        "check the indentation and the line before; text that holds ': ' needs quotes",
+    ),
+    (
+        "could not find expected ':'",
+        "a key without its ':'",
+        "add it, or indent the line as part of the value before",
+    ),
+    (
+        "expected <block end>",
+        "this is not where it should be",
+        'check the indentation; an IPv6 address such as "[::1]:80" needs quotes',
+    ),
+    (
+        "expected ',' or ']'",
+        "a list in [ ] is not closed",
+        "close it with ], or put a comma between its items",
+    ),
+    (
+        "expected ',' or '}'",
+        "a mapping in { } is not closed",
+        "close it with }, or put a comma between its keys",
+    ),
+    ("while scanning a quoted scalar", "a quoted text is not closed", "close the quotes"),
+    (
+        "another document",
+        "a second document begins here",
+        "one file holds one; use `include:` for several files",
+    ),
+    (
+        "unknown escape character",
+        "an unknown escape in double quotes",
+        "write the backslash twice, or use single quotes",
+    ),
 )
+"""What the parser says, what we say, and what to do."""
 
 
 @dataclass(slots=True)
@@ -211,9 +240,11 @@ def _start(source: Source) -> Span:
 
 
 def _syntax_problem(source: Source, error: MarkedYAMLError) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    what = " ".join(str(part) for part in (error.context, error.problem) if part)
-    hint = next((hint for words, hint in _HINTS if words in what), None)
+    said = " ".join(str(part) for part in (error.context, error.problem) if part)
+    what, hint = next(((ours, hint) for theirs, ours, hint in _SYNTAX if theirs in said), (said, None))
+    # Of a quote that is never closed, the parser only notices the end of the file.
+    is_unclosed = "unexpected end of stream" in said
+    mark = error.context_mark if is_unclosed else error.problem_mark or error.context_mark
     line = min(mark.line, len(source.lines) - 1) if mark else 0
     column = min(mark.column, len(source.lines[line].read)) if mark else 0
     return Span(source, line, column, column + 1).problem(f"not YAML: {what}", hint)

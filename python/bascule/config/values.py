@@ -93,7 +93,9 @@ def read_positive_duration(value: object) -> int:
 
 def read_size(value: object) -> int:
     """Bytes; a bare number is bytes."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise Mistake(f"expected a size of at least 0, not {value}")
         return units.parse_size(str(value))
     return units.parse_size(text(value, "a size such as 64KiB or 10MiB"))
 
@@ -101,7 +103,8 @@ def read_size(value: object) -> int:
 def read_percent(value: object) -> int:
     """Whole percent, 0 to 100."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise Mistake(f"expected a share such as 20%, not {shown(value)}", f"add the sign: {value}%")
+        meant = round(value * 100) if 0 < value < 1 else value
+        raise Mistake(f"expected a share such as 20%, not {shown(value)}", f'did you mean "{meant}%"?')
     percent = units.parse_percent(text(value, "a share such as 20%"))
     if percent > 100:
         raise Mistake(f"expected a share from 0% to 100%, not {percent}%")
@@ -195,11 +198,19 @@ def read_path(value: object) -> str:
     return path
 
 
+def read_replacement(value: object) -> str:
+    """What a pattern's match in a path is replaced by: nothing that ends a path or a request line."""
+    replacement = text(value, "a replacement such as /$1")
+    if wrong := re.search(r"[\x00-\x20\x7f?#]", replacement):
+        raise Mistake(f"a path cannot hold {wrong[0]!r}", "percent-encode it; the query stays as it was sent")
+    return replacement
+
+
 def read_method(value: object) -> str:
     """A method (RFC 9110, 9.1), as it is sent: methods are case-sensitive."""
     method = text(value, "a method such as GET")
     if not _TOKEN.fullmatch(method):
-        raise Mistake(f"{shown(method)} cannot be a method")
+        raise Mistake(f"{shown(method)} cannot be a method", "write one word, such as GET")
     if method.upper() in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"):
         return method.upper()
     return method
@@ -343,6 +354,7 @@ HeaderText = Annotated[
 Network = Annotated[StrictStr, BeforeValidator(read_network)]
 HostPattern = Annotated[StrictStr, BeforeValidator(read_host_pattern)]
 Path = Annotated[StrictStr, BeforeValidator(read_path)]
+Replacement = Annotated[StrictStr, BeforeValidator(read_replacement)]
 Method = Annotated[StrictStr, BeforeValidator(read_method)]
 EditTemplate = Annotated[
     StrictStr,

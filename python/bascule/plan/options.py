@@ -90,14 +90,16 @@ def _alternatives(value: object, schema: Mapping[str, Any], path: Path) -> Itera
 
 def _object(value: dict[str, object], schema: Mapping[str, Any], path: Path) -> Iterator[Misfit]:
     properties: Mapping[str, object] = schema.get("properties", {})
+    unknown = [key for key in value if key not in properties and schema.get("additionalProperties") is False]
+    for key in unknown:
+        yield Misfit((*path, key), f'there is no option "{key}"', _known(key, properties), at_key=True)
     for key in schema.get("required", ()):
-        if key not in value:
+        # One that is almost there under another name has just been told.
+        if key not in value and not difflib.get_close_matches(key, unknown, n=1):
             yield Misfit(path, f'the option "{key}" is missing', f'add "{key}: …"', at_key=True)
     for key, item in value.items():
         if key in properties:
             yield from misfits(item, properties[key], (*path, key))
-        elif schema.get("additionalProperties") is False:
-            yield Misfit((*path, key), f'there is no option "{key}"', _known(key, properties), at_key=True)
 
 
 def _array(

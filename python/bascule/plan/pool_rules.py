@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from bascule import contract
 from bascule.config.messages import did_you_mean
 from bascule.config.model import Check, Config, DnsSource, Endpoint, FileSource, OtherSource, SrvSource
-from bascule.config.places import Path
+from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
 from bascule.errors import BasculeError
 from bascule.plan import binds
@@ -51,7 +51,11 @@ def algorithms_are_known(config: Config, catalog: contract.Catalog) -> Iterator[
     for name, pool in config.pools.items():
         path = ("pools", name, "algorithm")
         chosen = Chosen(
-            "algorithm", pool.algorithm.name, (*path, "name"), pool.algorithm.options, (*path, "options")
+            "algorithm",
+            pool.algorithm.name,
+            config.places.value((*path, "name")),
+            pool.algorithm.options,
+            (*path, "options"),
         )
         yield from fits_catalog(config, catalog.algorithms, chosen)
 
@@ -62,7 +66,7 @@ class Chosen:
 
     kind: str
     name: str
-    named_at: Path
+    named_at: Span
     options: Mapping[str, object]
     options_at: Path
 
@@ -72,7 +76,7 @@ def fits_catalog(config: Config, entries: Sequence[contract.Entry], chosen: Chos
     known = {entry.name: entry for entry in entries}
     if (entry := known.get(chosen.name)) is None:
         hint = did_you_mean(chosen.name, known) or f"there are: {', '.join(known)}"
-        yield config.places.value(chosen.named_at).problem(f'there is no {chosen.kind} "{chosen.name}"', hint)
+        yield chosen.named_at.problem(f'there is no {chosen.kind} "{chosen.name}"', hint)
         return
     for misfit in misfits(dict(chosen.options), entry.options):
         at = (*chosen.options_at, *misfit.path)
@@ -113,7 +117,9 @@ def sources_fit(config: Config, _: contract.Catalog) -> Iterator[Problem]:
                 yield span.problem(what, "swap them, or leave one out")
             if isinstance(source, FileSource) and source.every < QUICKEST_FILE_MS:
                 span = config.places.value((*path, "every"))
-                yield span.problem(f"a file is looked at every {QUICKEST_FILE_MS}ms at most")
+                yield span.problem(
+                    f"a file is looked at no more often than every {QUICKEST_FILE_MS}ms", "raise `every`"
+                )
             if isinstance(source, OtherSource):
                 planned = PlannedSource(source.source, source.options)
                 yield from _installed(config, (*path, "source"), "bascule.discovery.registry", planned)

@@ -19,5 +19,10 @@ def review(text: Text, catalog: contract.Catalog) -> tuple[Plan | None, list[Pro
         return check(parse(text), catalog)
     except ConfigRefused as refused:
         rest = problems(refused.rest, catalog) if refused.rest is not None else []
-        errors = [problem for problem in rest if problem.severity == "error"]
+        told = {(problem.path, problem.line, problem.column) for problem in refused.problems}
+        errors = [
+            problem
+            for problem in rest
+            if problem.severity == "error" and (problem.path, problem.line, problem.column) not in told
+        ]
         return None, in_order([*refused.problems, *errors])

@@ -143,16 +143,18 @@ def binds_do_not_clash(config: Config, _: contract.Catalog) -> Iterator[Problem]
     """One address is accepted on once."""
     for first, second in combinations(binds.of(config), 2):
         if binds.overlap(first.address, second.address):
-            shared = (
-                second.address
-                if first.address == second.address
-                else f"{second.address} ({first.address} covers it)"
-            )
-            at = config.places.value(second.path)
             hint = (
                 f"first at {config.places.value(first.path).place}; give one of them another address or port"
             )
-            yield at.problem(f"{first.owner} and {second.owner} both accept on {shared}", hint)
+            yield config.places.value(second.path).problem(_clash(first, second), hint)
+
+
+def _clash(first: binds.Used, second: binds.Used) -> str:
+    if first.owner == second.owner:
+        return f"{first.owner} accepts on {second.address} twice ({first.address} is there already)"
+    if first.address == second.address:
+        return f"{first.owner} and {second.owner} both accept on {first.address}"
+    return f"{second.owner} accepts on {second.address}, which overlaps with {first.address} of {first.owner}"
 
 
 def matchers_are_known(config: Config, catalog: contract.Catalog) -> Iterator[Problem]:
@@ -161,7 +163,7 @@ def matchers_are_known(config: Config, catalog: contract.Catalog) -> Iterator[Pr
         for at, route in enumerate(listener.routes):
             for matcher, options in route.match.others.items():
                 path = ("listeners", name, "routes", at, "match", "others", matcher)
-                chosen = pool_rules.Chosen("matcher", matcher, path, options, path)
+                chosen = pool_rules.Chosen("matcher", matcher, config.places.key(path), options, path)
                 yield from pool_rules.fits_catalog(config, catalog.matchers, chosen)
 
 

@@ -134,6 +134,11 @@ mod tests {
     }
 
     #[test]
+    fn networks_that_nearly_touch_do_not_take_what_is_between() {
+        assert!(!contains(&["10.0.0.0", "10.0.0.2"], "10.0.0.1"));
+    }
+
+    #[test]
     fn the_widest_networks_hold_everything_of_their_family() {
         assert!(contains(&["0.0.0.0/0"], "255.255.255.255"));
         assert!(contains(

@@ -202,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn what_no_value_may_have_is_left_out() {
+        let facts = Facts {
+            host: b"a\r\nb\0c\x7fd\te\x1bf",
+            query: Some(b"x\ny"),
+            ..FACTS
+        };
+        assert_eq!(render("{host} {query}", &facts), "abcd\tef xy");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(
             Template::parse("{hots}")

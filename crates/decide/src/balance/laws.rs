@@ -190,8 +190,8 @@ proptest! {
                 world.pick(&[]);
                 world.pick(&[Slot(0)]);
             }
-            for endpoint in 0..initial.len() {
-                let whats = [What::Up(true), What::Draining(false), What::Weight(initial[endpoint])];
+            for (endpoint, weight) in initial.iter().enumerate() {
+                let whats = [What::Up(true), What::Draining(false), What::Weight(*weight)];
                 whats.into_iter().for_each(|what| world.mark(&Change { endpoint, what }));
             }
             let share = |weight: u32| if algorithm.follows_weights { f64::from(weight) } else { 1.0 };

@@ -83,6 +83,11 @@ mod tests {
         assert_eq!([pick(&[]), pick(&[])], [then(2), then(3)]);
         assert_eq!(pick(&[Slot(then(0))]), then(1), "what was tried is skipped");
         assert_eq!(pick(&[]), then(2));
+        states.mark(&[Mark {
+            up: Some(false),
+            ..samples::mark("p", then(1) as usize)
+        }]);
+        assert_eq!(pick(&[]), then(3), "another one leaving repeats no turn");
     }
 
     #[test]

@@ -59,3 +59,34 @@ impl Shares {
         self.ends.partition_point(|end| *end <= point)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Shares;
+    use crate::balance::{Candidates, Slot};
+    use crate::endpoint::States;
+    use crate::random::Random;
+    use crate::samples;
+    use crate::table::Table;
+
+    #[test]
+    fn two_draws_are_different_and_the_second_is_by_weight_among_the_rest() {
+        let weights = [1, 2, 3];
+        let pools = vec![samples::pool("p", "random", &weights)];
+        let table = Table::compile(&samples::snapshot(vec![], pools), &mut States::new()).unwrap();
+        let slots = [Slot(0), Slot(1), Slot(2)];
+        let among = Candidates::new(&table.pools[0].endpoints, &slots, &weights, 1);
+        let mut random = Random::seeded(1);
+        let mut shares = Shares::default();
+        let mut counts = [[0_u32; 3]; 3];
+        for _ in 0..60_000 {
+            let (one, other) = shares.draw_two(&among, &mut random).unwrap();
+            counts[one.index()][other.index()] += 1;
+        }
+        // Of 60,000: the first takes w/6 of them, the second w/(6 - first) of those.
+        let expected = [[0, 4_000, 6_000], [5_000, 0, 15_000], [10_000, 20_000, 0]];
+        for (got, expected) in counts.as_flattened().iter().zip(expected.as_flattened()) {
+            assert!(got.abs_diff(*expected) <= expected / 20, "{counts:?}");
+        }
+    }
+}

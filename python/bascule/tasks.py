@@ -1,7 +1,7 @@
 """The only place that starts asyncio tasks: each has a name and an owner, and is awaited in the end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -9,6 +9,9 @@ import structlog
 log = structlog.get_logger("bascule.tasks")
 
 T = TypeVar("T")
+
+INSIST_S = 5.0
+"""How long a cancelled task may take to clean up before it is cancelled again."""
 
 OnCrash = Callable[[str, BaseException], None]
 """Told the name of the task and what it raised."""
@@ -43,10 +46,12 @@ class Tasks:
 
     async def end(self, *tasks: "asyncio.Task[Any]") -> None:
         """Cancels these and returns once all have ended; what they raise on the way out counts as a crash."""
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        remaining: Collection[asyncio.Task[Any]] = tasks
+        while remaining:
+            for task in remaining:
+                task.cancel()
+            # Again and again: code of others may lose a cancellation (see `heed_cancellation`).
+            _, remaining = await asyncio.wait(remaining, timeout=INSIST_S)
 
     async def stop(self) -> None:
         """Ends everything, last started first, and refuses to start more. May be called twice."""
@@ -66,3 +71,14 @@ class Tasks:
         log.error("task crashed", task=task.get_name(), error=repr(error), exc_info=error)
         if self._on_crash is not None:
             self._on_crash(task.get_name(), error)
+
+
+def heed_cancellation() -> None:
+    """Raises `CancelledError` when this task was asked to end but what it awaited has swallowed that.
+
+    `asyncio.wait_for` does so before Python 3.12 when the answer and the cancellation arrive together, and
+    any code of others may use it. Called after awaiting such code, where a loop would otherwise go on.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,9 +1,13 @@
 """A `Report` that remembers what a source said, and lets a test wait for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+from bascule.clock import Clock
+from bascule.discovery.source import Source
 from bascule.plan.found import FoundEndpoint
+from bascule.tasks import Tasks
 
 
 class RememberedReport:
@@ -53,3 +57,17 @@ class RememberedReport:
         telling = asyncio.get_running_loop().create_task(tell())
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
+
+
+@asynccontextmanager
+async def running(source: Source, clock: Clock) -> AsyncIterator[RememberedReport]:
+    """Runs the source for as long as the `async with` lasts. It may return before; it may not crash."""
+    crashes: list[BaseException] = []
+    tasks = Tasks(on_crash=lambda _, error: crashes.append(error))
+    report = RememberedReport()
+    tasks.start("source", source.run(report, clock))
+    try:
+        yield report
+    finally:
+        await tasks.stop()
+    assert crashes == []

@@ -1,10 +1,11 @@
 """Background work is named, reported when it crashes, and gone when its owner has stopped."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from bascule.tasks import Tasks
+from bascule.tasks import Tasks, heed_cancellation
 
 
 async def forever() -> None:
@@ -62,3 +63,37 @@ async def test_a_task_may_stop_its_own_owner() -> None:
     other = tasks.start("other", forever())
     await tasks.start("stopper", tasks.stop())
     assert other.cancelled()
+
+
+async def test_a_loop_that_heeds_ends_although_what_it_awaits_swallowed_the_cancellation() -> None:
+    rounds = 0
+
+    async def loop() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            with contextlib.suppress(asyncio.CancelledError):
+                await forever()
+            heed_cancellation()
+
+    tasks = Tasks()
+    ended = tasks.start("loop", loop())
+    await asyncio.sleep(0)
+    await tasks.stop()
+    assert ended.cancelled()
+    assert rounds == 1
+
+
+async def test_a_task_that_loses_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bascule.tasks.INSIST_S", 0.0)
+
+    async def absent_minded() -> None:
+        for _ in range(3):
+            with contextlib.suppress(asyncio.CancelledError):
+                await forever()
+
+    tasks = Tasks()
+    ended = tasks.start("absent-minded", absent_minded())
+    await asyncio.sleep(0)
+    await tasks.stop()
+    assert ended.done()

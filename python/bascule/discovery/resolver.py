@@ -14,6 +14,7 @@ import dns.nameserver
 import dns.resolver
 
 from bascule.errors import BasculeError
+from bascule.tasks import heed_cancellation
 
 PATIENCE_S = 5.0
 """For one question, all name servers and tries together."""
@@ -123,9 +124,8 @@ class Resolver:
         """`None`: the name does not exist."""
         began = time.monotonic()
         try:
-            resolver = self._dns()
             # The machine's own servers go with its search list; others are asked for the whole name.
-            return await resolver.resolve(
+            answer = await self._dns().resolve(
                 name, record, raise_on_no_answer=False, search=self._nameservers is None
             )
         except dns.resolver.NXDOMAIN:
@@ -134,6 +134,9 @@ class Resolver:
             return Unanswered(f"no answer to {record} within {time.monotonic() - began:.1f}s")
         except (dns.exception.DNSException, OSError, ValueError) as error:
             return Unanswered(str(error) or type(error).__name__)
+        finally:
+            heed_cancellation()
+        return answer
 
     def _dns(self) -> dns.asyncresolver.Resolver:
         resolver = dns.asyncresolver.Resolver(configure=self._nameservers is None)

@@ -11,7 +11,7 @@ from bascule.discovery.registry import build
 from bascule.discovery.source import Source, SourceFailed
 from bascule.plan.found import Found, FoundEndpoint
 from bascule.plan.plan import Plan, PlannedSource
-from bascule.tasks import Tasks
+from bascule.tasks import Tasks, heed_cancellation
 from bascule.wording import in_one_line
 
 log = structlog.get_logger("bascule.discovery")
@@ -177,13 +177,12 @@ class _Watched:
                 self.failed(str(failed))
             except asyncio.CancelledError:
                 # A source that cancels itself must not silence itself for good.
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
+                heed_cancellation()
                 self.failed("was cancelled from within")
             except Exception as error:
                 self._log.exception("source broke")
                 self.failed(f"{type(error).__name__}: {error}")
+            heed_cancellation()
             await clock.sleep(self._retry.after_failure())
 
     def _note(self, problems: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from bascule.health.registry import build
 from bascule.health.verdict import Verdict
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import PlannedCheck
-from bascule.tasks import Tasks
+from bascule.tasks import Tasks, heed_cancellation
 from bascule.units import format_duration
 from bascule.wording import in_one_line
 
@@ -139,6 +139,7 @@ class Prober:
             async with self._slots:
                 began = self._clock.now()
                 failure = await self._failure(watched)
+            heed_cancellation()
             self._take(watched, failure)
             period = watched.planned.every_ms / 1000 * (1 + JITTER * watched.random.uniform(-1, 1))
             await self._clock.sleep(began + period - self._clock.now())
@@ -155,9 +156,7 @@ class Prober:
             return f"{watched.check.name} check of {watched.target}: no answer within {limit}"
         except asyncio.CancelledError:
             # A check that cancels itself must not end the loop that runs it.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
+            heed_cancellation()
             return f"{watched.check.name} check of {watched.target} was cancelled from within"
         except Exception as error:
             # The check is wrong, not the endpoint; but what cannot be checked is not known to work.

@@ -1,0 +1,140 @@
+"""What every check must obey, over the registry: it ends when told to, and leaves nothing behind."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bascule.clock import SystemClock
+from bascule.health.check import Check, CheckFailed, Target
+from bascule.health.registry import CHECKS, build, find, names
+from bascule.plan.plan import PlannedCheck
+from support.plans import planned_check
+from support.toy_endpoint import Behaviour, ToyEndpoint, dripping, endless, silent
+
+
+async def connect_and_wait(endpoint: Target) -> None:
+    """A function as an operator would write it: opens a connection and waits for a word."""
+    reader, writer = await endpoint.connect()
+    try:
+        if not await reader.read(1):
+            raise CheckFailed("closed without a word")
+    finally:
+        writer.transport.abort()
+
+
+OPTIONS: Mapping[str, dict[str, object]] = {
+    "http": {"path": "/healthz", "expect_body": "ok"},
+    "python": {"function": connect_and_wait},
+    "tcp": {},
+}
+"""The least that each check needs. A check that is added to the registry needs a line here."""
+
+HOSTILE: Mapping[str, Behaviour] = {
+    "silent": silent,
+    "dripping a head": dripping(b"HTTP/1.1 200 OK\r\nx: "),
+    "dripping a body": dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n"),
+    "pouring a head": endless(b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 500 + b"\r\n"),
+    "pouring a body": endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 5000),
+    "pouring noise": endless(b"\x00\xff\x16\x03", bytes(range(256))),
+}
+
+every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda it: it.name)
+every_endpoint = pytest.mark.parametrize("behaviour", HOSTILE.values(), ids=HOSTILE.keys())
+
+
+def made(check: type[Check]) -> Check:
+    return build(planned_check(check.name, OPTIONS[check.name]))
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (the count is all that matters)
+
+
+async def leave() -> None:
+    """Transports close their sockets one turn after they were aborted."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@every_check
+def test_a_check_is_found_by_its_name(check: type[Check]) -> None:
+    assert find(check.name) is check
+    assert check.name in names()
+    assert isinstance(build(PlannedCheck(check.name, OPTIONS[check.name], 1, 1, 1, 1, True)), check)
+
+
+@every_check
+@every_endpoint
+async def test_a_check_ends_at_its_time_limit_whatever_the_endpoint_does(
+    check: type[Check], behaviour: Behaviour
+) -> None:
+    clock = SystemClock()
+    async with ToyEndpoint(behaviour) as toy:
+        began = clock.now()
+        try:
+            async with clock.timeout(0.05):
+                await made(check).run(Target.of("api", toy.found()))
+        except (CheckFailed, TimeoutError):
+            pass
+        # Generous, because machines stall; a check that ignores its limit takes for ever.
+        assert clock.now() - began < 5
+
+
+@every_check
+@every_endpoint
+async def test_a_check_leaves_no_file_open_however_it_ends(check: type[Check], behaviour: Behaviour) -> None:
+    runner = made(check)
+    async with ToyEndpoint(behaviour) as toy:
+        target = Target.of("api", toy.found())
+        before = open_files()
+        for turns in (0, 1, 2, 3, 5, 8, 13):
+            running = asyncio.ensure_future(runner.run(target))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+        await leave()
+        # What the endpoint still has open of the connections it accepted is its own.
+    await leave()
+    assert open_files() <= before
+
+
+@every_check
+async def test_a_cancelled_check_is_cancelled_and_not_failed(check: type[Check]) -> None:
+    async with ToyEndpoint(silent) as toy:
+        running = asyncio.ensure_future(made(check).run(Target.of("api", toy.found())))
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+
+
+@every_check
+async def test_a_check_of_nothing_fails_with_a_reason_in_one_line(check: type[Check], tmp_path: Path) -> None:
+    async with ToyEndpoint(silent) as toy:
+        closed = Target.of("api", toy.found())
+    for target in (closed, Target("api", "x", path=str(tmp_path / "none.sock"))):
+        with pytest.raises(CheckFailed) as failed:
+            await made(check).run(target)
+        assert failed.value.reason.startswith(f"connect to {target}: ")
+        assert failed.value.reason.isprintable()
+
+
+@every_check
+async def test_one_check_serves_many_targets_at_the_same_time(check: type[Check]) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        await reader.read()
+
+    runner = made(check)
+    async with ToyEndpoint(greet) as good, ToyEndpoint(silent) as gone:
+        closed = Target.of("api", gone.found())
+        await gone.__aexit__(None, None, None)
+        up = Target.of("api", good.found())
+        outcomes = await asyncio.gather(
+            *(runner.run(target) for target in (up, closed) * 20), return_exceptions=True
+        )
+    assert [it is None for it in outcomes] == [True, False] * 20

@@ -10,8 +10,9 @@ use crate::pattern;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Wanted {
-    Present,
-    Absent,
+    // With braces: serde lets a bare variant carry unknown fields.
+    Present {},
+    Absent {},
     Exact { value: String },
     Regex { value: String },
 }
@@ -32,8 +33,8 @@ pub(super) enum ValueTest {
 impl ValueTest {
     pub(super) fn compile(wanted: Wanted) -> Result<Self, String> {
         Ok(match wanted {
-            Wanted::Present => Self::Present,
-            Wanted::Absent => Self::Absent,
+            Wanted::Present {} => Self::Present,
+            Wanted::Absent {} => Self::Absent,
             Wanted::Exact { value } => Self::Exact(value.into_bytes().into()),
             Wanted::Regex { value } => Self::Regex(pattern::compile(&value)?),
         })

@@ -126,6 +126,10 @@ mod tests {
             problem(json!({"name": "a", "test": {"kind": "like", "value": "x"}}))
                 .contains("unknown variant `like`")
         );
+        assert!(
+            problem(json!({"name": "a", "test": {"kind": "present", "value": "x"}}))
+                .contains("unknown field `value`")
+        );
         assert!(problem(json!({"name": "a"})).contains("missing field `test`"));
     }
 }

@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 from bascule.clock import Clock
 from bascule.discovery.directory import Directory
 from bascule.discovery.names import Retry, Ttl
+from bascule.discovery.options import read_name, read_resolver, read_ttl, read_whole
 from bascule.discovery.resolver import Resolver, Service, Unanswered
 from bascule.discovery.source import Report
-from bascule.discovery.sources.options import read_name, read_resolver, read_ttl, read_whole
 from bascule.discovery.written import HEAVIEST, address_id, tcp_address
 from bascule.plan.found import FoundEndpoint
 

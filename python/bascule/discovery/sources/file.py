@@ -8,9 +8,9 @@ from typing import ClassVar, Self
 from bascule.clock import Clock
 from bascule.discovery.directory import Directory, Listing, names_in
 from bascule.discovery.endpoint_file import EndpointFileRefused, read_endpoints
+from bascule.discovery.options import LONGEST_MS, read_text, read_whole
 from bascule.discovery.resolver import Resolver
 from bascule.discovery.source import Report
-from bascule.discovery.sources.options import LONGEST_MS, read_text, read_whole
 from bascule.discovery.written import Written
 from bascule.units import format_size
 from bascule.wording import in_words

@@ -27,10 +27,7 @@ mod samples;
 fn main() {
     print_picks("ns per pick", &[]);
     print_picks("ns with a retry", &[Slot(0)]);
-    println!(
-        "\n{:<20} {:>8} {:>8} {:>8}   routes",
-        "ns per find", 10, 1_000, 10_000
-    );
+    println!("\n{:<20} {:>8} {:>8} {:>8}   routes", "ns per find", 10, 1_000, 10_000);
     print_finds("exact hosts", host, "");
     print_finds("wildcard hosts", wildcard, "a.");
     print_finds("path prefixes", prefix, "");
@@ -46,10 +43,7 @@ fn main() {
 }
 
 fn print_picks(what: &str, tried: &[Slot]) {
-    println!(
-        "\n{what:<20} {:>8} {:>8} {:>8} {:>8}   endpoints",
-        2, 10, 64, 1_000
-    );
+    println!("\n{what:<20} {:>8} {:>8} {:>8} {:>8}   endpoints", 2, 10, 64, 1_000);
     for algorithm in ALGORITHMS {
         let time = |endpoints| time_pick(algorithm.name, endpoints, tried);
         let [a, b, c, d] = [2, 10, 64, 1_000].map(time);
@@ -73,8 +67,8 @@ fn per_round(rounds: usize, mut work: impl FnMut(usize)) -> f64 {
 fn time_pick(algorithm: &str, endpoints: usize, tried: &[Slot]) -> f64 {
     let weights: Vec<u32> = (0..endpoints).map(|number| 1 + number as u32 % 3).collect();
     let pools = vec![samples::pool("p", algorithm, &weights)];
-    let table = Table::compile(&samples::snapshot(vec![], pools), &mut States::new())
-        .expect("a sound snapshot");
+    let table =
+        Table::compile(&samples::snapshot(vec![], pools), &mut States::new()).expect("a sound snapshot");
     let pool = &table.pools[0];
     let mut random = Random::seeded(1);
     for endpoint in &pool.endpoints {
@@ -96,23 +90,15 @@ fn host(number: usize) -> Matcher {
 }
 
 fn wildcard(number: usize) -> Matcher {
-    samples::matcher(
-        "host",
-        json!({"hosts": [format!("*.h{number}.example.com")]}),
-    )
+    samples::matcher("host", json!({"hosts": [format!("*.h{number}.example.com")]}))
 }
 
 fn prefix(number: usize) -> Matcher {
-    samples::matcher(
-        "path",
-        json!({"paths": [{"kind": "prefix", "value": format!("/api/v{number}")}]}),
-    )
+    samples::matcher("path", json!({"paths": [{"kind": "prefix", "value": format!("/api/v{number}")}]}))
 }
 
 fn routes(matcher: fn(usize) -> Matcher, count: usize) -> Vec<Route> {
-    (0..count)
-        .map(|number| samples::route(&format!("r{number}"), vec![matcher(number)], "p"))
-        .collect()
+    (0..count).map(|number| samples::route(&format!("r{number}"), vec![matcher(number)], "p")).collect()
 }
 
 /// Looks for 64 different routes in turn; `below` goes before their hosts.
@@ -124,14 +110,8 @@ fn time_find(matcher: fn(usize) -> Matcher, count: usize, below: &str) -> f64 {
     let names: Vec<(String, Vec<u8>)> = wanted.map(|number| (host(number), path(number))).collect();
     per_round(200_000, |round| {
         let (host, path) = &names[round % names.len()];
-        let found = index.find(&Request {
-            method: "GET",
-            host,
-            path,
-            query: None,
-            fields: &[],
-            client: None,
-        });
+        let found =
+            index.find(&Request { method: "GET", host, path, query: None, fields: &[], client: None });
         assert!(black_box(found).is_some());
     })
 }
@@ -143,22 +123,12 @@ fn time_normalize(path: &[u8]) -> f64 {
 fn time_long_path() -> f64 {
     let mut all = routes(prefix, 1_000);
     let pattern = json!({"paths": [{"kind": "regex", "value": "^/(a/)*(.*/)*x$"}]});
-    all.push(samples::route(
-        "pattern",
-        vec![samples::matcher("path", pattern)],
-        "p",
-    ));
+    all.push(samples::route("pattern", vec![samples::matcher("path", pattern)], "p"));
     let index = Routes::compile(&all, 1).expect("sound routes");
     let path = b"/a".repeat(32_768);
     per_round(50, |_| {
-        let request = Request {
-            method: "GET",
-            host: "",
-            path: &path,
-            query: None,
-            fields: &[],
-            client: None,
-        };
+        let request =
+            Request { method: "GET", host: "", path: &path, query: None, fields: &[], client: None };
         black_box(index.find(&request));
     })
 }

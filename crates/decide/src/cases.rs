@@ -4,10 +4,5 @@ use proptest::test_runner::{Config, RngSeed};
 
 /// `count` generated cases, the same ones in every run.
 pub(crate) fn fixed(count: u32) -> Config {
-    Config {
-        cases: count,
-        rng_seed: RngSeed::Fixed(0xba5c),
-        failure_persistence: None,
-        ..Config::default()
-    }
+    Config { cases: count, rng_seed: RngSeed::Fixed(0xba5c), failure_persistence: None, ..Config::default() }
 }

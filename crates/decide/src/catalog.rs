@@ -8,24 +8,13 @@ use crate::route::matcher::MATCHERS;
 /// All algorithms and matchers, in the order of their registries.
 pub fn catalog() -> Catalog {
     Catalog {
-        algorithms: ALGORITHMS
-            .iter()
-            .map(|it| entry(it.name, it.summary, it.advice, it.options))
-            .collect(),
-        matchers: MATCHERS
-            .iter()
-            .map(|it| entry(it.name, it.summary, it.advice, it.options))
-            .collect(),
+        algorithms: ALGORITHMS.iter().map(|it| entry(it.name, it.summary, it.advice, it.options)).collect(),
+        matchers: MATCHERS.iter().map(|it| entry(it.name, it.summary, it.advice, it.options)).collect(),
     }
 }
 
 fn entry(name: &str, summary: &str, advice: &str, options: fn() -> serde_json::Value) -> Entry {
-    Entry {
-        name: name.into(),
-        summary: summary.into(),
-        advice: advice.into(),
-        options: options(),
-    }
+    Entry { name: name.into(), summary: summary.into(), advice: advice.into(), options: options() }
 }
 
 #[cfg(test)]
@@ -39,26 +28,14 @@ mod tests {
 
     fn all() -> Vec<Entry> {
         let catalog = catalog();
-        catalog
-            .algorithms
-            .into_iter()
-            .chain(catalog.matchers)
-            .collect()
+        catalog.algorithms.into_iter().chain(catalog.matchers).collect()
     }
 
     #[test]
     fn every_entry_says_what_it_is_and_when_to_use_it() {
         for entry in all() {
-            assert!(
-                entry.summary.ends_with('.') && entry.summary.len() > 20,
-                "{}",
-                entry.name
-            );
-            assert!(
-                entry.advice.ends_with('.') && entry.advice.len() > 60,
-                "{}",
-                entry.name
-            );
+            assert!(entry.summary.ends_with('.') && entry.summary.len() > 20, "{}", entry.name);
+            assert!(entry.advice.ends_with('.') && entry.advice.len() > 60, "{}", entry.name);
         }
     }
 
@@ -66,11 +43,7 @@ mod tests {
     fn every_schema_describes_each_option_and_refuses_unknown_ones() {
         for entry in all() {
             assert_eq!(entry.options["type"], "object", "{}", entry.name);
-            assert_eq!(
-                entry.options["additionalProperties"], false,
-                "{}",
-                entry.name
-            );
+            assert_eq!(entry.options["additionalProperties"], false, "{}", entry.name);
             for (option, schema) in entry.options["properties"].as_object().unwrap() {
                 assert!(schema["description"].is_string(), "{}.{option}", entry.name);
             }

@@ -33,9 +33,7 @@ impl Edits {
 
     /// Whether fields of this name go. `name` may be in any case.
     pub fn removes(&self, name: &[u8]) -> bool {
-        self.remove
-            .iter()
-            .any(|removed| removed.as_bytes().eq_ignore_ascii_case(name))
+        self.remove.iter().any(|removed| removed.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Compiles `edits`. Refuses what is no field name or value, and the fields that frame a message.
@@ -49,17 +47,13 @@ impl Edits {
         }
         for HeaderValue { name, value } in &edits.set {
             compiled.remove.push(editable(name)?);
-            compiled
-                .add
-                .push((name.as_str().into(), template(name, value)?));
+            compiled.add.push((name.as_str().into(), template(name, value)?));
         }
         for HeaderValue { name, value } in &edits.add {
             if &*editable(name)? == "host" {
                 return Err("\"host\" may stand once only (RFC 9112, 3.2); set it instead".into());
             }
-            compiled
-                .add
-                .push((name.as_str().into(), template(name, value)?));
+            compiled.add.push((name.as_str().into(), template(name, value)?));
         }
         compiled.remove.sort_unstable();
         compiled.remove.dedup();
@@ -74,9 +68,7 @@ pub(crate) fn editable(name: &str) -> Result<Box<str>, String> {
     }
     let lower = name.to_ascii_lowercase();
     if FRAMING.contains(&lower.as_str()) {
-        return Err(format!(
-            "\"{name}\" frames the message or its connection and cannot be changed"
-        ));
+        return Err(format!("\"{name}\" frames the message or its connection and cannot be changed"));
     }
     Ok(lower.into())
 }
@@ -88,9 +80,7 @@ fn template(name: &str, value: &str) -> Result<Template, String> {
 /// RFC 9110, 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
@@ -100,10 +90,7 @@ mod tests {
     use super::Edits;
 
     fn field(name: &str, value: &str) -> HeaderValue {
-        HeaderValue {
-            name: name.into(),
-            value: value.into(),
-        }
+        HeaderValue { name: name.into(), value: value.into() }
     }
 
     #[test]
@@ -115,14 +102,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(edits.remove, ["x-old".into(), "x-route".into()]);
-        assert_eq!(
-            edits
-                .add
-                .iter()
-                .map(|(name, _)| &**name)
-                .collect::<Vec<_>>(),
-            ["X-Route", "Via"]
-        );
+        assert_eq!(edits.add.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["X-Route", "Via"]);
         assert!(edits.removes(b"X-ROUTE") && !edits.removes(b"via"));
         assert!(!edits.is_empty());
         assert!(Edits::compile(&HeaderEdits::default()).unwrap().is_empty());
@@ -130,24 +110,11 @@ mod tests {
 
     #[test]
     fn the_host_may_be_set_and_nothing_else() {
-        let set = HeaderEdits {
-            set: vec![field("Host", "internal")],
-            ..HeaderEdits::default()
-        };
+        let set = HeaderEdits { set: vec![field("Host", "internal")], ..HeaderEdits::default() };
         assert_eq!(Edits::compile(&set).unwrap().remove, ["host".into()]);
-        let removed = HeaderEdits {
-            remove: vec!["Host".into()],
-            ..HeaderEdits::default()
-        };
-        assert!(
-            Edits::compile(&removed)
-                .unwrap_err()
-                .contains("cannot be removed")
-        );
-        let added = HeaderEdits {
-            add: vec![field("Host", "b")],
-            ..HeaderEdits::default()
-        };
+        let removed = HeaderEdits { remove: vec!["Host".into()], ..HeaderEdits::default() };
+        assert!(Edits::compile(&removed).unwrap_err().contains("cannot be removed"));
+        let added = HeaderEdits { add: vec![field("Host", "b")], ..HeaderEdits::default() };
         assert!(Edits::compile(&added).unwrap_err().contains("once only"));
     }
 
@@ -155,38 +122,17 @@ mod tests {
     fn framing_and_broken_fields_are_refused() {
         for (edits, reason) in [
             (
-                HeaderEdits {
-                    remove: vec!["Content-Length".into()],
-                    ..HeaderEdits::default()
-                },
+                HeaderEdits { remove: vec!["Content-Length".into()], ..HeaderEdits::default() },
                 "cannot be changed",
             ),
             (
-                HeaderEdits {
-                    set: vec![field("transfer-encoding", "x")],
-                    ..HeaderEdits::default()
-                },
+                HeaderEdits { set: vec![field("transfer-encoding", "x")], ..HeaderEdits::default() },
                 "cannot be changed",
             ),
+            (HeaderEdits { add: vec![field("a b", "x")], ..HeaderEdits::default() }, "not a field name"),
+            (HeaderEdits { add: vec![field("a", "x\ny")], ..HeaderEdits::default() }, "field \"a\""),
             (
-                HeaderEdits {
-                    add: vec![field("a b", "x")],
-                    ..HeaderEdits::default()
-                },
-                "not a field name",
-            ),
-            (
-                HeaderEdits {
-                    add: vec![field("a", "x\ny")],
-                    ..HeaderEdits::default()
-                },
-                "field \"a\"",
-            ),
-            (
-                HeaderEdits {
-                    add: vec![field("a", "{nope}")],
-                    ..HeaderEdits::default()
-                },
+                HeaderEdits { add: vec![field("a", "{nope}")], ..HeaderEdits::default() },
                 "unknown placeholder",
             ),
         ] {

@@ -88,23 +88,12 @@ impl Endpoint {
     }
 
     /// Compiles `endpoint` with the state that is kept for it.
-    pub(crate) fn compile(
-        endpoint: &snapshot::Endpoint,
-        state: Arc<EndpointState>,
-    ) -> Result<Self, String> {
+    pub(crate) fn compile(endpoint: &snapshot::Endpoint, state: Arc<EndpointState>) -> Result<Self, String> {
         if !(1..=HEAVIEST).contains(&endpoint.weight) {
-            return Err(format!(
-                "weight {} is not between 1 and {HEAVIEST}",
-                endpoint.weight
-            ));
+            return Err(format!("weight {} is not between 1 and {HEAVIEST}", endpoint.weight));
         }
         let target = Target::parse(&endpoint.address)?;
-        Ok(Self {
-            id: endpoint.id.as_str().into(),
-            target,
-            weight: endpoint.weight,
-            state,
-        })
+        Ok(Self { id: endpoint.id.as_str().into(), target, weight: endpoint.weight, state })
     }
 }
 
@@ -196,8 +185,7 @@ impl States {
     /// Drops what no table holds any more and what carries no marks. Call it when an old table has gone.
     pub fn forget_unused(&mut self) {
         self.pools.retain(|_, pool| {
-            pool.endpoints
-                .retain(|_, state| Arc::strong_count(state) > 1 || state.has_marks());
+            pool.endpoints.retain(|_, state| Arc::strong_count(state) > 1 || state.has_marks());
             !pool.endpoints.is_empty() || Arc::strong_count(&pool.version) > 1
         });
     }
@@ -226,13 +214,7 @@ mod tests {
     use super::{EndpointState, HEAVIEST, NO_WEIGHT_MARK, States, Target, seen};
 
     fn mark(endpoint: &str) -> Mark {
-        Mark {
-            pool: "p".into(),
-            endpoint: endpoint.into(),
-            up: None,
-            draining: None,
-            weight: None,
-        }
+        Mark { pool: "p".into(), endpoint: endpoint.into(), up: None, draining: None, weight: None }
     }
 
     #[test]
@@ -244,29 +226,14 @@ mod tests {
     #[test]
     fn one_name_has_one_state() {
         let mut states = States::new();
-        assert!(Arc::ptr_eq(
-            &states.endpoint("p", "a"),
-            &states.endpoint("p", "a")
-        ));
-        assert!(!Arc::ptr_eq(
-            &states.endpoint("p", "a"),
-            &states.endpoint("q", "a")
-        ));
+        assert!(Arc::ptr_eq(&states.endpoint("p", "a"), &states.endpoint("p", "a")));
+        assert!(!Arc::ptr_eq(&states.endpoint("p", "a"), &states.endpoint("q", "a")));
     }
 
     #[test]
     fn marks_for_endpoints_that_are_not_there_yet_are_remembered() {
         let mut states = States::new();
-        states.mark(&[
-            Mark {
-                up: Some(false),
-                ..mark("a")
-            },
-            Mark {
-                weight: Some(5),
-                ..mark("a")
-            },
-        ]);
+        states.mark(&[Mark { up: Some(false), ..mark("a") }, Mark { weight: Some(5), ..mark("a") }]);
         states.forget_unused();
         let state = states.endpoint("p", "a");
         assert!(!state.up.load(Relaxed));
@@ -277,44 +244,19 @@ mod tests {
     fn only_marks_that_change_something_move_the_version() {
         let mut states = States::new();
         let version = states.version("p");
-        states.mark(&[
-            Mark {
-                up: Some(true),
-                ..mark("a")
-            },
-            mark("b"),
-        ]);
+        states.mark(&[Mark { up: Some(true), ..mark("a") }, mark("b")]);
         assert_eq!(seen(&version), 0);
-        states.mark(&[
-            Mark {
-                up: Some(false),
-                ..mark("a")
-            },
-            Mark {
-                draining: Some(true),
-                ..mark("a")
-            },
-        ]);
+        states.mark(&[Mark { up: Some(false), ..mark("a") }, Mark { draining: Some(true), ..mark("a") }]);
         assert_eq!(seen(&version), 2);
-        states.mark(&[Mark {
-            up: Some(false),
-            draining: Some(true),
-            ..mark("a")
-        }]);
+        states.mark(&[Mark { up: Some(false), draining: Some(true), ..mark("a") }]);
         assert_eq!(seen(&version), 2);
     }
 
     #[test]
     fn a_weight_mark_never_means_no_mark() {
         let mut states = States::new();
-        states.mark(&[Mark {
-            weight: Some(NO_WEIGHT_MARK),
-            ..mark("a")
-        }]);
-        assert_eq!(
-            states.endpoint("p", "a").weight_mark.load(Relaxed),
-            HEAVIEST
-        );
+        states.mark(&[Mark { weight: Some(NO_WEIGHT_MARK), ..mark("a") }]);
+        assert_eq!(states.endpoint("p", "a").weight_mark.load(Relaxed), HEAVIEST);
     }
 
     #[test]
@@ -323,10 +265,7 @@ mod tests {
         let held = states.endpoint("p", "held");
         held.in_flight.store(7, Relaxed);
         states.endpoint("p", "unused").in_flight.store(7, Relaxed);
-        states.mark(&[Mark {
-            draining: Some(true),
-            ..mark("marked")
-        }]);
+        states.mark(&[Mark { draining: Some(true), ..mark("marked") }]);
         let version = states.version("p");
         states.forget_unused();
         assert_eq!(states.endpoint("p", "held").in_flight.load(Relaxed), 7);
@@ -337,26 +276,12 @@ mod tests {
 
     #[test]
     fn a_target_is_an_address_and_never_a_name() {
-        let tcp = |address: &str| {
-            Target::parse(&Address::Tcp {
-                address: address.into(),
-            })
-        };
-        assert_eq!(
-            tcp("[::1]:80").unwrap(),
-            Target::Tcp("[::1]:80".parse().unwrap())
-        );
-        assert!(
-            tcp("localhost:80")
-                .unwrap_err()
-                .contains("\"localhost:80\" is not an IP address")
-        );
+        let tcp = |address: &str| Target::parse(&Address::Tcp { address: address.into() });
+        assert_eq!(tcp("[::1]:80").unwrap(), Target::Tcp("[::1]:80".parse().unwrap()));
+        assert!(tcp("localhost:80").unwrap_err().contains("\"localhost:80\" is not an IP address"));
         assert!(tcp("10.0.0.1").unwrap_err().contains("with a port"));
         let unix = |path: &str| Target::parse(&Address::Unix { path: path.into() });
-        assert_eq!(
-            unix("/run/app.sock").unwrap(),
-            Target::Unix("/run/app.sock".into())
-        );
+        assert_eq!(unix("/run/app.sock").unwrap(), Target::Unix("/run/app.sock".into()));
         assert!(unix("app.sock").unwrap_err().contains("absolute"));
     }
 }

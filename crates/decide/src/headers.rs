@@ -71,10 +71,7 @@ pub fn classify(name: &str) -> Known {
 
 /// The names that a `Connection` field lists, trimmed, empty members left out (RFC 9110, 5.6.1).
 pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|option| !option.is_empty())
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
 }
 
 /// Fields that may not come after a body: they would change framing, routing or trust (RFC 9110, 6.5.1).

@@ -24,9 +24,7 @@ impl Networks {
             let (first, last) = ends(text.as_ref())?;
             match (first.to_canonical(), last.to_canonical()) {
                 (IpAddr::V4(first), IpAddr::V4(last)) => {
-                    networks
-                        .v4
-                        .push(u128::from(first.to_bits())..=u128::from(last.to_bits()));
+                    networks.v4.push(u128::from(first.to_bits())..=u128::from(last.to_bits()));
                 }
                 _ => networks.v6.push(bits_v6(first)..=bits_v6(last)),
             }
@@ -55,9 +53,8 @@ fn ends(text: &str) -> Result<(IpAddr, IpAddr), String> {
     if let Ok(address) = IpAddr::from_str(text) {
         return Ok((address, address));
     }
-    let network = IpNet::from_str(text).map_err(|_| {
-        format!("\"{text}\" is not a network; write it like 10.0.0.0/8 or 2001:db8::/32")
-    })?;
+    let network = IpNet::from_str(text)
+        .map_err(|_| format!("\"{text}\" is not a network; write it like 10.0.0.0/8 or 2001:db8::/32"))?;
     Ok((network.network(), network.broadcast()))
 }
 
@@ -98,29 +95,16 @@ mod tests {
     use crate::cases;
 
     fn contains(networks: &[&str], address: &str) -> bool {
-        Networks::parse(networks)
-            .unwrap()
-            .contains(address.parse().unwrap())
+        Networks::parse(networks).unwrap().contains(address.parse().unwrap())
     }
 
     #[test]
     fn an_address_is_inside_from_the_first_to_the_last_of_a_network() {
         let networks = ["10.0.0.0/8", "192.168.1.7", "2001:db8::/32"];
-        for inside in [
-            "10.0.0.0",
-            "10.255.255.255",
-            "192.168.1.7",
-            "2001:db8:ffff::1",
-        ] {
+        for inside in ["10.0.0.0", "10.255.255.255", "192.168.1.7", "2001:db8:ffff::1"] {
             assert!(contains(&networks, inside), "{inside}");
         }
-        for outside in [
-            "9.255.255.255",
-            "11.0.0.0",
-            "192.168.1.8",
-            "2001:db9::",
-            "::1",
-        ] {
+        for outside in ["9.255.255.255", "11.0.0.0", "192.168.1.8", "2001:db9::", "::1"] {
             assert!(!contains(&networks, outside), "{outside}");
         }
         assert!(!contains(&[], "10.0.0.1"));
@@ -141,20 +125,14 @@ mod tests {
     #[test]
     fn the_widest_networks_hold_everything_of_their_family() {
         assert!(contains(&["0.0.0.0/0"], "255.255.255.255"));
-        assert!(contains(
-            &["::/0"],
-            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
-        ));
+        assert!(contains(&["::/0"], "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"));
         assert!(!contains(&["::/0"], "1.2.3.4"));
     }
 
     #[test]
     fn what_is_no_network_is_named() {
         let problem = Networks::parse(&["10.0.0.0/33"]).unwrap_err();
-        assert!(
-            problem.contains("\"10.0.0.0/33\" is not a network"),
-            "{problem}"
-        );
+        assert!(problem.contains("\"10.0.0.0/33\" is not a network"), "{problem}");
     }
 
     fn networks() -> impl Strategy<Value = Vec<IpNet>> {

@@ -44,9 +44,7 @@ impl PathProblem {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::NotAbsolute => "The path does not begin with a slash.",
-            Self::BadEscape => {
-                "The path has a percent sign that two hexadecimal digits do not follow."
-            }
+            Self::BadEscape => "The path has a percent sign that two hexadecimal digits do not follow.",
             Self::EncodedNul => "The path has an encoded NUL byte.",
             Self::ControlCharacter => "The path has a control character.",
             Self::Backslash => "The path has a backslash.",
@@ -66,23 +64,13 @@ impl PathProblem {
 /// before their own access rules see another path than the rule did.
 pub fn normalize(path: &[u8]) -> Result<Normal<'_>, PathProblem> {
     if is_normal(path)? {
-        return Ok(Normal {
-            routed: Cow::Borrowed(path),
-            forwarded: Cow::Borrowed(path),
-        });
+        return Ok(Normal { routed: Cow::Borrowed(path), forwarded: Cow::Borrowed(path) });
     }
     let forwarded = resolve(&unify_escapes(path)?, climb)?;
     // Decoding what is forwarded, not what came: the rule judges exactly what the endpoint gets.
     let routed = resolve(&decode(&forwarded)?, |_| Err(PathProblem::EncodedTraversal))?;
-    let forwarded = if forwarded == path {
-        Cow::Borrowed(path)
-    } else {
-        Cow::Owned(forwarded)
-    };
-    Ok(Normal {
-        routed: Cow::Owned(routed),
-        forwarded,
-    })
+    let forwarded = if forwarded == path { Cow::Borrowed(path) } else { Cow::Owned(forwarded) };
+    Ok(Normal { routed: Cow::Owned(routed), forwarded })
 }
 
 /// Whether both forms equal the path itself. Refuses every byte that may not occur as it is.
@@ -136,11 +124,7 @@ fn decode(path: &[u8]) -> Result<Vec<u8>, PathProblem> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
-        let (value, after) = if byte == b'%' {
-            split_escape(after)?
-        } else {
-            (byte, after)
-        };
+        let (value, after) = if byte == b'%' { split_escape(after)? } else { (byte, after) };
         decoded.push(value);
         rest = after;
     }
@@ -201,11 +185,7 @@ pub(crate) fn hexadecimal(digit: u8) -> Option<u8> {
 /// Writes `value` as `%XX`.
 pub(crate) fn push_escape(out: &mut Vec<u8>, value: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend_from_slice(&[
-        b'%',
-        DIGITS[usize::from(value >> 4)],
-        DIGITS[usize::from(value & 15)],
-    ]);
+    out.extend_from_slice(&[b'%', DIGITS[usize::from(value >> 4)], DIGITS[usize::from(value & 15)]]);
 }
 
 /// RFC 3986, 2.3: these mean the same with and without escape.
@@ -248,16 +228,8 @@ mod tests {
             ("/.well-known/x", "/.well-known/x", "/.well-known/x"),
         ] {
             let normal = normalize(sent.as_bytes()).unwrap();
-            assert_eq!(
-                String::from_utf8_lossy(&normal.routed),
-                routed,
-                "routed form of {sent}"
-            );
-            assert_eq!(
-                String::from_utf8_lossy(&normal.forwarded),
-                forwarded,
-                "forwarded form of {sent}"
-            );
+            assert_eq!(String::from_utf8_lossy(&normal.routed), routed, "routed form of {sent}");
+            assert_eq!(String::from_utf8_lossy(&normal.forwarded), forwarded, "forwarded form of {sent}");
         }
     }
 
@@ -318,19 +290,18 @@ mod tests {
             DotWithParameters,
             EncodedTraversal,
         ];
-        let sentences: std::collections::BTreeSet<_> =
-            all.iter().map(|problem| problem.sentence()).collect();
+        let sentences: std::collections::BTreeSet<_> = all.iter().map(|problem| problem.sentence()).collect();
         assert_eq!(sentences.len(), all.len());
     }
 
     /// Paths made of the pieces that matter, and of any bytes at all.
     fn paths() -> impl Strategy<Value = Vec<u8>> {
         let pieces = prop::sample::select(vec![
-            "/", "/", "/", ".", "..", "%2e", "%2E", "%2f", "%2F", "%25", "%3b", ";", "a", "b",
-            "%61", "%c3", "%0a", "%",
+            "/", "/", "/", ".", "..", "%2e", "%2E", "%2f", "%2F", "%25", "%3b", ";", "a", "b", "%61", "%c3",
+            "%0a", "%",
         ]);
-        let of_pieces = prop::collection::vec(pieces, 0..16)
-            .prop_map(|all| format!("/{}", all.concat()).into_bytes());
+        let of_pieces =
+            prop::collection::vec(pieces, 0..16).prop_map(|all| format!("/{}", all.concat()).into_bytes());
         prop_oneof![4 => of_pieces, 1 => prop::collection::vec(any::<u8>(), 0..64)]
     }
 

@@ -30,11 +30,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_would_need_too_much_room_is_refused() {
-        assert!(
-            compile("((a{1000}){1000}){1000}")
-                .unwrap_err()
-                .contains("cannot be used")
-        );
+        assert!(compile("((a{1000}){1000}){1000}").unwrap_err().contains("cannot be used"));
         assert!(compile("(a").unwrap_err().contains("\"(a\""));
     }
 }

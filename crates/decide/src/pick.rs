@@ -33,10 +33,7 @@ impl Picker {
     pub fn new(pool: &Pool, random: &mut Random) -> Self {
         let endpoints = pool.endpoints.len();
         let mut picker = Self {
-            algorithm: pool
-                .algorithm
-                .build(pool)
-                .expect("the table was compiled with this algorithm"),
+            algorithm: pool.algorithm.build(pool).expect("the table was compiled with this algorithm"),
             version: 0,
             available: Vec::with_capacity(endpoints),
             untried: Vec::with_capacity(endpoints),
@@ -53,13 +50,7 @@ impl Picker {
     ///
     /// `pool` must be the one this picker was made for. Whoever uses the endpoint counts it in its
     /// `in_flight` and `picked`.
-    pub fn pick(
-        &mut self,
-        pool: &Pool,
-        key: Key,
-        tried: &[Slot],
-        random: &mut Random,
-    ) -> Option<Slot> {
+    pub fn pick(&mut self, pool: &Pool, key: Key, tried: &[Slot], random: &mut Random) -> Option<Slot> {
         let version = seen(&pool.version);
         if version != self.version {
             self.refresh(pool, version);
@@ -67,18 +58,13 @@ impl Picker {
         let partial = !tried.is_empty();
         if partial {
             self.untried.clear();
-            self.untried
-                .extend(self.available.iter().filter(|slot| !tried.contains(slot)));
+            self.untried.extend(self.available.iter().filter(|slot| !tried.contains(slot)));
         }
         if partial || self.was_partial {
             self.edition += 1;
         }
         self.was_partial = partial;
-        let slots = if partial {
-            &self.untried
-        } else {
-            &self.available
-        };
+        let slots = if partial { &self.untried } else { &self.available };
         let among = Candidates::new(&pool.endpoints, slots, &self.weights, self.edition);
         self.algorithm.pick(&among, key, random)
     }
@@ -106,9 +92,8 @@ impl Picker {
         if (self.available.len() as u64) * 100 < u64::from(pool.panic_percent) * wanted {
             self.available.clear();
             let all = (0..).map(Slot).zip(&pool.endpoints);
-            let wanted = all.filter(|(slot, endpoint)| {
-                self.weights[slot.index()] > 0 && !endpoint.is_draining()
-            });
+            let wanted =
+                all.filter(|(slot, endpoint)| self.weights[slot.index()] > 0 && !endpoint.is_draining());
             self.available.extend(wanted.map(|(slot, _)| slot));
         }
     }
@@ -142,36 +127,20 @@ mod tests {
             let table = Table::compile(&snapshot(vec![], vec![pool]), &mut states).unwrap();
             let mut random = Random::seeded(1);
             let picker = Picker::new(&table.pools[0], &mut random);
-            Self {
-                states,
-                table,
-                picker,
-                random,
-            }
+            Self { states, table, picker, random }
         }
 
         fn down(&mut self, endpoints: std::ops::Range<usize>) {
-            endpoints.for_each(|it| {
-                self.states.mark(&[Mark {
-                    up: Some(false),
-                    ..mark("p", it)
-                }])
-            });
+            endpoints.for_each(|it| self.states.mark(&[Mark { up: Some(false), ..mark("p", it) }]));
         }
 
         fn draining(&mut self, endpoint: usize) {
-            self.states.mark(&[Mark {
-                draining: Some(true),
-                ..mark("p", endpoint)
-            }]);
+            self.states.mark(&[Mark { draining: Some(true), ..mark("p", endpoint) }]);
         }
 
         fn seen(&mut self, tried: &[u32]) -> Vec<u32> {
             let tried: Vec<Slot> = tried.iter().copied().map(Slot).collect();
-            let mut pick = |_| {
-                self.picker
-                    .pick(&self.table.pools[0], Key::NONE, &tried, &mut self.random)
-            };
+            let mut pick = |_| self.picker.pick(&self.table.pools[0], Key::NONE, &tried, &mut self.random);
             let seen: BTreeSet<u32> = (0..200).filter_map(&mut pick).map(|slot| slot.0).collect();
             seen.into_iter().collect()
         }
@@ -183,10 +152,7 @@ mod tests {
         assert_eq!(picks.seen(&[]), [0, 1, 2, 3]);
         picks.down(0..2);
         assert_eq!(picks.seen(&[]), [2, 3]);
-        picks.states.mark(&[Mark {
-            up: Some(true),
-            ..mark("p", 0)
-        }]);
+        picks.states.mark(&[Mark { up: Some(true), ..mark("p", 0) }]);
         assert_eq!(picks.seen(&[]), [0, 2, 3]);
     }
 
@@ -213,16 +179,9 @@ mod tests {
     fn panic_counts_and_uses_only_what_may_get_work() {
         let mut picks = Picks::new(4, 50);
         picks.draining(0);
-        picks.states.mark(&[Mark {
-            weight: Some(0),
-            ..mark("p", 1)
-        }]);
+        picks.states.mark(&[Mark { weight: Some(0), ..mark("p", 1) }]);
         picks.down(2..3);
-        assert_eq!(
-            picks.seen(&[]),
-            [3],
-            "one of the two that may get work is up"
-        );
+        assert_eq!(picks.seen(&[]), [3], "one of the two that may get work is up");
         picks.down(3..4);
         assert_eq!(picks.seen(&[]), [2, 3]);
     }

@@ -74,10 +74,7 @@ mod tests {
         for _ in 0..70_000 {
             seen[random.below(7)] += 1;
         }
-        assert!(
-            seen.iter().all(|count| (9_500..10_500).contains(count)),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|count| (9_500..10_500).contains(count)), "{seen:?}");
     }
 
     #[test]
@@ -92,14 +89,7 @@ mod tests {
         }
         for (at, count) in seen.iter().enumerate() {
             let same = at / 3 == at % 3;
-            assert!(
-                if same {
-                    *count == 0
-                } else {
-                    (9_500..10_500).contains(count)
-                },
-                "{seen:?}"
-            );
+            assert!(if same { *count == 0 } else { (9_500..10_500).contains(count) }, "{seen:?}");
         }
     }
 
@@ -114,9 +104,6 @@ mod tests {
             items.sort_unstable();
             assert_eq!(items, [0, 1, 2, 3, 4]);
         }
-        assert!(
-            first.iter().all(|count| (9_500..10_500).contains(count)),
-            "{first:?}"
-        );
+        assert!(first.iter().all(|count| (9_500..10_500).contains(count)), "{first:?}");
     }
 }

@@ -36,18 +36,13 @@ impl Rewriter {
                 to: without_last_slash(&forwarded(to)?).into(),
             },
             Rewrite::Regex { pattern, with } => {
-                if let Some(bad) = with
-                    .chars()
-                    .find(|c| c.is_ascii_control() || matches!(c, ' ' | '?' | '#'))
+                if let Some(bad) = with.chars().find(|c| c.is_ascii_control() || matches!(c, ' ' | '?' | '#'))
                 {
                     return Err(format!(
                         "{bad:?} may not stand in a path: the replacement \"{with}\" cannot be used"
                     ));
                 }
-                Rule::Regex {
-                    pattern: pattern::compile(pattern)?,
-                    with: with.as_bytes().into(),
-                }
+                Rule::Regex { pattern: pattern::compile(pattern)?, with: with.as_bytes().into() }
             }
         };
         Ok(Self(rule))
@@ -66,21 +61,14 @@ impl Rewriter {
             },
             Rule::Regex { pattern, with } => pattern.replace_all(path, with.as_ref()),
         };
-        if is_clean(&rewritten) {
-            rewritten
-        } else {
-            Cow::Owned(clean(&rewritten))
-        }
+        if is_clean(&rewritten) { rewritten } else { Cow::Owned(clean(&rewritten)) }
     }
 }
 
 fn forwarded(path: &str) -> Result<Vec<u8>, String> {
     match normalize(path.as_bytes()) {
         Ok(normal) => Ok(normal.forwarded.into_owned()),
-        Err(problem) => Err(format!(
-            "\"{path}\" cannot be a path: {}",
-            problem.sentence()
-        )),
+        Err(problem) => Err(format!("\"{path}\" cannot be a path: {}", problem.sentence())),
     }
 }
 
@@ -103,11 +91,7 @@ fn clean(path: &[u8]) -> Vec<u8> {
         clean.push(b'/');
     }
     for byte in path {
-        if ends_a_path(*byte) {
-            push_escape(&mut clean, *byte)
-        } else {
-            clean.push(*byte)
-        }
+        if ends_a_path(*byte) { push_escape(&mut clean, *byte) } else { clean.push(*byte) }
     }
     clean
 }
@@ -125,17 +109,11 @@ mod tests {
     }
 
     fn prefix(from: &str, to: &str) -> Rewrite {
-        Rewrite::Prefix {
-            from: from.into(),
-            to: to.into(),
-        }
+        Rewrite::Prefix { from: from.into(), to: to.into() }
     }
 
     fn regex(pattern: &str, with: &str) -> Rewrite {
-        Rewrite::Regex {
-            pattern: pattern.into(),
-            with: with.into(),
-        }
+        Rewrite::Regex { pattern: pattern.into(), with: with.into() }
     }
 
     #[test]
@@ -152,16 +130,8 @@ mod tests {
             (prefix("/", "/api"), "/users", "/api/users"),
             (prefix("/", "/api"), "/", "/api/"),
             (prefix("/a%20b", "/c"), "/a%20b/d", "/c/d"),
-            (
-                regex("^/user/([0-9]+)$", "/u/$1/show"),
-                "/user/42",
-                "/u/42/show",
-            ),
-            (
-                regex("^/user/(?P<id>[0-9]+)$", "/u/${id}x"),
-                "/user/42",
-                "/u/42x",
-            ),
+            (regex("^/user/([0-9]+)$", "/u/$1/show"), "/user/42", "/u/42/show"),
+            (regex("^/user/(?P<id>[0-9]+)$", "/u/${id}x"), "/user/42", "/u/42x"),
             (regex("o", "0"), "/foo/boo", "/f00/b00"),
             (regex("^/x$", "/y"), "/z", "/z"),
             (regex("^/gone", ""), "/gone", "/"),
@@ -169,11 +139,7 @@ mod tests {
         ] {
             let rewritten = Rewriter::compile(&rule).unwrap();
             let rewritten = rewritten.apply(path.as_bytes());
-            assert_eq!(
-                String::from_utf8_lossy(&rewritten),
-                expected,
-                "{rule:?} on {path}"
-            );
+            assert_eq!(String::from_utf8_lossy(&rewritten), expected, "{rule:?} on {path}");
         }
     }
 

@@ -154,35 +154,20 @@ impl Table {
             )]);
         }
         problems.demand_unique("pool", snapshot.pools.iter().map(|pool| pool.id.as_str()));
-        problems.demand_unique(
-            "listener",
-            snapshot
-                .listeners
-                .iter()
-                .map(|listener| listener.id.as_str()),
-        );
-        let pools = snapshot
-            .pools
-            .iter()
-            .filter_map(|pool| compile_pool(pool, states, &mut problems))
-            .collect();
+        problems.demand_unique("listener", snapshot.listeners.iter().map(|listener| listener.id.as_str()));
+        let pools =
+            snapshot.pools.iter().filter_map(|pool| compile_pool(pool, states, &mut problems)).collect();
         let listeners = snapshot
             .listeners
             .iter()
             .filter_map(|it| compile_listener(it, snapshot, &mut problems))
             .collect();
-        problems.into_result(Self {
-            generation: snapshot.generation,
-            listeners,
-            pools,
-        })
+        problems.into_result(Self { generation: snapshot.generation, listeners, pools })
     }
 
     /// The position of the listener of this id.
     pub fn listener(&self, id: &str) -> Option<usize> {
-        self.listeners
-            .iter()
-            .position(|listener| *listener.id == *id)
+        self.listeners.iter().position(|listener| *listener.id == *id)
     }
 
     /// The position of the pool of this id.
@@ -198,9 +183,7 @@ struct Problems(Vec<String>);
 impl Problems {
     /// The value, or a note of what is wrong at `place`.
     fn keep<T>(&mut self, place: &impl Display, result: Result<T, String>) -> Option<T> {
-        result
-            .map_err(|problem| self.0.push(format!("{place}: {problem}")))
-            .ok()
+        result.map_err(|problem| self.0.push(format!("{place}: {problem}"))).ok()
     }
 
     fn demand(&mut self, place: &impl Display, holds: bool, problem: impl FnOnce() -> String) {
@@ -219,33 +202,19 @@ impl Problems {
     }
 
     fn into_result<T>(self, value: T) -> Result<T, Vec<String>> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(self.0)
-        }
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 }
 
-fn compile_pool(
-    pool: &snapshot::Pool,
-    states: &mut States,
-    problems: &mut Problems,
-) -> Option<Pool> {
+fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Problems) -> Option<Pool> {
     let place = format!("pool \"{}\"", pool.id);
-    problems.demand_unique(
-        &format!("{place}: endpoint"),
-        pool.endpoints.iter().map(|it| it.id.as_str()),
-    );
+    problems.demand_unique(&format!("{place}: endpoint"), pool.endpoints.iter().map(|it| it.id.as_str()));
     problems.demand(&place, pool.panic_percent <= 100, || {
         format!("panic_percent {} is above 100", pool.panic_percent)
     });
     let endpoints = pool.endpoints.iter().filter_map(|endpoint| {
         let state = states.endpoint(&pool.id, &endpoint.id);
-        problems.keep(
-            &format!("{place}, endpoint \"{}\"", endpoint.id),
-            Endpoint::compile(endpoint, state),
-        )
+        problems.keep(&format!("{place}, endpoint \"{}\"", endpoint.id), Endpoint::compile(endpoint, state))
     });
     let endpoints = endpoints.collect();
     let registration = problems.keep(&place, registry::find(&pool.algorithm.name))?;
@@ -257,10 +226,7 @@ fn compile_pool(
         retries: pool.retries.clone(),
         panic_percent: pool.panic_percent,
         version: states.version(&pool.id),
-        algorithm: ChosenAlgorithm {
-            registration,
-            options: pool.algorithm.options.clone(),
-        },
+        algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
     };
     // Built once here so that no picker can fail later.
     let built = compiled
@@ -277,25 +243,12 @@ fn compile_listener(
     problems: &mut Problems,
 ) -> Option<Listener> {
     let place = format!("listener \"{}\"", listener.id);
-    problems.demand_unique(
-        &format!("{place}: route"),
-        listener.routes.iter().map(|route| route.id.as_str()),
-    );
-    let routes = listener
-        .routes
-        .iter()
-        .filter_map(|route| compile_route(&place, route, snapshot, problems))
-        .collect();
-    let trusted = problems.keep(
-        &format!("{place}, trusted"),
-        Networks::parse(&listener.forwarded.trusted),
-    );
+    problems.demand_unique(&format!("{place}: route"), listener.routes.iter().map(|route| route.id.as_str()));
+    let routes =
+        listener.routes.iter().filter_map(|route| compile_route(&place, route, snapshot, problems)).collect();
+    let trusted = problems.keep(&format!("{place}, trusted"), Networks::parse(&listener.forwarded.trusted));
     let index = Routes::compile(&listener.routes, snapshot.generation)
-        .map_err(|all| {
-            problems
-                .0
-                .extend(all.iter().map(|problem| format!("{place}, {problem}")))
-        })
+        .map_err(|all| problems.0.extend(all.iter().map(|problem| format!("{place}, {problem}"))))
         .ok();
     Some(Listener {
         id: listener.id.as_str().into(),
@@ -319,18 +272,11 @@ fn compile_route(
 ) -> Option<Route> {
     let place = format!("{listener}, route \"{}\"", route.id);
     let action = problems.keep(&place, compile_action(&route.action, snapshot));
-    let rewrite = problems.keep(
-        &place,
-        route.rewrite.as_ref().map(Rewriter::compile).transpose(),
-    );
-    let request_edits = problems.keep(
-        &format!("{place}, request headers"),
-        Edits::compile(&route.request_headers),
-    );
-    let response_edits = problems.keep(
-        &format!("{place}, response headers"),
-        Edits::compile(&route.response_headers),
-    );
+    let rewrite = problems.keep(&place, route.rewrite.as_ref().map(Rewriter::compile).transpose());
+    let request_edits =
+        problems.keep(&format!("{place}, request headers"), Edits::compile(&route.request_headers));
+    let response_edits =
+        problems.keep(&format!("{place}, response headers"), Edits::compile(&route.response_headers));
     Some(Route {
         id: route.id.as_str().into(),
         action: action?,
@@ -345,9 +291,7 @@ fn compile_action(action: &snapshot::Action, snapshot: &Snapshot) -> Result<Acti
     match action {
         snapshot::Action::Pool { pool } => {
             let position = snapshot.pools.iter().position(|it| it.id == *pool);
-            position
-                .map(Action::Pool)
-                .ok_or_else(|| format!("there is no pool \"{pool}\""))
+            position.map(Action::Pool).ok_or_else(|| format!("there is no pool \"{pool}\""))
         }
         snapshot::Action::Redirect { status, location } => {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
@@ -355,52 +299,28 @@ fn compile_action(action: &snapshot::Action, snapshot: &Snapshot) -> Result<Acti
                     "{status} is not the status of a redirect; use 301, 302, 303, 307 or 308"
                 ));
             }
-            let location =
-                Template::parse(location).map_err(|problem| format!("location: {problem}"))?;
-            Ok(Action::Redirect {
-                status: *status,
-                location,
-            })
+            let location = Template::parse(location).map_err(|problem| format!("location: {problem}"))?;
+            Ok(Action::Redirect { status: *status, location })
         }
-        snapshot::Action::Respond {
-            status,
-            headers,
-            body,
-        } => compile_response(*status, headers, body),
+        snapshot::Action::Respond { status, headers, body } => compile_response(*status, headers, body),
     }
 }
 
-fn compile_response(
-    status: u16,
-    headers: &[snapshot::HeaderValue],
-    body: &str,
-) -> Result<Action, String> {
+fn compile_response(status: u16, headers: &[snapshot::HeaderValue], body: &str) -> Result<Action, String> {
     if !(200..600).contains(&status) {
         return Err(format!("status {status} is not between 200 and 599"));
     }
     if matches!(status, 204 | 304) && !body.is_empty() {
-        return Err(format!(
-            "an answer with status {status} has no body (RFC 9110, 6.4.1)"
-        ));
+        return Err(format!("an answer with status {status} has no body (RFC 9110, 6.4.1)"));
     }
     for header in headers {
         crate::edits::editable(&header.name)?;
         if !header.value.bytes().all(may_stand_in_a_value) {
-            return Err(format!(
-                "field \"{}\" has a character that no header value may have",
-                header.name
-            ));
+            return Err(format!("field \"{}\" has a character that no header value may have", header.name));
         }
     }
-    let headers = headers
-        .iter()
-        .map(|header| (header.name.clone(), header.value.clone()))
-        .collect();
-    Ok(Action::Respond {
-        status,
-        headers,
-        body: body.as_bytes().into(),
-    })
+    let headers = headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
+    Ok(Action::Respond { status, headers, body: body.as_bytes().into() })
 }
 
 #[cfg(test)]
@@ -424,43 +344,25 @@ mod tests {
         let host = matcher("host", json!({"hosts": ["b"]}));
         let listeners = vec![listener("web", vec![route("r", vec![host], "two")])];
         let table = Table::compile(
-            &snapshot(
-                listeners,
-                vec![pool("one", "random", &[1]), pool("two", "random", &[1])],
-            ),
+            &snapshot(listeners, vec![pool("one", "random", &[1]), pool("two", "random", &[1])]),
             &mut States::new(),
         )
         .unwrap();
-        assert_eq!(
-            (table.listener("web"), table.listener("other")),
-            (Some(0), None)
-        );
+        assert_eq!((table.listener("web"), table.listener("other")), (Some(0), None));
         assert_eq!(table.pool("two"), Some(1));
-        assert!(matches!(
-            table.listeners[0].routes[0].action,
-            Action::Pool(1)
-        ));
+        assert!(matches!(table.listeners[0].routes[0].action, Action::Pool(1)));
     }
 
     #[test]
     fn marks_and_counters_outlive_the_table() {
         let mut states = States::new();
-        let first = Table::compile(
-            &snapshot(vec![], vec![pool("p", "random", &[1, 1])]),
-            &mut states,
-        )
-        .unwrap();
-        states.mark(&[Mark {
-            up: Some(false),
-            weight: Some(7),
-            ..mark("p", 1)
-        }]);
+        let first =
+            Table::compile(&snapshot(vec![], vec![pool("p", "random", &[1, 1])]), &mut states).unwrap();
+        states.mark(&[Mark { up: Some(false), weight: Some(7), ..mark("p", 1) }]);
         first.pools[0].endpoints[1].state.picked.store(42, Relaxed);
-        let second = Table::compile(
-            &snapshot(vec![], vec![pool("p", "two_choices", &[1, 3, 1])]),
-            &mut states,
-        )
-        .unwrap();
+        let second =
+            Table::compile(&snapshot(vec![], vec![pool("p", "two_choices", &[1, 3, 1])]), &mut states)
+                .unwrap();
         drop(first);
         states.forget_unused();
         let endpoint = &second.pools[0].endpoints[1];
@@ -477,19 +379,12 @@ mod tests {
         broken.panic_percent = 101;
         let mut twice = pool("q", "random", &[1, 1]);
         twice.endpoints[1].id = "e0".into();
-        twice.endpoints[0].address = snapshot::Address::Tcp {
-            address: "localhost:80".into(),
-        };
+        twice.endpoints[0].address = snapshot::Address::Tcp { address: "localhost:80".into() };
         let mut lost = route("lost", vec![], "nowhere");
         lost.rewrite = Some(snapshot::Rewrite::Set { path: "x".into() });
         lost.response_headers.remove.push("content-length".into());
-        let mut web = listener(
-            "web",
-            vec![
-                lost,
-                route("r", vec![matcher("host", json!({"hosts": ["a:1"]}))], "p"),
-            ],
-        );
+        let mut web =
+            listener("web", vec![lost, route("r", vec![matcher("host", json!({"hosts": ["a:1"]}))], "p")]);
         web.forwarded.trusted.push("10.0.0.0/99".into());
         let found = problems(&snapshot(vec![web], vec![broken, twice]));
         let expected = [
@@ -509,12 +404,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_where_they_must_be() {
-        let web = || {
-            listener(
-                "web",
-                vec![route("r", vec![], "p"), route("r", vec![], "p")],
-            )
-        };
+        let web = || listener("web", vec![route("r", vec![], "p"), route("r", vec![], "p")]);
         let found = problems(&snapshot(
             vec![web(), web()],
             vec![pool("p", "random", &[1]), pool("p", "random", &[1])],
@@ -557,48 +447,26 @@ mod tests {
 
     #[test]
     fn redirects_and_fixed_answers_must_be_sendable() {
-        let field = |name: &str, value: &str| HeaderValue {
-            name: name.into(),
-            value: value.into(),
-        };
-        let respond = |status, headers, body: &str| snapshot::Action::Respond {
-            status,
-            headers,
-            body: body.into(),
-        };
-        let redirect = |status, location: &str| snapshot::Action::Redirect {
-            status,
-            location: location.into(),
-        };
+        let field = |name: &str, value: &str| HeaderValue { name: name.into(), value: value.into() };
+        let respond =
+            |status, headers, body: &str| snapshot::Action::Respond { status, headers, body: body.into() };
+        let redirect =
+            |status, location: &str| snapshot::Action::Redirect { status, location: location.into() };
         for (action, problem) in [
             (redirect(302, "https://{host}{uri}"), None),
-            (
-                redirect(200, "/"),
-                Some("200 is not the status of a redirect"),
-            ),
-            (
-                redirect(301, "/{pth}"),
-                Some("location: unknown placeholder"),
-            ),
+            (redirect(200, "/"), Some("200 is not the status of a redirect")),
+            (redirect(301, "/{pth}"), Some("location: unknown placeholder")),
             (respond(503, vec![field("Retry-After", "5")], "later"), None),
             (respond(204, vec![], ""), None),
             (respond(204, vec![], "x"), Some("has no body")),
             (respond(100, vec![], ""), Some("not between 200 and 599")),
-            (
-                respond(200, vec![field("Content-Length", "5")], "x"),
-                Some("cannot be changed"),
-            ),
-            (
-                respond(200, vec![field("A", "b\r\nc: d")], "x"),
-                Some("no header value may have"),
-            ),
+            (respond(200, vec![field("Content-Length", "5")], "x"), Some("cannot be changed")),
+            (respond(200, vec![field("A", "b\r\nc: d")], "x"), Some("no header value may have")),
         ] {
             let mut route = route("r", vec![], "p");
             route.action = action;
-            let result = Table::compile(
-                &snapshot(vec![listener("web", vec![route])], vec![]),
-                &mut States::new(),
-            );
+            let result =
+                Table::compile(&snapshot(vec![listener("web", vec![route])], vec![]), &mut States::new());
             match (result, problem) {
                 (Ok(_), None) => {}
                 (Err(problems), Some(expected)) => {

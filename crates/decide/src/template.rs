@@ -106,14 +106,8 @@ impl Template {
 fn placeholder(name: &str) -> Result<Part, String> {
     let known = PLACEHOLDERS.iter().find(|(known, _)| *known == name);
     known.map(|(_, part)| part.clone()).ok_or_else(|| {
-        let names: Vec<_> = PLACEHOLDERS
-            .iter()
-            .map(|(name, _)| format!("{{{name}}}"))
-            .collect();
-        format!(
-            "unknown placeholder \"{{{name}}}\"; there are {}",
-            names.join(" ")
-        )
+        let names: Vec<_> = PLACEHOLDERS.iter().map(|(name, _)| format!("{{{name}}}")).collect();
+        format!("unknown placeholder \"{{{name}}}\"; there are {}", names.join(" "))
     })
 }
 
@@ -124,12 +118,7 @@ fn push_literal(parts: &mut Vec<Part>, literal: &mut String) {
 }
 
 fn push_clean(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(
-        bytes
-            .iter()
-            .copied()
-            .filter(|byte| may_stand_in_a_value(*byte)),
-    );
+    out.extend(bytes.iter().copied().filter(|byte| may_stand_in_a_value(*byte)));
 }
 
 /// RFC 9110, 5.5: visible characters, space, tab and the bytes above ASCII.
@@ -163,66 +152,33 @@ mod tests {
     #[test]
     fn every_placeholder_is_filled_in() {
         assert_eq!(
-            render(
-                "{scheme}|{host}|{path}|{query}|{uri}|{client}|{listener}|{route}",
-                &FACTS
-            ),
+            render("{scheme}|{host}|{path}|{query}|{uri}|{client}|{listener}|{route}", &FACTS),
             "https|example.com:8443|/a/b|x=1|/a/b?x=1|192.0.2.7|web|shop",
         );
     }
 
     #[test]
     fn without_a_query_there_is_no_question_mark() {
-        let facts = Facts {
-            query: None,
-            ..FACTS
-        };
-        assert_eq!(
-            render("https://{host}{uri}[{query}]", &facts),
-            "https://example.com:8443/a/b[]"
-        );
-        assert_eq!(
-            render(
-                "{uri}",
-                &Facts {
-                    query: Some(b""),
-                    ..FACTS
-                }
-            ),
-            "/a/b?"
-        );
+        let facts = Facts { query: None, ..FACTS };
+        assert_eq!(render("https://{host}{uri}[{query}]", &facts), "https://example.com:8443/a/b[]");
+        assert_eq!(render("{uri}", &Facts { query: Some(b""), ..FACTS }), "/a/b?");
     }
 
     #[test]
     fn doubled_braces_are_one_brace() {
-        assert_eq!(
-            render("{{\"client\": \"{client}\"}", &FACTS),
-            "{\"client\": \"192.0.2.7\"}"
-        );
+        assert_eq!(render("{{\"client\": \"{client}\"}", &FACTS), "{\"client\": \"192.0.2.7\"}");
     }
 
     #[test]
     fn what_no_value_may_have_is_left_out() {
-        let facts = Facts {
-            host: b"a\r\nb\0c\x7fd\te\x1bf",
-            query: Some(b"x\ny"),
-            ..FACTS
-        };
+        let facts = Facts { host: b"a\r\nb\0c\x7fd\te\x1bf", query: Some(b"x\ny"), ..FACTS };
         assert_eq!(render("{host} {query}", &facts), "abcd\tef xy");
     }
 
     #[test]
     fn mistakes_are_named() {
-        assert!(
-            Template::parse("{hots}")
-                .unwrap_err()
-                .contains("\"{hots}\"; there are {scheme} {host}")
-        );
-        assert!(
-            Template::parse("a {host")
-                .unwrap_err()
-                .contains("not closed")
-        );
+        assert!(Template::parse("{hots}").unwrap_err().contains("\"{hots}\"; there are {scheme} {host}"));
+        assert!(Template::parse("a {host").unwrap_err().contains("not closed"));
         assert!(Template::parse("a\r\nb").unwrap_err().contains("0x0d"));
     }
 

@@ -1,9 +1,6 @@
 //! Deciding does not allocate: not a pick, not after marks, not a route, not an ordinary path.
 
-#![allow(
-    unsafe_code,
-    reason = "counting allocations takes a global allocator, and that trait is unsafe"
-)]
+#![allow(unsafe_code, reason = "counting allocations takes a global allocator, and that trait is unsafe")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -70,12 +67,7 @@ fn no_algorithm_allocates_while_picking() {
             let pool = &table.pools[0];
             let mut random = Random::seeded(1);
             // The worst start: one endpoint is up, so that all sets that come later are larger.
-            let down = |up| {
-                move |it| Mark {
-                    up: Some(up),
-                    ..samples::mark("p", it)
-                }
-            };
+            let down = |up| move |it| Mark { up: Some(up), ..samples::mark("p", it) };
             let marks: Vec<Mark> = (1..endpoints).map(down(false)).collect();
             states.mark(&marks);
             let mut picker = Picker::new(pool, &mut random);
@@ -96,44 +88,23 @@ fn no_algorithm_allocates_while_picking() {
 #[test]
 fn finding_a_route_allocates_nothing() {
     let routes = vec![
-        samples::route(
-            "a",
-            vec![samples::matcher(
-                "host",
-                json!({"hosts": ["*.example.com"]}),
-            )],
-            "p",
-        ),
+        samples::route("a", vec![samples::matcher("host", json!({"hosts": ["*.example.com"]}))], "p"),
         samples::route(
             "b",
             vec![
-                samples::matcher(
-                    "path",
-                    json!({"paths": [{"kind": "prefix", "value": "/v1"}]}),
-                ),
+                samples::matcher("path", json!({"paths": [{"kind": "prefix", "value": "/v1"}]})),
                 samples::matcher("method", json!({"methods": ["GET"]})),
-                samples::matcher(
-                    "header",
-                    json!({"name": "x-a", "test": {"kind": "exact", "value": "1"}}),
-                ),
-                samples::matcher(
-                    "query",
-                    json!({"name": "q", "test": {"kind": "exact", "value": "1"}}),
-                ),
+                samples::matcher("header", json!({"name": "x-a", "test": {"kind": "exact", "value": "1"}})),
+                samples::matcher("query", json!({"name": "q", "test": {"kind": "exact", "value": "1"}})),
                 samples::matcher("client", json!({"networks": ["10.0.0.0/8"]})),
             ],
             "p",
         ),
     ];
-    let snapshot = samples::snapshot(
-        vec![samples::listener("web", routes)],
-        vec![samples::pool("p", "random", &[1])],
-    );
+    let snapshot =
+        samples::snapshot(vec![samples::listener("web", routes)], vec![samples::pool("p", "random", &[1])]);
     let table = Table::compile(&snapshot, &mut States::new()).unwrap();
-    let fields = [httparse::Header {
-        name: "X-A",
-        value: b"1",
-    }];
+    let fields = [httparse::Header { name: "X-A", value: b"1" }];
     let request = Request {
         method: "GET",
         host: "example.com",
@@ -143,19 +114,13 @@ fn finding_a_route_allocates_nothing() {
         client: Some([10, 0, 0, 1].into()),
     };
     let mut found = None;
-    assert_eq!(
-        allocations(|| found = table.listeners[0].index.find(&request)),
-        0
-    );
+    assert_eq!(allocations(|| found = table.listeners[0].index.find(&request)), 0);
     assert_eq!(found, Some(1));
 }
 
 #[test]
 fn an_ordinary_path_is_normalised_in_place() {
     let mut normal = None;
-    assert_eq!(
-        allocations(|| normal = normalize(b"/api/v1/users/.well-known/42").ok()),
-        0
-    );
+    assert_eq!(allocations(|| normal = normalize(b"/api/v1/users/.well-known/42").ok()), 0);
     assert!(normal.is_some());
 }

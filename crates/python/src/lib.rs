@@ -13,7 +13,12 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-create_exception!(bascule.plane._plane, Refused, PyException, "A snapshot was refused; the only argument is the receipt's bytes.");
+create_exception!(
+    bascule.plane._plane,
+    Refused,
+    PyException,
+    "A snapshot was refused; the only argument is the receipt's bytes."
+);
 
 /// The running data plane, as Python sees it. Every argument and answer is a contract message.
 #[pyclass(frozen, module = "bascule.plane._plane")]

@@ -188,14 +188,30 @@ impl Line<'_> {
 
     /// Apache's combined format, then what it has no place for: endpoint, ending and HAProxy's timers in milliseconds.
     fn write_combined(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "{} - - [{}] \"{} ", or_dash(self.client), clf_time(self.at_ms), or_dash(&self.facts.method));
+        let _ = write!(
+            out,
+            "{} - - [{}] \"{} ",
+            or_dash(self.client),
+            clf_time(self.at_ms),
+            or_dash(&self.facts.method)
+        );
         escaped(out, &self.facts.target, true);
         let _ = write!(out, " {}\" {} {} \"", self.protocol(), self.status, self.sent_bytes);
         escaped(out, self.facts.referer.as_deref().unwrap_or(b"-"), true);
         out.extend_from_slice(b"\" \"");
         escaped(out, self.facts.user_agent.as_deref().unwrap_or(b"-"), true);
         let ms = self.timers_us.map(|us| us / 1000);
-        let _ = writeln!(out, "\" {} {} {}/{}/{}/{}/{}", or_dash(self.endpoint), self.ending, ms[0], ms[1], ms[2], ms[3], ms[4]);
+        let _ = writeln!(
+            out,
+            "\" {} {} {}/{}/{}/{}/{}",
+            or_dash(self.endpoint),
+            self.ending,
+            ms[0],
+            ms[1],
+            ms[2],
+            ms[3],
+            ms[4]
+        );
     }
 
     fn protocol(&self) -> &'static str {
@@ -219,7 +235,9 @@ fn escaped(out: &mut Vec<u8>, value: &[u8], combined: bool) {
         for character in chunk.valid().chars() {
             match character {
                 '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-                _ if character.is_control() && combined => drop(write!(out, "\\x{:02X}", u32::from(character))),
+                _ if character.is_control() && combined => {
+                    drop(write!(out, "\\x{:02X}", u32::from(character)))
+                }
                 _ if character.is_control() => drop(write!(out, "\\u{:04x}", u32::from(character))),
                 _ => drop(write!(out, "{character}")),
             }
@@ -240,7 +258,14 @@ fn civil(at_ms: u64) -> (u64, usize, u64, u64, u64, u64) {
     let shifted = (5 * day_of_year + 2) / 153;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month as usize, day_of_year - (153 * shifted + 2) / 5 + 1, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+    (
+        year,
+        month as usize,
+        day_of_year - (153 * shifted + 2) / 5 + 1,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    )
 }
 
 fn iso_time(at_ms: u64) -> String {
@@ -249,7 +274,8 @@ fn iso_time(at_ms: u64) -> String {
 }
 
 fn clf_time(at_ms: u64) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (year, month, day, hour, minute, second) = civil(at_ms);
     format!("{day:02}/{}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000", MONTHS[month - 1])
 }
@@ -303,7 +329,10 @@ mod tests {
     fn no_value_breaks_out_of_its_json_line() {
         let line = line(&facts(), AccessLogFormat::Json);
         assert_eq!(line.matches('\n').count(), 1);
-        assert!(line.starts_with("{\"time\":\"2026-11-24T08:00:00.042Z\",\"client\":\"192.0.2.7\""), "{line}");
+        assert!(
+            line.starts_with("{\"time\":\"2026-11-24T08:00:00.042Z\",\"client\":\"192.0.2.7\""),
+            "{line}"
+        );
         assert!(line.contains("\"user_agent\":\"curl\\\"\\u000a\\u001b\\u00ff\""), "{line}");
         assert!(line.contains("\"response_ms\":12.345"), "{line}");
     }

@@ -1,6 +1,8 @@
 //! What is counted about each exchange: by one thread each, read by anyone, never locked on the way of a request.
 
-use bascule_contract::stats::{Bucket, CodeCount, EndingCount, Histogram as HistogramStats, Series as SeriesStats};
+use bascule_contract::stats::{
+    Bucket, CodeCount, EndingCount, Histogram as HistogramStats, Series as SeriesStats,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,7 +140,9 @@ impl HistogramSum {
         HistogramStats {
             count: self.buckets.iter().sum(),
             sum_us: self.sum_us,
-            buckets: filled.map(|(bucket, count)| Bucket { upper_us: upper_us(bucket), count: *count }).collect(),
+            buckets: filled
+                .map(|(bucket, count)| Bucket { upper_us: upper_us(bucket), count: *count })
+                .collect(),
         }
     }
 }
@@ -271,7 +275,9 @@ fn series_stats(key: &SeriesKey, sum: &Sum) -> SeriesStats {
         pool: key.endpoint.as_ref().map(|(pool, _)| pool.to_string()),
         endpoint: key.endpoint.as_ref().map(|(_, endpoint)| endpoint.to_string()),
         codes: sum.codes.iter().map(|(code, count)| CodeCount { code: *code, count: *count }).collect(),
-        endings: endings.map(|(ending, count)| EndingCount { ending: (*ending).to_owned(), count: *count }).collect(),
+        endings: endings
+            .map(|(ending, count)| EndingCount { ending: (*ending).to_owned(), count: *count })
+            .collect(),
         received_bytes: sum.received_bytes,
         sent_bytes: sum.sent_bytes,
         duration: sum.duration.stats(),
@@ -285,7 +291,9 @@ mod tests {
 
     #[test]
     fn every_duration_lies_below_its_bucket_and_not_below_the_one_before() {
-        for us in (0..5_000).chain((0..36).flat_map(|power| [(1_u64 << power) - 1, 1 << power, (1 << power) + 1])) {
+        for us in
+            (0..5_000).chain((0..36).flat_map(|power| [(1_u64 << power) - 1, 1 << power, (1 << power) + 1]))
+        {
             let bucket = bucket_of(us);
             assert!(us < upper_us(bucket), "{us}");
             assert!(bucket == 0 || us >= upper_us(bucket - 1), "{us}");

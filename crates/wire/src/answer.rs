@@ -30,7 +30,12 @@ impl Answer {
             Self::BodyTooLarge => 413,
             Self::BodyMalformed(_) => 400,
             Self::ClientTooSlow => 408,
-            Self::Failed(Ending::ConnectTimedOut | Ending::ResponseTimedOut | Ending::TotalTimedOut | Ending::EndpointNotReading) => 504,
+            Self::Failed(
+                Ending::ConnectTimedOut
+                | Ending::ResponseTimedOut
+                | Ending::TotalTimedOut
+                | Ending::EndpointNotReading,
+            ) => 504,
             Self::Failed(_) => 502,
         }
     }
@@ -39,7 +44,8 @@ impl Answer {
         match self {
             Self::NoRoute => Ending::NoRoute,
             Self::NoEndpoint => Ending::NoEndpoint,
-            Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong) | Self::BodyTooLarge => Ending::TooLarge,
+            Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong)
+            | Self::BodyTooLarge => Ending::TooLarge,
             Self::Refused(_) | Self::BodyMalformed(_) => Ending::BadRequest,
             Self::ClientTooSlow => Ending::ClientTooSlow,
             Self::Failed(ending) => ending,
@@ -93,7 +99,12 @@ pub(crate) struct Ways {
 }
 
 /// Writes a response with its length. `Date` is ours to send: we are its origin (RFC 9110, 6.6.1).
-pub(crate) fn render<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>, body: &[u8], ways: Ways) -> Vec<u8> {
+pub(crate) fn render<'a>(
+    status: u16,
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    body: &[u8],
+    ways: Ways,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + body.len());
     let date = httpdate::fmt_http_date(SystemTime::now());
     let _ = write!(out, "HTTP/1.1 {status} {}\r\nServer: bascule\r\nDate: {date}\r\n", phrase(status));

@@ -3,8 +3,8 @@
 use crate::buffers::Input;
 use crate::deadline::Deadline;
 use crate::socket::{Socket, WriteStop};
-use bascule_decide::http1::chunked::{ChunkProblem, Decoder, copy_trailers};
 use bascule_decide::http1::Framing;
+use bascule_decide::http1::chunked::{ChunkProblem, Decoder, copy_trailers};
 use std::io::{IoSlice, Write};
 use std::time::Duration;
 
@@ -48,7 +48,11 @@ impl Incoming {
     }
 
     /// The same for a body that begins behind `skipped` bytes, which stay.
-    pub(crate) fn take_behind(&mut self, input: &mut Input, skipped: usize) -> Result<(usize, usize), ChunkProblem> {
+    pub(crate) fn take_behind(
+        &mut self,
+        input: &mut Input,
+        skipped: usize,
+    ) -> Result<(usize, usize), ChunkProblem> {
         input.behind(skipped, |input| self.take(input))
     }
 
@@ -92,7 +96,12 @@ pub(crate) struct Piece<'a> {
 
 impl Piece<'_> {
     /// Sends all of it in as few system calls as it takes. Returns how many bytes that were.
-    pub(crate) async fn send(self, to: &Socket, deadline: &mut Deadline, pause: Duration) -> Result<u64, PieceStop> {
+    pub(crate) async fn send(
+        self,
+        to: &Socket,
+        deadline: &mut Deadline,
+        pause: Duration,
+    ) -> Result<u64, PieceStop> {
         let mut size = [0; 20];
         let (mut before, mut after, mut end) = (&size[..0], &b""[..], Vec::new());
         if self.coding == Outgoing::Chunked {
@@ -120,7 +129,12 @@ impl Piece<'_> {
     }
 }
 
-async fn write_parts(to: &Socket, all: &[&[u8]; 5], deadline: &mut Deadline, pause: Duration) -> Result<(), WriteStop> {
+async fn write_parts(
+    to: &Socket,
+    all: &[&[u8]; 5],
+    deadline: &mut Deadline,
+    pause: Duration,
+) -> Result<(), WriteStop> {
     let mut parts = [IoSlice::new(b""); 5];
     let mut count = 0;
     for part in all.iter().filter(|part| !part.is_empty()) {

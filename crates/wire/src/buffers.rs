@@ -122,7 +122,12 @@ impl Input {
     /// Reads once from `socket` behind the bytes there are. Ready with how many came; 0 is the end of the stream.
     ///
     /// The buffer holds [`RELAY_BYTES`] at most; a caller that never consumes has to stop before.
-    pub(crate) fn poll_fill(&mut self, socket: &Socket, size: Size, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(
+        &mut self,
+        socket: &Socket,
+        size: Size,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.make_room(size);
         let Some(lent) = &mut self.lent else { return Poll::Ready(Ok(0)) };
         let read = socket.poll_read(cx, &mut lent[self.end..]);

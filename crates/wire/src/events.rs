@@ -53,7 +53,10 @@ impl Events {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Vec::new();
         if ring.lost > 0 {
-            taken.push(Event { at_ms: now_ms(), what: What::EventsLost { count: std::mem::take(&mut ring.lost) } });
+            taken.push(Event {
+                at_ms: now_ms(),
+                what: What::EventsLost { count: std::mem::take(&mut ring.lost) },
+            });
         }
         let count = limit.saturating_sub(taken.len()).min(ring.events.len());
         taken.extend(ring.events.drain(..count));

@@ -17,9 +17,10 @@ use bascule_decide::balance::{Key, Slot};
 use bascule_decide::http1::Framing;
 use bascule_decide::retry::{Budget, Progress, may_try_again};
 use bascule_decide::table::{Endpoint, Pool};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -48,6 +49,8 @@ struct Outcome {
     /// From the request sent to the head of the response.
     response: Option<Duration>,
     after: After,
+    /// When the last byte went out, where that is known already.
+    ended: Option<Instant>,
 }
 
 /// Routes, picks, forwards and responds; then accounts for how it ended.
@@ -71,11 +74,16 @@ pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) ->
         connect: Duration::ZERO,
         response: None,
         after: After::Close,
+        ended: None,
     };
     let mut exchange = Exchange { connection, request: &request, outcome };
     match &request.to {
         Destination::Answer(answer) => exchange.answer(*answer).await,
-        Destination::Own { status, response } => exchange.own(*status, response).await,
+        Destination::Own { status, response } => {
+            exchange.outcome.status = *status;
+            exchange.outcome.ending = Ending::Answered;
+            exchange.send(response).await;
+        }
         Destination::Pool(pool, head) => exchange.forward(*pool, head).await,
     }
     exchange.account();
@@ -111,7 +119,9 @@ impl Exchange<'_> {
             };
             failed = Some(ending);
             let replayable = progress == Progress::NotConnected || self.request.framing == Framing::None;
-            if !may_try_again(progress, self.request.idempotent, replayable) || !self.may_retry(settings, tried.len(), retrying.is_some()) {
+            if !may_try_again(progress, self.request.idempotent, replayable)
+                || !self.may_retry(settings, tried.len(), retrying.is_some())
+            {
                 return self.answer(Answer::Failed(ending)).await;
             }
             settings.endpoints[slot.0 as usize].state.retried.fetch_add(1, Relaxed);
@@ -123,79 +133,121 @@ impl Exchange<'_> {
     fn may_retry(&self, pool: &Pool, tried: usize, retrying: bool) -> bool {
         let budget = Budget { percent: pool.retries.budget_percent, minimum: pool.retries.budget_minimum };
         let worker = &self.connection.worker;
-        tried < pool.retries.attempts as usize && (retrying || budget.allows(worker.retrying.get(), worker.in_flight.get()))
+        tried < pool.retries.attempts as usize
+            && (retrying || budget.allows(worker.retrying.get(), worker.in_flight.get()))
     }
 
     /// One attempt, cut off when the whole exchange may take no longer.
-    async fn limited_attempt(&mut self, table: &LocalTable, pool: usize, slot: Slot, head: &[u8]) -> Result<Relayed, Failed> {
-        let Some(total_ms) = self.request.route().and_then(|route| route.timeouts.total_ms) else {
-            return self.attempt(table, pool, slot, head).await;
-        };
+    async fn limited_attempt(
+        &mut self,
+        table: &LocalTable,
+        pool: usize,
+        slot: Slot,
+        head: &[u8],
+    ) -> Result<Relayed, Failed> {
+        let total_ms = self.request.route().and_then(|route| route.timeouts.total_ms);
         let mut limit = Deadline::default();
-        limit.set(self.request.began + Duration::from_millis(total_ms));
-        let began = std::cell::Cell::new(0);
-        let mut attempt = pin!(self.attempt_noting(table, pool, slot, head, &began));
+        if let Some(total_ms) = total_ms {
+            limit.set(self.request.began + Duration::from_millis(total_ms));
+        }
+        let began = Cell::new(0);
+        let mut attempt = pin!(self.attempt(table, pool, slot, head, &began));
         poll_fn(|cx| match attempt.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(done),
             Poll::Pending => limit.poll(cx).map(|()| match began.get() {
-                0 => Err(Failed::Endpoint { ending: Ending::TotalTimedOut, reason: "", progress: Progress::Answered }),
+                0 => Err(Failed::Endpoint {
+                    ending: Ending::TotalTimedOut,
+                    reason: "",
+                    progress: Progress::Answered,
+                }),
                 status => Ok(Relayed::cut(status, Ending::TotalTimedOut)),
             }),
         })
         .await
     }
 
-    async fn attempt(&mut self, table: &LocalTable, pool: usize, slot: Slot, head: &[u8]) -> Result<Relayed, Failed> {
-        self.attempt_noting(table, pool, slot, head, &std::cell::Cell::new(0)).await
-    }
-
     /// One attempt at one endpoint: on an idle connection if there is one, and once more on a fresh one if that had gone stale.
     ///
     /// `began` becomes the status as soon as the client was sent the first byte of the response.
-    async fn attempt_noting(&mut self, table: &LocalTable, pool: usize, slot: Slot, head: &[u8], began: &std::cell::Cell<u16>) -> Result<Relayed, Failed> {
+    async fn attempt(
+        &mut self,
+        table: &LocalTable,
+        pool: usize,
+        slot: Slot,
+        head: &[u8],
+        began: &Cell<u16>,
+    ) -> Result<Relayed, Failed> {
         let settings = &table.table().pools[pool];
         let endpoint = &settings.endpoints[slot.0 as usize];
         let _held = Held::begin(endpoint);
-        if let Some(socket) = table.idle(pool, slot).take() {
+        let mut idle = table.idle(pool, slot).take();
+        loop {
+            let reused = idle.is_some();
+            let socket = match idle.take() {
+                Some(socket) => socket,
+                None => self.connect(endpoint, settings.connect_ms).await?,
+            };
             match self.over(&socket, head, began).await {
-                Err(Failed::Endpoint { ending: Ending::EndpointClosed | Ending::EndpointReset, progress: Progress::Sent, .. })
-                    if self.request.idempotent && self.request.framing == Framing::None => {}
-                done => return self.settle(table, (pool, slot), socket, done),
+                Err(failure) if reused && self.was_stale(&failure) => {}
+                Ok(relayed) => {
+                    // The endpoint allows another request and has said no more than its response.
+                    if relayed.reusable {
+                        table.idle(pool, slot).put(socket, relayed.ended, settings.idle.per_thread);
+                    }
+                    return Ok(relayed);
+                }
+                failed => return failed,
             }
         }
-        let connecting = Instant::now();
-        let limit = Duration::from_millis(settings.connect_ms);
-        let opened = connect(&endpoint.target, &mut self.connection.deadline, limit).await;
-        self.outcome.connect = connecting.elapsed();
-        match opened {
-            Ok(socket) => {
-                endpoint.state.connects.fetch_add(1, Relaxed);
-                let done = self.over(&socket, head, began).await;
-                self.settle(table, (pool, slot), socket, done)
+    }
+
+    /// Whether an idle connection had been closed by the endpoint when we took it, and the request may be sent once more.
+    fn was_stale(&self, failure: &Failed) -> bool {
+        let closed = matches!(
+            failure,
+            Failed::Endpoint {
+                ending: Ending::EndpointClosed | Ending::EndpointReset,
+                progress: Progress::Sent,
+                ..
             }
-            Err(ending) => {
-                endpoint.state.connect_failures.fetch_add(1, Relaxed);
-                Err(Failed::Endpoint { ending, reason: "", progress: Progress::NotConnected })
-            }
-        }
+        );
+        closed
+            && may_try_again(Progress::Sent, self.request.idempotent, self.request.framing == Framing::None)
+    }
+
+    /// Opens a connection. On the heap: most exchanges find one open.
+    fn connect<'b>(
+        &'b mut self,
+        endpoint: &'b Endpoint,
+        limit_ms: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<Socket, Failed>> + 'b>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let opened =
+                connect(&endpoint.target, &mut self.connection.deadline, Duration::from_millis(limit_ms))
+                    .await;
+            self.outcome.connect = began.elapsed();
+            let counter =
+                if opened.is_ok() { &endpoint.state.connects } else { &endpoint.state.connect_failures };
+            counter.fetch_add(1, Relaxed);
+            opened.map_err(|ending| Failed::Endpoint { ending, reason: "", progress: Progress::NotConnected })
+        })
     }
 
     /// Forwards over an open connection.
-    async fn over(&mut self, socket: &Socket, head: &[u8], began: &std::cell::Cell<u16>) -> Result<Relayed, Failed> {
+    async fn over(&mut self, socket: &Socket, head: &[u8], began: &Cell<u16>) -> Result<Relayed, Failed> {
         let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
         let Connection { worker, socket: client, input, deadline, peer, .. } = &mut *self.connection;
-        let to = Forward { worker, client, endpoint: socket, request: self.request, client_text: &peer.text, last, began };
+        let to = Forward {
+            worker,
+            client,
+            endpoint: socket,
+            request: self.request,
+            client_text: &peer.text,
+            last,
+            began,
+        };
         forward(&to, head, input, deadline).await
-    }
-
-    /// Keeps the connection for reuse when the endpoint allows it and has said no more than its response.
-    fn settle(&self, table: &LocalTable, (pool, slot): (usize, Slot), socket: Socket, done: Result<Relayed, Failed>) -> Result<Relayed, Failed> {
-        if let Ok(relayed) = &done
-            && relayed.reusable
-        {
-            table.idle(pool, slot).put(socket, relayed.ended, table.table().pools[pool].idle.per_thread);
-        }
-        done
     }
 
     fn relayed(&mut self, relayed: &Relayed) {
@@ -206,6 +258,7 @@ impl Exchange<'_> {
         self.outcome.sent_bytes += relayed.sent_bytes;
         self.outcome.response = relayed.response;
         self.outcome.after = relayed.after;
+        self.outcome.ended = Some(relayed.ended);
     }
 
     fn gone(&mut self, ending: Ending) {
@@ -213,53 +266,55 @@ impl Exchange<'_> {
         self.outcome.after = After::Close;
     }
 
-    /// Sends an answer of ours. The connection goes on only if the next request surely begins where this one ends.
-    async fn answer(&mut self, answer: Answer) {
-        let body_is_unread = self.request.framing != Framing::None;
-        let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
-        let close = body_is_unread || !self.request.persistent || last || !self.request.http11;
+    /// Sends an answer of ours.
+    fn answer(&mut self, answer: Answer) -> impl Future<Output = ()> {
         self.outcome.status = answer.status();
         self.outcome.ending = answer.ending();
         if let Answer::BodyMalformed(reason) = answer {
             self.outcome.reason = reason;
         }
-        let response = answer.render(close, !self.request.is_head);
-        self.send(&response, close).await;
+        let response = answer.render(self.closes(), !self.request.is_head);
+        async move { self.send(&response).await }
     }
 
-    /// Sends the route's own response.
-    async fn own(&mut self, status: u16, response: &[u8]) {
-        let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
-        self.outcome.status = status;
-        self.outcome.ending = Ending::Answered;
-        self.send(response, !self.request.persistent || self.request.framing != Framing::None || last).await;
-    }
-
-    async fn send(&mut self, response: &[u8], close: bool) {
-        let body_is_unread = self.request.framing != Framing::None;
+    /// Whether the connection ends with a response of ours: it goes on only if the next request surely begins where this one ends.
+    fn closes(&self) -> bool {
         let listener = &self.request.table.table().listeners[self.request.listener];
-        let pause = Duration::from_millis(listener.timeouts.send_ms);
-        let Connection { socket, deadline, .. } = &mut *self.connection;
-        match socket.write_all(&mut [IoSlice::new(response)], deadline, pause).await {
-            Ok(()) => {
-                self.outcome.sent_bytes = response.len() as u64;
-                self.outcome.after = match (close, body_is_unread) {
-                    (true, true) => After::Linger,
-                    (true, false) => After::Close,
-                    (false, _) => After::Keep,
-                };
+        let body_is_unread = self.request.framing != Framing::None;
+        body_is_unread || !self.request.persistent || self.connection.is_last(listener)
+    }
+
+    /// Sends a response of ours. On the heap: most exchanges have none.
+    fn send<'b>(&'b mut self, response: &'b [u8]) -> Pin<Box<dyn Future<Output = ()> + 'b>> {
+        Box::pin(async move {
+            let body_is_unread = self.request.framing != Framing::None;
+            let close = self.closes();
+            let listener = &self.request.table.table().listeners[self.request.listener];
+            let pause = Duration::from_millis(listener.timeouts.send_ms);
+            let Connection { socket, deadline, .. } = &mut *self.connection;
+            if socket.write_all(&mut [IoSlice::new(response)], deadline, pause).await.is_err() {
+                return self.gone(Ending::ClientAborted);
             }
-            Err(_) => self.gone(Ending::ClientAborted),
-        }
+            self.outcome.sent_bytes = response.len() as u64;
+            self.outcome.after = match (close, body_is_unread) {
+                (true, true) => After::Linger,
+                (true, false) => After::Close,
+                (false, _) => After::Keep,
+            };
+        })
     }
 
     /// Stage 8: counts, and writes the access log if it is on.
-    fn account(&self) {
+    fn account(&mut self) {
         let Outcome { ending, status, received_bytes, sent_bytes, endpoint, response, .. } = self.outcome;
-        let duration = self.request.began.elapsed();
+        let ended = self.outcome.ended.unwrap_or_else(Instant::now);
+        self.connection.idle_since = ended;
+        let duration = ended.duration_since(self.request.began);
         let table = &self.request.table;
         let counted = Counted { status, ending, received_bytes, sent_bytes, duration, response };
-        table.series(&self.connection.worker.book, self.request.listener, self.request.route, endpoint).count(&counted);
+        table
+            .series(&self.connection.worker.book, self.request.listener, self.request.route, endpoint)
+            .count(&counted);
         if self.request.log.is_some() {
             self.log(&counted);
         }
@@ -270,9 +325,16 @@ impl Exchange<'_> {
         let table = self.request.table.table();
         let listener = &table.listeners[self.request.listener];
         let pool = self.outcome.endpoint.map(|(pool, _)| &table.pools[pool]);
-        let endpoint = self.outcome.endpoint.map(|(pool, slot)| &table.pools[pool].endpoints[slot.0 as usize]);
+        let endpoint =
+            self.outcome.endpoint.map(|(pool, slot)| &table.pools[pool].endpoints[slot.0 as usize]);
         let request = self.request.head_read - self.request.began;
-        let timers = [request, Duration::ZERO, self.outcome.connect, counted.response.unwrap_or_default(), counted.duration];
+        let timers = [
+            request,
+            Duration::ZERO,
+            self.outcome.connect,
+            counted.response.unwrap_or_default(),
+            counted.duration,
+        ];
         self.connection.worker.log(&Line {
             facts,
             client: &self.connection.peer.text,
@@ -293,7 +355,13 @@ impl Exchange<'_> {
 }
 
 /// The access log's line for a request that was refused before it was routed.
-pub(crate) fn log_refusal(connection: &Connection, table: &LocalTable, listener: usize, refusal: &Refusal, counted: &Counted) {
+pub(crate) fn log_refusal(
+    connection: &Connection,
+    table: &LocalTable,
+    listener: usize,
+    refusal: &Refusal,
+    counted: &Counted,
+) {
     if !connection.worker.log_is_on() {
         return;
     }

@@ -67,7 +67,17 @@ pub(crate) struct Relayed {
 impl Relayed {
     /// A response that broke off: both connections end, so that nobody takes it for a whole one.
     pub(crate) fn cut(status: u16, ending: Ending) -> Self {
-        Self { status, ending, reason: "", received_bytes: 0, sent_bytes: 0, response: None, ended: Instant::now(), reusable: false, after: After::Close }
+        Self {
+            status,
+            ending,
+            reason: "",
+            received_bytes: 0,
+            sent_bytes: 0,
+            response: None,
+            ended: Instant::now(),
+            reusable: false,
+            after: After::Close,
+        }
     }
 }
 
@@ -83,7 +93,12 @@ enum Sent {
 }
 
 /// Forwards one request over one connection.
-pub(crate) async fn forward(to: &Forward<'_>, head: &[u8], input: &mut Input, deadline: &mut Deadline) -> Result<Relayed, Failed> {
+pub(crate) async fn forward(
+    to: &Forward<'_>,
+    head: &[u8],
+    input: &mut Input,
+    deadline: &mut Deadline,
+) -> Result<Relayed, Failed> {
     let sent = Cell::new(Sent::Partly);
     let received = Cell::new(0);
     let mut relayed = if to.request.framing == Framing::None {
@@ -96,7 +111,8 @@ pub(crate) async fn forward(to: &Forward<'_>, head: &[u8], input: &mut Input, de
         }
         Download::new(to, &sent).run(input, deadline).await?
     } else {
-        both(to, head, input, deadline, &sent, &received).await?
+        // On the heap: most requests have no body.
+        Box::pin(both(to, head, input, deadline, &sent, &received)).await?
     };
     relayed.received_bytes = received.get();
     Ok(relayed)
@@ -148,7 +164,9 @@ fn upload_failed(stop: UploadStop, began: u16) -> Result<Relayed, Failed> {
         (UploadStop::ClientGone, 0) => Err(Failed::ClientGone),
         (UploadStop::Client(answer), status) => Ok(Relayed::cut(status, answer.ending())),
         (UploadStop::ClientGone, status) => Ok(Relayed::cut(status, Ending::ClientAborted)),
-        (UploadStop::Endpoint | UploadStop::EndpointNotReading, status) => Ok(Relayed::cut(status, Ending::EndpointNotReading)),
+        (UploadStop::Endpoint | UploadStop::EndpointNotReading, status) => {
+            Ok(Relayed::cut(status, Ending::EndpointNotReading))
+        }
     }
 }
 
@@ -157,14 +175,21 @@ fn endpoint_failed(ending: Ending) -> Failed {
 }
 
 /// Sends the head and then the body as it arrives, in the framing in which it came.
-async fn upload(to: &Forward<'_>, head: &[u8], input: &mut Input, received: &Cell<u64>) -> Result<(), UploadStop> {
+async fn upload(
+    to: &Forward<'_>,
+    head: &[u8],
+    input: &mut Input,
+    received: &Cell<u64>,
+) -> Result<(), UploadStop> {
     let mut deadline = Deadline::default();
     let mut body = Incoming::new(to.request.framing);
     let coding = if to.request.framing == Framing::Chunked { Outgoing::Chunked } else { Outgoing::Plain };
     let limit = to.listener().limits.body_bytes.unwrap_or(u64::MAX);
     let mut head = head;
     loop {
-        let (payload, taken) = body.take(input).map_err(|problem| UploadStop::Client(Answer::BodyMalformed(problem.reason())))?;
+        let (payload, taken) = body
+            .take(input)
+            .map_err(|problem| UploadStop::Client(Answer::BodyMalformed(problem.reason())))?;
         received.set(received.get() + payload as u64);
         if received.get() > limit {
             return Err(UploadStop::Client(Answer::BodyTooLarge));
@@ -262,7 +287,7 @@ impl<'a> Download<'a> {
         };
         self.to.began.set(head.status);
         let mut relayed = if head.kind == Kind::Upgrade {
-            self.upgraded(&head, client_input, deadline).await
+            Box::pin(self.upgraded(&head, client_input, deadline)).await
         } else {
             self.body(&head, began, deadline).await
         };
@@ -280,7 +305,7 @@ impl<'a> Download<'a> {
             if !self.input.is_empty() && worth_a_look {
                 match self.read_head().map_err(bad_response)? {
                     Some(head) if head.kind == Kind::Interim => {
-                        self.pass_interim(&head, deadline).await?;
+                        Box::pin(self.pass_interim(&head, deadline)).await?;
                         seen = 0;
                         continue;
                     }
@@ -326,12 +351,15 @@ impl<'a> Download<'a> {
         let Some(head) = parse(bytes, request.is_head, &mut room)? else { return Ok(None) };
         let kind = match (head.is_interim(), head.status) {
             (true, _) => Kind::Interim,
-            (false, 101) if request.upgrade.as_deref().is_some_and(|offer| head.accepts(offer)) => Kind::Upgrade,
+            (false, 101) if request.upgrade.as_deref().is_some_and(|offer| head.accepts(offer)) => {
+                Kind::Upgrade
+            }
             (false, 101) => return Err(BadResponse::Unasked),
             (false, _) => Kind::Final,
         };
         let no_edits = Edits::default();
-        let edits = request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);
+        let edits =
+            request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);
         let upload_is_open = self.sent.get() == Sent::Partly || matches!(self.sent.get(), Sent::Broken(_));
         let framed = matches!(head.framing, Framing::None | Framing::Length(_)) || request.http11;
         let close = kind == Kind::Final && (self.to.last || !request.persistent || upload_is_open || !framed);
@@ -348,7 +376,16 @@ impl<'a> Download<'a> {
             out
         });
         let coding = if chunked { Outgoing::Chunked } else { Outgoing::Plain };
-        Ok(Some(Head { status: head.status, framing: head.framing, written, length: head.length, kind, persistent: head.persistent, close, coding }))
+        Ok(Some(Head {
+            status: head.status,
+            framing: head.framing,
+            written,
+            length: head.length,
+            kind,
+            persistent: head.persistent,
+            close,
+            coding,
+        }))
     }
 
     async fn pass_interim(&mut self, head: &Head, deadline: &mut Deadline) -> Result<(), Failed> {
@@ -381,9 +418,16 @@ impl<'a> Download<'a> {
         loop {
             let piece = match self.piece(&mut body, passed) {
                 Ok(piece) => piece,
-                Err(()) => return Relayed { reason: "the chunks of the response are malformed", ..Relayed::cut(head.status, Ending::BadResponse) },
+                Err(()) => {
+                    return Relayed {
+                        reason: "the chunks of the response are malformed",
+                        ..Relayed::cut(head.status, Ending::BadResponse)
+                    };
+                }
             };
-            if let Err(ending) = self.send(head, &body, &piece, unsent.take().unwrap_or_default(), deadline).await {
+            if let Err(ending) =
+                self.send(head, &body, &piece, unsent.take().unwrap_or_default(), deadline).await
+            {
                 return Relayed::cut(head.status, ending);
             }
             passed = 0;
@@ -413,7 +457,14 @@ impl<'a> Download<'a> {
         Ok(Taken { passed, payload, taken: passed + taken })
     }
 
-    async fn send(&mut self, head: &Head, body: &Incoming, piece: &Taken, written: &[u8], deadline: &mut Deadline) -> Result<(), Ending> {
+    async fn send(
+        &mut self,
+        head: &Head,
+        body: &Incoming,
+        piece: &Taken,
+        written: &[u8],
+        deadline: &mut Deadline,
+    ) -> Result<(), Ending> {
         let bytes = self.input.bytes();
         let plain = head.coding == Outgoing::Plain;
         let (first, payload) = match piece.passed {
@@ -478,7 +529,12 @@ impl<'a> Download<'a> {
             return Relayed::cut(head.status, Ending::ClientAborted);
         }
         self.input.consume(head.length);
-        let sent = tunnel((self.to.client, client_input), (self.to.endpoint, &mut self.input), self.to.tunnel_limit()).await;
+        let sent = tunnel(
+            (self.to.client, client_input),
+            (self.to.endpoint, &mut self.input),
+            self.to.tunnel_limit(),
+        )
+        .await;
         self.sent_bytes += written.len() as u64 + sent;
         Relayed::cut(head.status, Ending::Tunnelled)
     }

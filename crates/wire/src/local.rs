@@ -48,7 +48,9 @@ impl LocalTable {
             let mut lists = Vec::with_capacity(pool.endpoints.len());
             for endpoint in &pool.endpoints {
                 let key = (Arc::clone(&pool.id), Arc::clone(&endpoint.id), endpoint.target.clone());
-                let list = idle.remove(&key).unwrap_or_else(|| Rc::new(IdleConnections::new(Arc::clone(&endpoint.state))));
+                let list = idle
+                    .remove(&key)
+                    .unwrap_or_else(|| Rc::new(IdleConnections::new(Arc::clone(&endpoint.state))));
                 lists.push(Rc::clone(&list));
                 kept.insert(key, list);
             }
@@ -83,9 +85,20 @@ impl LocalTable {
     }
 
     /// The counters of an exchange, by where it came from and where it went.
-    pub(crate) fn series(&self, book: &SeriesBook, listener: usize, route: Option<usize>, endpoint: Option<(usize, Slot)>) -> Arc<Series> {
+    pub(crate) fn series(
+        &self,
+        book: &SeriesBook,
+        listener: usize,
+        route: Option<usize>,
+        endpoint: Option<(usize, Slot)>,
+    ) -> Arc<Series> {
         let small = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
-        let place = (small(listener), route.map_or(u32::MAX, small), endpoint.map_or(u32::MAX, |(pool, _)| small(pool)), endpoint.map_or(u32::MAX, |(_, slot)| slot.0));
+        let place = (
+            small(listener),
+            route.map_or(u32::MAX, small),
+            endpoint.map_or(u32::MAX, |(pool, _)| small(pool)),
+            endpoint.map_or(u32::MAX, |(_, slot)| slot.0),
+        );
         let mut series = self.series.borrow_mut();
         Arc::clone(series.entry(place).or_insert_with(|| book.series(self.key(listener, route, endpoint))))
     }

@@ -16,7 +16,9 @@ use bascule_decide::table::{States, Table};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicU8, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -62,7 +64,8 @@ pub(crate) struct Shared {
     cut: AtomicU64,
 }
 
-const LOG_FORMATS: [Option<AccessLogFormat>; 3] = [None, Some(AccessLogFormat::Json), Some(AccessLogFormat::Combined)];
+const LOG_FORMATS: [Option<AccessLogFormat>; 3] =
+    [None, Some(AccessLogFormat::Json), Some(AccessLogFormat::Combined)];
 
 impl Shared {
     pub(crate) fn generation(&self) -> u64 {
@@ -119,7 +122,13 @@ impl Plane {
         let said = |error: io::Error| format!("cannot start the data plane: {error}");
         let events = Arc::new(Events::new().map_err(said)?);
         let mut states = States::new();
-        let empty = Snapshot { contract: CONTRACT_VERSION, generation: 0, listeners: Vec::new(), pools: Vec::new(), access_log: None };
+        let empty = Snapshot {
+            contract: CONTRACT_VERSION,
+            generation: 0,
+            listeners: Vec::new(),
+            pools: Vec::new(),
+            access_log: None,
+        };
         let table = Table::compile(&empty, &mut states).map_err(|problems| problems.join("; "))?;
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(0),
@@ -131,7 +140,12 @@ impl Plane {
             cut: AtomicU64::new(0),
         });
         let seed = settings.seed.unwrap_or_else(seed_of_the_system);
-        let mut plane = Self { shared, commands: Vec::new(), books: Vec::new(), wanted: Mutex::new(Wanted::new(empty, states)) };
+        let mut plane = Self {
+            shared,
+            commands: Vec::new(),
+            books: Vec::new(),
+            wanted: Mutex::new(Wanted::new(empty, states)),
+        };
         for index in 0..settings.threads {
             plane.start_thread(index, seed.wrapping_add(u64::from(index))).map_err(said)?;
         }
@@ -158,7 +172,13 @@ impl Plane {
     pub fn apply(&self, snapshot: Snapshot) -> Result<Receipt, Receipt> {
         let wanted = &mut *lock(&self.wanted);
         let digest = bascule_contract::codec::digest(&bascule_contract::codec::encode(&snapshot));
-        let mut receipt = Receipt { generation: snapshot.generation, live: wanted.snapshot.generation, digest, binds: Vec::new(), problems: Vec::new() };
+        let mut receipt = Receipt {
+            generation: snapshot.generation,
+            live: wanted.snapshot.generation,
+            digest,
+            binds: Vec::new(),
+            problems: Vec::new(),
+        };
         if let Some(problem) = wanted.refuses(&snapshot) {
             receipt.problems.push(problem);
             return Err(receipt);
@@ -181,11 +201,21 @@ impl Plane {
     }
 
     /// Binds what is not bound yet and opens the log. `None` when one of them failed: the receipt says which.
-    fn bind(&self, wanted: &Wanted, snapshot: &Snapshot, receipt: &mut Receipt) -> Option<HashMap<Bind, Vec<Bound>>> {
+    fn bind(
+        &self,
+        wanted: &Wanted,
+        snapshot: &Snapshot,
+        receipt: &mut Receipt,
+    ) -> Option<HashMap<Bind, Vec<Bound>>> {
         let mut all = HashMap::new();
         for listener in &snapshot.listeners {
             for bind in &listener.binds {
-                let mut line = BoundReceipt { listener: listener.id.clone(), asked: asked(bind), address: None, refused: None };
+                let mut line = BoundReceipt {
+                    listener: listener.id.clone(),
+                    asked: asked(bind),
+                    address: None,
+                    refused: None,
+                };
                 if let Some((_, address)) = wanted.binds.get(bind) {
                     line.address = Some(address.clone());
                 } else {
@@ -195,7 +225,10 @@ impl Plane {
                             all.insert(bind.clone(), bound);
                         }
                         Err(error) => {
-                            receipt.problems.push(format!("listener \"{}\" cannot bind {}: {error}", line.listener, line.asked));
+                            receipt.problems.push(format!(
+                                "listener \"{}\" cannot bind {}: {error}",
+                                line.listener, line.asked
+                            ));
                             line.refused = Some(error.to_string());
                         }
                     }
@@ -206,7 +239,10 @@ impl Plane {
         if let Some(log) = &snapshot.access_log
             && let Err(error) = LogWriter::check(log)
         {
-            receipt.problems.push(format!("the access log {} cannot be opened: {error}", log.path.as_deref().unwrap_or("on standard output")));
+            receipt.problems.push(format!(
+                "the access log {} cannot be opened: {error}",
+                log.path.as_deref().unwrap_or("on standard output")
+            ));
         }
         if receipt.problems.is_empty() {
             return Some(all);
@@ -234,9 +270,16 @@ impl Plane {
         drop(old);
         self.tell(|| Command::Refresh);
         wanted.states.forget_unused();
-        let known: HashSet<(&str, &str)> = wanted.snapshot.pools.iter().flat_map(|pool| pool.endpoints.iter().map(|endpoint| (pool.id.as_str(), endpoint.id.as_str()))).collect();
+        let known: HashSet<(&str, &str)> = wanted
+            .snapshot
+            .pools
+            .iter()
+            .flat_map(|pool| pool.endpoints.iter().map(|endpoint| (pool.id.as_str(), endpoint.id.as_str())))
+            .collect();
         for book in &self.books {
-            book.prune(|key| key.endpoint.as_ref().is_none_or(|(pool, endpoint)| known.contains(&(&**pool, &**endpoint))));
+            book.prune(|key| {
+                key.endpoint.as_ref().is_none_or(|(pool, endpoint)| known.contains(&(&**pool, &**endpoint)))
+            });
         }
     }
 
@@ -252,13 +295,22 @@ impl Plane {
                     let address = sockets.first().map(Bound::address).unwrap_or_default();
                     wanted.binds.insert(bind.clone(), (listener.id.clone(), address));
                     for (thread, bound) in self.commands.iter().zip(sockets) {
-                        let _ = thread.send(Command::Listen { bind: bind.clone(), listener: Arc::clone(&id), counters: Arc::clone(&counters), bound });
+                        let _ = thread.send(Command::Listen {
+                            bind: bind.clone(),
+                            listener: Arc::clone(&id),
+                            counters: Arc::clone(&counters),
+                            bound,
+                        });
                     }
                 } else if let Some((name, _)) = wanted.binds.get_mut(&bind)
                     && *name != listener.id
                 {
                     name.clone_from(&listener.id);
-                    self.tell(|| Command::Rename { bind: bind.clone(), listener: Arc::clone(&id), counters: Arc::clone(&counters) });
+                    self.tell(|| Command::Rename {
+                        bind: bind.clone(),
+                        listener: Arc::clone(&id),
+                        counters: Arc::clone(&counters),
+                    });
                 }
             }
         }
@@ -343,7 +395,14 @@ impl Plane {
 
 impl Wanted {
     fn new(snapshot: Snapshot, states: States) -> Self {
-        Self { snapshot, states, binds: HashMap::new(), counters: HashMap::new(), draining: Vec::new(), stopping: false }
+        Self {
+            snapshot,
+            states,
+            binds: HashMap::new(),
+            counters: HashMap::new(),
+            draining: Vec::new(),
+            stopping: false,
+        }
     }
 
     fn refuses(&self, snapshot: &Snapshot) -> Option<String> {
@@ -351,10 +410,14 @@ impl Wanted {
             return Some("the data plane is stopping".to_owned());
         }
         if snapshot.contract != CONTRACT_VERSION {
-            return Some(format!("the snapshot speaks contract {}, this data plane {CONTRACT_VERSION}: install matching versions", snapshot.contract));
+            return Some(format!(
+                "the snapshot speaks contract {}, this data plane {CONTRACT_VERSION}: install matching versions",
+                snapshot.contract
+            ));
         }
         let live = self.snapshot.generation;
-        (snapshot.generation <= live).then(|| format!("generation {} is not newer than {live}, which is live", snapshot.generation))
+        (snapshot.generation <= live)
+            .then(|| format!("generation {} is not newer than {live}, which is live", snapshot.generation))
     }
 
     fn listener_stats(&self) -> Vec<ListenerStats> {
@@ -374,8 +437,17 @@ impl Wanted {
     }
 }
 
-fn run_thread(index: u32, shared: &Arc<Shared>, book: Arc<SeriesBook>, seed: u64, commands: UnboundedReceiver<Command>) -> u64 {
-    let Ok(runtime) = Builder::new_current_thread().enable_io().enable_time().build_local(Default::default()) else { return 0 };
+fn run_thread(
+    index: u32,
+    shared: &Arc<Shared>,
+    book: Arc<SeriesBook>,
+    seed: u64,
+    commands: UnboundedReceiver<Command>,
+) -> u64 {
+    let Ok(runtime) = Builder::new_current_thread().enable_io().enable_time().build_local(Default::default())
+    else {
+        return 0;
+    };
     let worker = Worker::new(index, Arc::clone(shared), book, seed);
     runtime.block_on(worker.run(commands))
 }

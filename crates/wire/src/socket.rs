@@ -92,7 +92,12 @@ impl Socket {
     }
 
     /// Writes all parts. The time limit counts from the last byte that the peer took.
-    pub(crate) async fn write_all(&self, parts: &mut [IoSlice<'_>], deadline: &mut Deadline, pause: Duration) -> Result<(), WriteStop> {
+    pub(crate) async fn write_all(
+        &self,
+        parts: &mut [IoSlice<'_>],
+        deadline: &mut Deadline,
+        pause: Duration,
+    ) -> Result<(), WriteStop> {
         let mut left = parts;
         IoSlice::advance_slices(&mut left, 0);
         let mut waiting = false;
@@ -135,4 +140,3 @@ impl Socket {
         }
     }
 }
-

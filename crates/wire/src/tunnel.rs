@@ -13,7 +13,11 @@ use tokio::time::Instant;
 
 /// Relays until both directions have ended, one breaks, or `idle` passes without a byte in either.
 /// Returns how many bytes went to the client.
-pub(crate) async fn tunnel(client: (&Socket, &mut Input), endpoint: (&Socket, &mut Input), idle: Duration) -> u64 {
+pub(crate) async fn tunnel(
+    client: (&Socket, &mut Input),
+    endpoint: (&Socket, &mut Input),
+    idle: Duration,
+) -> u64 {
     let (to_client, to_endpoint) = (Cell::new(0), Cell::new(0));
     let moved = Cell::new(Instant::now());
     let mut up = pin!(relay(client.0, client.1, endpoint.0, &moved, &to_endpoint, idle));
@@ -44,7 +48,14 @@ pub(crate) async fn tunnel(client: (&Socket, &mut Input), endpoint: (&Socket, &m
 }
 
 /// One direction, to its end, which is passed on. False when it broke.
-async fn relay(from: &Socket, input: &mut Input, to: &Socket, moved: &Cell<Instant>, bytes: &Cell<u64>, pause: Duration) -> bool {
+async fn relay(
+    from: &Socket,
+    input: &mut Input,
+    to: &Socket,
+    moved: &Cell<Instant>,
+    bytes: &Cell<u64>,
+    pause: Duration,
+) -> bool {
     let mut deadline = Deadline::default();
     loop {
         if !input.is_empty() {

@@ -130,7 +130,11 @@ impl Worker {
     }
 
     /// Waits until the last connection has ended, or the moment has come.
-    async fn finish(self: Rc<Self>, mut commands: UnboundedReceiver<Command>, mut by: Option<Instant>) -> u64 {
+    async fn finish(
+        self: Rc<Self>,
+        mut commands: UnboundedReceiver<Command>,
+        mut by: Option<Instant>,
+    ) -> u64 {
         self.stopping.set(true);
         self.acceptors.borrow_mut().drain().for_each(|(_, acceptor)| acceptor.close());
         self.wake_connections();
@@ -164,7 +168,11 @@ impl Worker {
         if table.generation() == self.shared.generation() {
             return table;
         }
-        let table = Rc::new(LocalTable::new(self.shared.live(), &mut self.idle.borrow_mut(), &mut self.random.borrow_mut()));
+        let table = Rc::new(LocalTable::new(
+            self.shared.live(),
+            &mut self.idle.borrow_mut(),
+            &mut self.random.borrow_mut(),
+        ));
         *self.table.borrow_mut() = Rc::clone(&table);
         table
     }
@@ -183,7 +191,8 @@ impl Worker {
     /// Whether this listener may have no more connections now.
     pub(crate) fn is_full(&self, acceptor: &Acceptor) -> bool {
         let table = self.table();
-        let limit = acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
+        let limit =
+            acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
         limit.is_some_and(|limit| acceptor.counters.borrow().open.load(Relaxed) >= u64::from(limit))
     }
 

@@ -30,52 +30,32 @@ impl World {
         let table = Table::compile(&snapshot, &mut states).unwrap();
         let mut random = Random::seeded(seed);
         let picker = Picker::new(&table.pools[0], &mut random);
-        Self {
-            states,
-            table,
-            picker,
-            random,
-        }
+        Self { states, table, picker, random }
     }
 
     fn pick(&mut self, tried: &[Slot]) -> Option<Slot> {
-        self.picker
-            .pick(&self.table.pools[0], Key::NONE, tried, &mut self.random)
+        self.picker.pick(&self.table.pools[0], Key::NONE, tried, &mut self.random)
     }
 
     fn mark(&mut self, change: &Change) {
         let mark = samples::mark("p", change.endpoint % self.table.pools[0].endpoints.len());
         let change = change.what;
         self.states.mark(&[match change {
-            What::Up(up) => Mark {
-                up: Some(up),
-                ..mark
-            },
-            What::Draining(draining) => Mark {
-                draining: Some(draining),
-                ..mark
-            },
-            What::Weight(weight) => Mark {
-                weight: Some(weight),
-                ..mark
-            },
+            What::Up(up) => Mark { up: Some(up), ..mark },
+            What::Draining(draining) => Mark { draining: Some(draining), ..mark },
+            What::Weight(weight) => Mark { weight: Some(weight), ..mark },
         }]);
     }
 
     fn set_in_flight(&self, slot: Slot, count: u32) {
-        self.table.pools[0].endpoints[slot.index()]
-            .state
-            .in_flight
-            .store(count, Relaxed);
+        self.table.pools[0].endpoints[slot.index()].state.in_flight.store(count, Relaxed);
     }
 
     /// Those that may be picked, worked out without any of the code under test.
     fn available(&self, tried: &[Slot]) -> BTreeSet<Slot> {
         let all = (0..).map(Slot).zip(&self.table.pools[0].endpoints);
         let fit = all.filter(|(_, it)| it.is_up() && !it.is_draining() && it.weight_now() > 0);
-        fit.map(|(slot, _)| slot)
-            .filter(|slot| !tried.contains(slot))
-            .collect()
+        fit.map(|(slot, _)| slot).filter(|slot| !tried.contains(slot)).collect()
     }
 
     fn count(&mut self, picks: usize) -> BTreeMap<Slot, f64> {
@@ -213,15 +193,7 @@ proptest! {
 #[test]
 fn identical_endpoints_get_equal_shares_idle_and_busy() {
     for algorithm in ALGORITHMS {
-        for (endpoints, busy) in [
-            (1, 0),
-            (2, 0),
-            (10, 0),
-            (10, 25),
-            (64, 0),
-            (100, 0),
-            (100, 300),
-        ] {
+        for (endpoints, busy) in [(1, 0), (2, 0), (10, 0), (10, 25), (64, 0), (100, 0), (100, 300)] {
             let mut world = World::new(algorithm.name, &vec![1; endpoints], 11);
             let mut in_flight = VecDeque::new();
             let mut counts = vec![0_usize; endpoints];

@@ -3,8 +3,7 @@
 use super::smooth::Smooth;
 use super::windows::{WINDOW, Windows};
 use super::{
-    Algorithm, Candidates, Key, Random, Registration, Slot, is_less_busy, no_options,
-    refuse_options,
+    Algorithm, Candidates, Key, Random, Registration, Slot, is_less_busy, no_options, refuse_options,
 };
 
 pub(super) const REGISTRATION: Registration = Registration {
@@ -19,11 +18,7 @@ pub(super) const REGISTRATION: Registration = Registration {
     build: |_pool, options| {
         refuse_options(options)?;
         let tied = Vec::with_capacity(WINDOW);
-        Ok(Box::new(LeastBusy {
-            windows: Windows::default(),
-            turns: Smooth::default(),
-            tied,
-        }))
+        Ok(Box::new(LeastBusy { windows: Windows::default(), turns: Smooth::default(), tied }))
     },
 };
 
@@ -47,9 +42,7 @@ impl Algorithm for LeastBusy {
             return Some(only);
         }
         let tied = self.tied.iter();
-        let winner = self
-            .turns
-            .turn(tied.map(|slot| (slot.index(), u64::from(among.weight(*slot)))))?;
+        let winner = self.turns.turn(tied.map(|slot| (slot.index(), u64::from(among.weight(*slot)))))?;
         Some(Slot(winner as u32))
     }
 }
@@ -108,11 +101,7 @@ mod tests {
             ([4_000_000_000, 4_100_000_000, 4_200_000_000], 2),
         ] {
             set(&pool.endpoints, &loads);
-            assert_eq!(
-                picker.pick(pool, Key::NONE, &[], &mut random),
-                Some(Slot(least)),
-                "{loads:?}"
-            );
+            assert_eq!(picker.pick(pool, Key::NONE, &[], &mut random), Some(Slot(least)), "{loads:?}");
         }
     }
 
@@ -125,10 +114,7 @@ mod tests {
         for least in 0..64 {
             set(&pool.endpoints, &[3; 64]);
             pool.endpoints[least].state.in_flight.store(2, Relaxed);
-            assert_eq!(
-                picker.pick(pool, Key::NONE, &[], &mut random),
-                Some(Slot(least as u32))
-            );
+            assert_eq!(picker.pick(pool, Key::NONE, &[], &mut random), Some(Slot(least as u32)));
         }
     }
 
@@ -143,17 +129,10 @@ mod tests {
         for _ in 0..4_000 {
             let slot = picker.pick(pool, Key::NONE, &[], &mut random).unwrap();
             if slot.0 < 100 {
-                pool.endpoints[slot.index()]
-                    .state
-                    .in_flight
-                    .fetch_add(1, Relaxed);
+                pool.endpoints[slot.index()].state.in_flight.fetch_add(1, Relaxed);
                 stuck.push_back(slot);
             }
         }
-        assert!(
-            stuck.len() <= 100,
-            "{} went to endpoints that never answer",
-            stuck.len()
-        );
+        assert!(stuck.len() <= 100, "{} went to endpoints that never answer", stuck.len());
     }
 }

@@ -82,20 +82,10 @@ impl<'a> Candidates<'a> {
     /// `slots` of `endpoints` in ascending order, with the weights in force (1 or more) of all endpoints.
     ///
     /// `edition` must change whenever `slots` or `weights` do.
-    pub fn new(
-        endpoints: &'a [Endpoint],
-        slots: &'a [Slot],
-        weights: &'a [u32],
-        edition: u64,
-    ) -> Self {
+    pub fn new(endpoints: &'a [Endpoint], slots: &'a [Slot], weights: &'a [u32], edition: u64) -> Self {
         debug_assert!(slots.is_sorted(), "candidates come in ascending order");
         debug_assert_eq!(endpoints.len(), weights.len());
-        Self {
-            endpoints,
-            slots,
-            weights,
-            edition,
-        }
+        Self { endpoints, slots, weights, edition }
     }
 
     /// How many there are.

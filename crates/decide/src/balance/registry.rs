@@ -15,9 +15,6 @@ pub static ALGORITHMS: &[Registration] = &[
 pub fn find(name: &str) -> Result<&'static Registration, String> {
     ALGORITHMS.iter().find(|it| it.name == name).ok_or_else(|| {
         let names: Vec<_> = ALGORITHMS.iter().map(|it| it.name).collect();
-        format!(
-            "unknown algorithm \"{name}\"; there are {}",
-            names.join(", ")
-        )
+        format!("unknown algorithm \"{name}\"; there are {}", names.join(", "))
     })
 }

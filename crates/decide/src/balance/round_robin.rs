@@ -11,10 +11,7 @@ pub(super) const REGISTRATION: Registration = Registration {
     options: no_options,
     build: |_pool, options| {
         refuse_options(options)?;
-        Ok(Box::new(RoundRobin {
-            last: None,
-            position: 0,
-        }))
+        Ok(Box::new(RoundRobin { last: None, position: 0 }))
     },
 };
 
@@ -61,32 +58,19 @@ mod tests {
         let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
         let mut random = Random::seeded(5);
         let mut picker = Picker::new(&table.pools[0], &mut random);
-        let mut pick = |tried: &[Slot]| {
-            picker
-                .pick(&table.pools[0], Key::NONE, tried, &mut random)
-                .unwrap()
-                .0
-        };
+        let mut pick =
+            |tried: &[Slot]| picker.pick(&table.pools[0], Key::NONE, tried, &mut random).unwrap().0;
 
         let first = pick(&[]);
         let then = |steps: u32| (first + steps) % 4;
         assert_eq!([pick(&[]), pick(&[])], [then(1), then(2)]);
-        states.mark(&[Mark {
-            up: Some(false),
-            ..samples::mark("p", then(3) as usize)
-        }]);
+        states.mark(&[Mark { up: Some(false), ..samples::mark("p", then(3) as usize) }]);
         assert_eq!([pick(&[]), pick(&[])], [then(0), then(1)]);
-        states.mark(&[Mark {
-            up: Some(true),
-            ..samples::mark("p", then(3) as usize)
-        }]);
+        states.mark(&[Mark { up: Some(true), ..samples::mark("p", then(3) as usize) }]);
         assert_eq!([pick(&[]), pick(&[])], [then(2), then(3)]);
         assert_eq!(pick(&[Slot(then(0))]), then(1), "what was tried is skipped");
         assert_eq!(pick(&[]), then(2));
-        states.mark(&[Mark {
-            up: Some(false),
-            ..samples::mark("p", then(1) as usize)
-        }]);
+        states.mark(&[Mark { up: Some(false), ..samples::mark("p", then(1) as usize) }]);
         assert_eq!(pick(&[]), then(3), "another one leaving repeats no turn");
     }
 
@@ -96,14 +80,8 @@ mod tests {
         let pools = vec![samples::pool("p", "round_robin", &[1; 8])];
         let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
         let mut random = Random::seeded(1);
-        let first = |_| {
-            Picker::new(&table.pools[0], &mut random).pick(
-                &table.pools[0],
-                Key::NONE,
-                &[],
-                &mut random,
-            )
-        };
+        let first =
+            |_| Picker::new(&table.pools[0], &mut random).pick(&table.pools[0], Key::NONE, &[], &mut random);
         let starts: std::collections::BTreeSet<_> = (0..16).map(first).collect();
         assert!(starts.len() >= 4, "{starts:?}");
     }

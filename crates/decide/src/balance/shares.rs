@@ -22,11 +22,7 @@ impl Shares {
     /// Two different candidates; the same one twice when there is but one.
     ///
     /// The first is drawn by weight among all, the second by weight among the rest.
-    pub(super) fn draw_two(
-        &mut self,
-        among: &Candidates<'_>,
-        random: &mut Random,
-    ) -> Option<(Slot, Slot)> {
+    pub(super) fn draw_two(&mut self, among: &Candidates<'_>, random: &mut Random) -> Option<(Slot, Slot)> {
         self.follow(among);
         let total = *self.ends.last()?;
         let one = self.at(random.below(total as usize) as u64);

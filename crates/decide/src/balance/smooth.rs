@@ -50,10 +50,7 @@ mod tests {
 
     fn turns(smooth: &mut Smooth, weights: &[u64], count: usize) -> String {
         let turn = |_| smooth.turn(weights.iter().copied().enumerate()).unwrap();
-        (0..count)
-            .map(turn)
-            .map(|position| char::from(b'a' + position as u8))
-            .collect()
+        (0..count).map(turn).map(|position| char::from(b'a' + position as u8)).collect()
     }
 
     #[test]

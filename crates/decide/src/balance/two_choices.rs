@@ -2,8 +2,7 @@
 
 use super::shares::Shares;
 use super::{
-    Algorithm, Candidates, Key, Random, Registration, Slot, is_less_busy, no_options,
-    refuse_options,
+    Algorithm, Candidates, Key, Random, Registration, Slot, is_less_busy, no_options, refuse_options,
 };
 
 pub(super) const REGISTRATION: Registration = Registration {
@@ -29,11 +28,7 @@ impl Algorithm for TwoChoices {
     fn pick(&mut self, among: &Candidates<'_>, _key: Key, random: &mut Random) -> Option<Slot> {
         let (one, other) = self.shares.draw_two(among, random)?;
         let load = |slot| (among.in_flight(slot), among.weight(slot));
-        Some(if is_less_busy(load(other), load(one)) {
-            other
-        } else {
-            one
-        })
+        Some(if is_less_busy(load(other), load(one)) { other } else { one })
     }
 }
 
@@ -59,10 +54,7 @@ mod tests {
         let mut random = Random::seeded(1);
         let mut picker = Picker::new(pool, &mut random);
         for _ in 0..200 {
-            assert_ne!(
-                picker.pick(pool, Key::NONE, &[], &mut random),
-                Some(Slot(2))
-            );
+            assert_ne!(picker.pick(pool, Key::NONE, &[], &mut random), Some(Slot(2)));
         }
     }
 }

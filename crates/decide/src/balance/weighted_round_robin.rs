@@ -35,9 +35,7 @@ impl Algorithm for WeightedRoundRobin {
             }
         }
         let window = self.windows.next().iter();
-        let winner = self
-            .turns
-            .turn(window.map(|slot| (slot.index(), u64::from(among.weight(*slot)))))?;
+        let winner = self.turns.turn(window.map(|slot| (slot.index(), u64::from(among.weight(*slot)))))?;
         Some(Slot(winner as u32))
     }
 }
@@ -67,20 +65,12 @@ mod tests {
             let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
             let mut random = Random::seeded(seed);
             let picker = Picker::new(&table.pools[0], &mut random);
-            Self {
-                states,
-                table,
-                picker,
-                random,
-            }
+            Self { states, table, picker, random }
         }
 
         fn take(&mut self, count: usize) -> Vec<Slot> {
-            let mut pick = || {
-                self.picker
-                    .pick(&self.table.pools[0], Key::NONE, &[], &mut self.random)
-                    .unwrap()
-            };
+            let mut pick =
+                || self.picker.pick(&self.table.pools[0], Key::NONE, &[], &mut self.random).unwrap();
             (0..count).map(|_| pick()).collect()
         }
     }
@@ -105,10 +95,7 @@ mod tests {
             let mut turns = Turns::new(&weights, 9);
             for _ in 0..3 {
                 let mut counts = vec![0; weights.len()];
-                turns
-                    .take(round as usize)
-                    .iter()
-                    .for_each(|slot| counts[slot.index()] += 1);
+                turns.take(round as usize).iter().for_each(|slot| counts[slot.index()] += 1);
                 assert_eq!(counts, weights, "{places} endpoints");
             }
         }
@@ -118,15 +105,9 @@ mod tests {
     fn an_endpoint_that_returns_gets_no_burst() {
         let mut turns = Turns::new(&[1, 1, 1, 1], 4);
         turns.take(6);
-        turns.states.mark(&[Mark {
-            up: Some(false),
-            ..samples::mark("p", 2)
-        }]);
+        turns.states.mark(&[Mark { up: Some(false), ..samples::mark("p", 2) }]);
         turns.take(300);
-        turns.states.mark(&[Mark {
-            up: Some(true),
-            ..samples::mark("p", 2)
-        }]);
+        turns.states.mark(&[Mark { up: Some(true), ..samples::mark("p", 2) }]);
         let after = turns.take(8);
         let returned = after.iter().filter(|slot| slot.0 == 2).count();
         assert!((1..=3).contains(&returned), "{after:?}");

@@ -36,18 +36,11 @@ impl Windows {
         self.windows.reserve(most);
         self.turns.reserve(most);
         let count = self.order.len().div_ceil(WINDOW);
-        let total: u64 = self
-            .order
-            .iter()
-            .map(|slot| u64::from(among.weight(*slot)))
-            .sum();
+        let total: u64 = self.order.iter().map(|slot| u64::from(among.weight(*slot))).sum();
         let mut begin = 0;
         for window in 0..count {
             let end = self.order.len() * (window + 1) / count;
-            let weight = self.order[begin..end]
-                .iter()
-                .map(|slot| u64::from(among.weight(*slot)))
-                .sum();
+            let weight = self.order[begin..end].iter().map(|slot| u64::from(among.weight(*slot))).sum();
             self.windows.push((end, weight));
             self.turns.limit(window, total);
             begin = end;
@@ -69,19 +62,12 @@ impl Windows {
 
     /// Every candidate with the sum of the weights of its window.
     pub(super) fn members(&self) -> impl Iterator<Item = (Slot, u64)> + '_ {
-        self.windows
-            .iter()
-            .enumerate()
-            .flat_map(|(window, (end, weight))| {
-                self.order[self.begin(window)..*end]
-                    .iter()
-                    .map(|slot| (*slot, *weight))
-            })
+        self.windows.iter().enumerate().flat_map(|(window, (end, weight))| {
+            self.order[self.begin(window)..*end].iter().map(|slot| (*slot, *weight))
+        })
     }
 
     fn begin(&self, window: usize) -> usize {
-        window
-            .checked_sub(1)
-            .map_or(0, |before| self.windows[before].0)
+        window.checked_sub(1).map_or(0, |before| self.windows[before].0)
     }
 }

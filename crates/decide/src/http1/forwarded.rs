@@ -1,8 +1,8 @@
 //! Writes the head of a request for the endpoint: what ends here left out, what the endpoint must know about the client added.
 
 use super::{RequestHead, copy_kept};
-use crate::headers::{Known, classify};
 use crate::edits::Edits;
+use crate::headers::{Known, classify};
 use crate::template::Facts;
 
 /// What an endpoint is told about the client.
@@ -47,12 +47,18 @@ impl RequestHead<'_, '_> {
         let mut dropped = self.dropped;
         if !self.told.is_empty() {
             let leave = if told.trusted { &self.chains } else { &self.told };
-            (0..self.fields.len()).filter(|position| leave.contains(*position)).for_each(|position| dropped.insert(position));
+            (0..self.fields.len())
+                .filter(|position| leave.contains(*position))
+                .for_each(|position| dropped.insert(position));
         }
         onward.edits.mark_dropped(self.fields, &mut dropped);
         copy_kept(bytes, self.first_field, self.length - 2, self.fields, &dropped, out);
         if !self.names_host && !onward.edits.removes(b"host") {
-            line(out, "Host", if self.authority.is_empty() { onward.fallback_host.as_bytes() } else { self.authority });
+            line(
+                out,
+                "Host",
+                if self.authority.is_empty() { onward.fallback_host.as_bytes() } else { self.authority },
+            );
         }
         if let Some(offer) = self.upgrade {
             out.extend_from_slice(b"Connection: upgrade\r\n");
@@ -90,12 +96,21 @@ impl RequestHead<'_, '_> {
     }
 
     /// One field with all members of the chain so far, then ours (RFC 7239, 7.1).
-    fn write_chain(&self, kind: Known, name: &str, trusted: bool, out: &mut Vec<u8>, own: impl FnOnce(&mut Vec<u8>) -> bool) {
+    fn write_chain(
+        &self,
+        kind: Known,
+        name: &str,
+        trusted: bool,
+        out: &mut Vec<u8>,
+        own: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) {
         let start = out.len();
         out.extend_from_slice(name.as_bytes());
         let mut members = 0;
         if trusted {
-            for field in self.fields.iter().filter(|field| classify(field.name) == kind && !field.value.is_empty()) {
+            for field in
+                self.fields.iter().filter(|field| classify(field.name) == kind && !field.value.is_empty())
+            {
                 if members > 0 {
                     out.extend_from_slice(b", ");
                 }

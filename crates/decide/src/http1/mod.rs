@@ -60,12 +60,21 @@ impl Dropped {
 /// Copies the field lines that travel on, in runs as long as they come.
 ///
 /// `first` and `end` delimit the field lines within `head` (the empty line not included).
-pub(crate) fn copy_kept(head: &[u8], first: usize, end: usize, fields: &[Header<'_>], dropped: &Dropped, out: &mut Vec<u8>) {
+pub(crate) fn copy_kept(
+    head: &[u8],
+    first: usize,
+    end: usize,
+    fields: &[Header<'_>],
+    dropped: &Dropped,
+    out: &mut Vec<u8>,
+) {
     if dropped.is_empty() {
         out.extend_from_slice(&head[first..end]);
         return;
     }
-    let starts = |position: usize| fields.get(position).map_or(end, |field| layout::offset(head, field.name.as_bytes()));
+    let starts = |position: usize| {
+        fields.get(position).map_or(end, |field| layout::offset(head, field.name.as_bytes()))
+    };
     let mut run = first;
     for position in 0..fields.len() {
         if dropped.contains(position) {

@@ -66,7 +66,9 @@ impl Malformed {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Syntax => "the request is not HTTP/1.1",
-            Self::Layout => "a line of the head does not end with CR LF, is folded, or has a blank before its colon",
+            Self::Layout => {
+                "a line of the head does not end with CR LF, is folded, or has a blank before its colon"
+            }
             Self::Version => "the HTTP version is not supported",
             Self::TargetTooLong => "the request target is too long",
             Self::HeadTooLarge => "the head is too large",
@@ -146,7 +148,11 @@ pub struct RequestHead<'b, 'f> {
 }
 
 /// Reads a head from the front of `bytes`. `None`: there is not enough of it yet, and no limit is broken.
-pub fn parse<'b, 'f>(bytes: &'b [u8], limits: HeadLimits, room: &'f mut FieldRoom<'b>) -> Result<Option<RequestHead<'b, 'f>>, Malformed> {
+pub fn parse<'b, 'f>(
+    bytes: &'b [u8],
+    limits: HeadLimits,
+    room: &'f mut FieldRoom<'b>,
+) -> Result<Option<RequestHead<'b, 'f>>, Malformed> {
     let mut parsed = httparse::Request::new(&mut []);
     let length = match parsed.parse_with_uninit_headers(bytes, room) {
         Ok(httparse::Status::Complete(length)) => length,
@@ -207,11 +213,17 @@ impl<'b> RequestHead<'b, '_> {
                 Known::Other => continue,
                 Known::Host if seen.host.replace(field.value).is_some() => return Err(Malformed::HostCount),
                 Known::Host => continue,
-                Known::ContentLength if seen.length.replace(field.value).is_some() => return Err(Malformed::Length),
+                Known::ContentLength if seen.length.replace(field.value).is_some() => {
+                    return Err(Malformed::Length);
+                }
                 Known::ContentLength => continue,
-                Known::TransferEncoding if seen.coding.replace(field.value).is_some() => return Err(Malformed::Coding),
+                Known::TransferEncoding if seen.coding.replace(field.value).is_some() => {
+                    return Err(Malformed::Coding);
+                }
                 Known::TransferEncoding => continue,
-                Known::Expect if !field.value.eq_ignore_ascii_case(b"100-continue") => return Err(Malformed::Expectation),
+                Known::Expect if !field.value.eq_ignore_ascii_case(b"100-continue") => {
+                    return Err(Malformed::Expectation);
+                }
                 Known::Expect if self.http11 => {
                     self.expects_continue = true;
                     continue;
@@ -303,7 +315,10 @@ impl<'b> RequestHead<'b, '_> {
         // An upgrade that comes with a body, or that would slip HTTP/2 past us, is not passed on (RFC 9931; CVE-2026-58055).
         if upgrade && self.http11 && self.framing == Framing::None {
             self.upgrade = seen.upgrade.filter(|offer| {
-                !offer.is_empty() && options(offer).all(|protocol| !protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c")))
+                !offer.is_empty()
+                    && options(offer).all(|protocol| {
+                        !protocol.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
+                    })
             });
         }
         Ok(())
@@ -313,7 +328,10 @@ impl<'b> RequestHead<'b, '_> {
     fn drop_named(&mut self, names: &[&[u8]]) {
         for name in names {
             for (position, field) in self.fields.iter().enumerate() {
-                let carries = matches!(classify(field.name), Known::Host | Known::ContentLength | Known::TransferEncoding);
+                let carries = matches!(
+                    classify(field.name),
+                    Known::Host | Known::ContentLength | Known::TransferEncoding
+                );
                 if !carries && field.name.as_bytes().eq_ignore_ascii_case(name) {
                     self.dropped.insert(position);
                 }
@@ -339,13 +357,20 @@ impl<'b> Target<'b> {
         }
         match target.first() {
             Some(b'/') => Ok(Self::split(target, None)),
-            Some(b'*') if target.len() == 1 && method == "OPTIONS" => Ok(Self { path: target, query: None, authority: None }),
+            Some(b'*') if target.len() == 1 && method == "OPTIONS" => {
+                Ok(Self { path: target, query: None, authority: None })
+            }
             _ => Self::absolute(target),
         }
     }
 
     fn absolute(target: &'b [u8]) -> Result<Self, Malformed> {
-        let after = |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme.as_bytes())).map(|_| &target[scheme.len()..]);
+        let after = |scheme: &str| {
+            target
+                .get(..scheme.len())
+                .filter(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+                .map(|_| &target[scheme.len()..])
+        };
         let rest = after("http://").or_else(|| after("https://")).ok_or(Malformed::Target)?;
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -375,7 +400,11 @@ pub fn routing_host(authority: &[u8]) -> Cow<'_, str> {
     };
     let host = host.strip_suffix(b".").unwrap_or(host);
     let host = std::str::from_utf8(host).unwrap_or_default();
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
 }
 
 /// Whether this is a name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without its rarities).
@@ -389,13 +418,21 @@ fn is_authority(value: &[u8]) -> bool {
         _ => {
             let end = memchr::memchr(b':', value).unwrap_or(value.len());
             let host = &value[..end];
-            let letters = host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-            (!host.is_empty() && letters && host[0] != b'.' && !host.windows(2).any(|pair| pair == b".."), &value[end..])
+            let letters =
+                host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+            (
+                !host.is_empty() && letters && host[0] != b'.' && !host.windows(2).any(|pair| pair == b".."),
+                &value[end..],
+            )
         }
     };
     let port_holds = match port.split_first() {
         None => true,
-        Some((b':', digits)) => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && content_length(digits).is_none_or(|port| port <= 65535),
+        Some((b':', digits)) => {
+            digits.len() <= 5
+                && digits.iter().all(u8::is_ascii_digit)
+                && content_length(digits).is_none_or(|port| port <= 65535)
+        }
         Some(_) => false,
     };
     host_holds && port_holds
@@ -426,7 +463,8 @@ fn too_large(bytes: &[u8], limits: HeadLimits) -> Option<Malformed> {
 
 /// A well-formed version that is not ours is refused as such; anything else is no HTTP at all.
 fn version_problem(bytes: &[u8]) -> Malformed {
-    let line = bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let line =
+        bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     let version = line.trim_ascii().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     match version.strip_prefix(b"HTTP/") {
         Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => Malformed::Version,
@@ -438,8 +476,13 @@ fn version_problem(bytes: &[u8]) -> Malformed {
 /// `gzip, chunked` could be served by others; everything else is malformed.
 fn coding_problem(coding: &[u8]) -> Malformed {
     let codings = || options(coding);
-    let are_tokens = codings().all(|coding| coding.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'));
+    let are_tokens =
+        codings().all(|coding| coding.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'));
     let ends_in_chunked = codings().last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
     let one_chunked = codings().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count() == 1;
-    if are_tokens && ends_in_chunked && one_chunked && codings().count() > 1 { Malformed::CodingUnknown } else { Malformed::Coding }
+    if are_tokens && ends_in_chunked && one_chunked && codings().count() > 1 {
+        Malformed::CodingUnknown
+    } else {
+        Malformed::Coding
+    }
 }

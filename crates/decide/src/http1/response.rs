@@ -1,8 +1,8 @@
 //! Reads the head of a response, as strictly as that of a request, and writes it for the client.
 
 use super::{Dropped, FieldRoom, Framing, content_length, copy_kept, layout};
-use crate::headers::{Known, classify, options};
 use crate::edits::Edits;
+use crate::headers::{Known, classify, options};
 use crate::template::Facts;
 use httparse::Header;
 
@@ -83,9 +83,17 @@ pub struct Shape {
 /// Reads a head from the front of `bytes`. `None`: there is not enough of it yet.
 ///
 /// `to_head`: the request's method was HEAD, so there is no body whatever the fields say.
-pub fn parse<'b, 'f>(bytes: &'b [u8], to_head: bool, room: &'f mut FieldRoom<'b>) -> Result<Option<ResponseHead<'b, 'f>>, BadResponse> {
+pub fn parse<'b, 'f>(
+    bytes: &'b [u8],
+    to_head: bool,
+    room: &'f mut FieldRoom<'b>,
+) -> Result<Option<ResponseHead<'b, 'f>>, BadResponse> {
     let mut parsed = httparse::Response::new(&mut []);
-    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, room) {
+    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut parsed,
+        bytes,
+        room,
+    ) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => return Err(BadResponse::TooLarge),
         Ok(httparse::Status::Partial) => return Ok(None),
@@ -125,7 +133,8 @@ impl ResponseHead<'_, '_> {
 
     /// Whether a 101 accepts one of the protocols in `offer`.
     pub fn accepts(&self, offer: &[u8]) -> bool {
-        self.upgrade.is_some_and(|accepted| options(offer).any(|offered| offered.eq_ignore_ascii_case(accepted)))
+        self.upgrade
+            .is_some_and(|accepted| options(offer).any(|offered| offered.eq_ignore_ascii_case(accepted)))
     }
 
     fn read_fields(&mut self, to_head: bool) -> Result<(), BadResponse> {
@@ -141,14 +150,16 @@ impl ResponseHead<'_, '_> {
                     length_at = Some(position);
                 }
                 Known::TransferEncoding => {
-                    if !self.http11 || self.coding.is_some() || !field.value.eq_ignore_ascii_case(b"chunked") {
+                    if !self.http11 || self.coding.is_some() || !field.value.eq_ignore_ascii_case(b"chunked")
+                    {
                         return Err(BadResponse::Coding);
                     }
                     self.coding = Some(position);
                 }
                 Known::Connection => {
                     close |= options(field.value).any(|option| option.eq_ignore_ascii_case(b"close"));
-                    keep_alive |= options(field.value).any(|option| option.eq_ignore_ascii_case(b"keep-alive"));
+                    keep_alive |=
+                        options(field.value).any(|option| option.eq_ignore_ascii_case(b"keep-alive"));
                     self.drop_named(field.value);
                     self.dropped.insert(position);
                 }
@@ -203,7 +214,13 @@ impl ResponseHead<'_, '_> {
     /// Whether the head can be passed on byte for byte.
     pub fn passes_unchanged(&self, shape: Shape, edits: &Edits) -> bool {
         let coding_fits = shape.http11 || self.coding.is_none();
-        self.http11 && coding_fits && !shape.close && !shape.say_keep_alive && !shape.chunk && edits.is_empty() && self.dropped.is_empty()
+        self.http11
+            && coding_fits
+            && !shape.close
+            && !shape.say_keep_alive
+            && !shape.chunk
+            && edits.is_empty()
+            && self.dropped.is_empty()
     }
 
     /// Appends the head for the client, its empty line included. `bytes` are those that were parsed.

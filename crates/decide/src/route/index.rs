@@ -50,13 +50,7 @@ struct Paths {
 
 impl Hosts {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            exact: empty_map(seed),
-            below: empty_map(seed),
-            longest_below: 0,
-            any: Paths::new(seed),
-        }
+        Self { seed, exact: empty_map(seed), below: empty_map(seed), longest_below: 0, any: Paths::new(seed) }
     }
 
     /// Adds a route, which must be higher than all before it. No hosts means all hosts, no paths all paths.
@@ -73,25 +67,18 @@ impl Hosts {
                     self.below.entry(parent.clone())
                 }
             };
-            bucket
-                .or_insert_with(|| Paths::new(seed))
-                .insert(route, paths);
+            bucket.or_insert_with(|| Paths::new(seed)).insert(route, paths);
         }
     }
 
     /// The lowest route whose host and path fit and that `accepts`.
-    pub(super) fn first(
-        &self,
-        request: &Request<'_>,
-        accepts: &dyn Fn(u32) -> bool,
-    ) -> Option<usize> {
+    pub(super) fn first(&self, request: &Request<'_>, accepts: &dyn Fn(u32) -> bool) -> Option<usize> {
         let mut best = u32::MAX;
         if let Some(paths) = self.exact.get(request.host) {
             best = paths.first(request.path, best, accepts);
         }
         if !self.below.is_empty() {
-            for parent in parents(request.host).filter(|parent| parent.len() <= self.longest_below)
-            {
+            for parent in parents(request.host).filter(|parent| parent.len() <= self.longest_below) {
                 if let Some(paths) = self.below.get(parent) {
                     best = paths.first(request.path, best, accepts);
                 }
@@ -162,10 +149,7 @@ fn push(routes: &mut Vec<u32>, route: u32) {
 
 fn first(routes: &[u32], best: u32, accepts: &dyn Fn(u32) -> bool) -> u32 {
     let worthwhile = routes.iter().copied().take_while(|route| *route < best);
-    worthwhile
-        .into_iter()
-        .find(|route| accepts(*route))
-        .unwrap_or(best)
+    worthwhile.into_iter().find(|route| accepts(*route)).unwrap_or(best)
 }
 
 /// What follows each dot of `host`, longest first, provided that something precedes the dot.
@@ -186,21 +170,15 @@ mod tests {
 
     #[test]
     fn parents_are_the_names_above_a_host() {
-        assert_eq!(
-            parents("a.b.example.com").collect::<Vec<_>>(),
-            ["b.example.com", "example.com", "com"]
-        );
+        assert_eq!(parents("a.b.example.com").collect::<Vec<_>>(), ["b.example.com", "example.com", "com"]);
         assert_eq!(parents(".example.com").collect::<Vec<_>>(), ["com"]);
         assert_eq!(parents("localhost").count() + parents("").count(), 0);
     }
 
     #[test]
     fn prefixes_end_where_segments_end() {
-        let of = |path: &'static str| {
-            prefixes(path.as_bytes())
-                .map(String::from_utf8_lossy)
-                .collect::<Vec<_>>()
-        };
+        let of =
+            |path: &'static str| prefixes(path.as_bytes()).map(String::from_utf8_lossy).collect::<Vec<_>>();
         assert_eq!(of("/v1/x"), ["", "/v1", "/v1/x"]);
         assert_eq!(of("/v1/"), ["", "/v1", "/v1/"]);
         assert_eq!(of("/"), ["", "/"]);

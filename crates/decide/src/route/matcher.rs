@@ -62,13 +62,10 @@ pub static MATCHERS: &[Registration] = &[
 
 /// Compiles one matcher of a snapshot.
 pub fn build(wanted: &snapshot::Matcher) -> Built {
-    let registration = MATCHERS
-        .iter()
-        .find(|it| it.name == wanted.name)
-        .ok_or_else(|| {
-            let names: Vec<_> = MATCHERS.iter().map(|it| it.name).collect();
-            format!("there is no such matcher; there are {}", names.join(", "))
-        })?;
+    let registration = MATCHERS.iter().find(|it| it.name == wanted.name).ok_or_else(|| {
+        let names: Vec<_> = MATCHERS.iter().map(|it| it.name).collect();
+        format!("there is no such matcher; there are {}", names.join(", "))
+    })?;
     (registration.build)(&wanted.options)
 }
 
@@ -80,9 +77,7 @@ pub(super) fn read<T: DeserializeOwned>(options: &Map<String, Value>) -> Result<
 /// A list without entries would match nothing, which nobody means.
 pub(super) fn not_empty<T>(list: Vec<T>, name: &str) -> Result<Vec<T>, String> {
     if list.is_empty() {
-        Err(format!(
-            "\"{name}\" is empty; leave the matcher out to match everything"
-        ))
+        Err(format!("\"{name}\" is empty; leave the matcher out to match everything"))
     } else {
         Ok(list)
     }

@@ -28,52 +28,36 @@ impl Routes {
     /// Indexes `routes`. Each problem names the route and the matcher.
     pub fn compile(routes: &[snapshot::Route], seed: u64) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let mut compiled = Self {
-            hosts: Hosts::new(seed),
-            tests: Vec::with_capacity(routes.len()),
-        };
+        let mut compiled = Self { hosts: Hosts::new(seed), tests: Vec::with_capacity(routes.len()) };
         for (number, route) in (0..).zip(routes) {
             let mut matchers = Vec::with_capacity(route.matchers.len());
             for wanted in &route.matchers {
                 match matcher::build(wanted) {
                     Ok(matcher) => matchers.push(matcher),
                     Err(problem) => {
-                        problems.push(format!(
-                            "route \"{}\": matcher \"{}\": {problem}",
-                            route.id, wanted.name
-                        ));
+                        problems
+                            .push(format!("route \"{}\": matcher \"{}\": {problem}", route.id, wanted.name));
                     }
                 }
             }
             compiled.insert(number, matchers);
         }
-        if problems.is_empty() {
-            Ok(compiled)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(compiled) } else { Err(problems) }
     }
 
     /// The position of the first route that matches, in the order of the snapshot.
     ///
     /// Pure, total on any bytes, and allocates nothing unless a query parameter has to be decoded.
     pub fn find(&self, request: &Request<'_>) -> Option<usize> {
-        self.hosts.first(request, &|route| {
-            self.tests[route as usize]
-                .iter()
-                .all(|test| test.matches(request))
-        })
+        self.hosts
+            .first(request, &|route| self.tests[route as usize].iter().all(|test| test.matches(request)))
     }
 
     /// Puts a route into the index; what the index cannot answer stays a test.
     fn insert(&mut self, route: u32, mut matchers: Vec<Box<dyn Matcher>>) {
-        let by_host = matchers
-            .iter()
-            .position(|it| matches!(it.keys(), Keys::Hosts(_)));
+        let by_host = matchers.iter().position(|it| matches!(it.keys(), Keys::Hosts(_)));
         let by_host = by_host.map(|at| matchers.remove(at));
-        let by_path = matchers
-            .iter()
-            .position(|it| matches!(it.keys(), Keys::Paths(_)));
+        let by_path = matchers.iter().position(|it| matches!(it.keys(), Keys::Paths(_)));
         let by_path = by_path.map(|at| matchers.remove(at));
         let hosts = match by_host.as_ref().map(|it| it.keys()) {
             Some(Keys::Hosts(hosts)) => hosts,
@@ -111,14 +95,7 @@ mod tests {
     }
 
     fn request<'a>(host: &'a str, path: &'a [u8]) -> Request<'a> {
-        Request {
-            method: "GET",
-            host,
-            path,
-            query: None,
-            fields: &[],
-            client: None,
-        }
+        Request { method: "GET", host, path, query: None, fields: &[], client: None }
     }
 
     fn hosts(hosts: &[&str]) -> snapshot::Matcher {
@@ -126,20 +103,13 @@ mod tests {
     }
 
     fn prefix(path: &str) -> snapshot::Matcher {
-        samples::matcher(
-            "path",
-            json!({"paths": [{"kind": "prefix", "value": path}]}),
-        )
+        samples::matcher("path", json!({"paths": [{"kind": "prefix", "value": path}]}))
     }
 
     #[test]
     fn the_first_match_wins_whatever_is_more_specific() {
         let routes = [
-            samples::route(
-                "a",
-                vec![hosts(&["x.example.com"]), prefix("/v1/deep")],
-                "p",
-            ),
+            samples::route("a", vec![hosts(&["x.example.com"]), prefix("/v1/deep")], "p"),
             samples::route("b", vec![hosts(&["*.example.com"]), prefix("/v1")], "p"),
             samples::route("c", vec![hosts(&["x.example.com"])], "p"),
             samples::route("d", vec![prefix("/v1/deep/er")], "p"),
@@ -154,11 +124,7 @@ mod tests {
             ("other", "/v1/deep", None),
             ("", "/", None),
         ] {
-            assert_eq!(
-                routes.find(&request(host, path.as_bytes())),
-                expected,
-                "{host}{path}"
-            );
+            assert_eq!(routes.find(&request(host, path.as_bytes())), expected, "{host}{path}");
         }
     }
 
@@ -170,25 +136,14 @@ mod tests {
             samples::route("b", vec![prefix("/v1")], "p"),
         ]);
         assert_eq!(routes.find(&request("", b"/v1")), Some(1));
-        assert_eq!(
-            routes.find(&Request {
-                method: "POST",
-                ..request("", b"/v1")
-            }),
-            Some(0)
-        );
+        assert_eq!(routes.find(&Request { method: "POST", ..request("", b"/v1") }), Some(0));
     }
 
     #[test]
     fn two_matchers_of_one_kind_must_both_hold() {
         let routes = compile(&[samples::route(
             "a",
-            vec![
-                prefix("/a"),
-                prefix("/a/b"),
-                hosts(&["x", "y"]),
-                hosts(&["y", "z"]),
-            ],
+            vec![prefix("/a"), prefix("/a/b"), hosts(&["x", "y"]), hosts(&["y", "z"])],
             "p",
         )]);
         assert_eq!(routes.find(&request("y", b"/a/b/c")), Some(0));
@@ -198,12 +153,9 @@ mod tests {
 
     #[test]
     fn a_route_with_very_many_hosts_and_paths_is_found_too() {
-        let names: Vec<String> = (0..400)
-            .map(|number| format!("h{number}.example.com"))
-            .collect();
-        let paths: Vec<Value> = (0..400)
-            .map(|number| json!({"kind": "exact", "value": format!("/p{number}")}))
-            .collect();
+        let names: Vec<String> = (0..400).map(|number| format!("h{number}.example.com")).collect();
+        let paths: Vec<Value> =
+            (0..400).map(|number| json!({"kind": "exact", "value": format!("/p{number}")})).collect();
         let routes = compile(&[samples::route(
             "a",
             vec![
@@ -222,11 +174,7 @@ mod tests {
         let routes = [
             samples::route("a", vec![samples::matcher("hots", json!({}))], "p"),
             samples::route("b", vec![hosts(&[]), prefix("v1")], "p"),
-            samples::route(
-                "c",
-                vec![samples::matcher("host", json!({"host": ["x"]}))],
-                "p",
-            ),
+            samples::route("c", vec![samples::matcher("host", json!({"host": ["x"]}))], "p"),
         ];
         let problems = Routes::compile(&routes, 1).err().unwrap();
         for (problem, expected) in problems.iter().zip([
@@ -244,16 +192,10 @@ mod tests {
     fn holds(wanted: &snapshot::Matcher, request: &Request<'_>) -> bool {
         let texts = |list: &str| wanted.options[list].as_array().unwrap().clone();
         match wanted.name.as_str() {
-            "host" => {
-                texts("hosts")
-                    .iter()
-                    .any(|host| match host.as_str().unwrap().strip_prefix('*') {
-                        Some(dotted) => {
-                            request.host.len() > dotted.len() && request.host.ends_with(dotted)
-                        }
-                        None => host == request.host,
-                    })
-            }
+            "host" => texts("hosts").iter().any(|host| match host.as_str().unwrap().strip_prefix('*') {
+                Some(dotted) => request.host.len() > dotted.len() && request.host.ends_with(dotted),
+                None => host == request.host,
+            }),
             "path" => texts("paths").iter().any(|path| {
                 let value = path["value"].as_str().unwrap();
                 match path["kind"].as_str().unwrap() {
@@ -263,9 +205,7 @@ mod tests {
                         request.path == stem.as_bytes()
                             || request.path.starts_with(format!("{stem}/").as_bytes())
                     }
-                    _ => regex::bytes::Regex::new(value)
-                        .unwrap()
-                        .is_match(request.path),
+                    _ => regex::bytes::Regex::new(value).unwrap().is_match(request.path),
                 }
             }),
             _ => matcher::build(wanted).unwrap().matches(request),
@@ -273,9 +213,7 @@ mod tests {
     }
 
     fn find_naively(routes: &[snapshot::Route], request: &Request<'_>) -> Option<usize> {
-        routes
-            .iter()
-            .position(|route| route.matchers.iter().all(|wanted| holds(wanted, request)))
+        routes.iter().position(|route| route.matchers.iter().all(|wanted| holds(wanted, request)))
     }
 
     fn host_names() -> impl Strategy<Value = String> {
@@ -284,15 +222,10 @@ mod tests {
     }
 
     fn path_names() -> impl Strategy<Value = String> {
-        let segments =
-            prop::collection::vec(prop::sample::select(vec!["a", "b", "v1", "v10"]), 0..4);
+        let segments = prop::collection::vec(prop::sample::select(vec!["a", "b", "v1", "v10"]), 0..4);
         (segments, any::<bool>()).prop_map(|(segments, slash)| {
             let path = format!("/{}", segments.join("/"));
-            if slash && path.len() > 1 {
-                path + "/"
-            } else {
-                path
-            }
+            if slash && path.len() > 1 { path + "/" } else { path }
         })
     }
 

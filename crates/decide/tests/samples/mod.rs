@@ -12,41 +12,23 @@ use serde_json::Value;
 
 /// A snapshot of these listeners and pools.
 pub(crate) fn snapshot(listeners: Vec<Listener>, pools: Vec<Pool>) -> Snapshot {
-    Snapshot {
-        contract: CONTRACT_VERSION,
-        generation: 1,
-        listeners,
-        pools,
-        access_log: None,
-    }
+    Snapshot { contract: CONTRACT_VERSION, generation: 1, listeners, pools, access_log: None }
 }
 
 /// A pool of one endpoint per weight, called `e0`, `e1` … Panic is off.
 pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
     let endpoint = |(number, weight): (usize, &u32)| Endpoint {
         id: format!("e{number}"),
-        address: Address::Tcp {
-            address: format!("10.0.{}.{}:8000", number / 250, number % 250),
-        },
+        address: Address::Tcp { address: format!("10.0.{}.{}:8000", number / 250, number % 250) },
         weight: *weight,
     };
     Pool {
         id: id.into(),
-        algorithm: Algorithm {
-            name: algorithm.into(),
-            options: serde_json::Map::default(),
-        },
+        algorithm: Algorithm { name: algorithm.into(), options: serde_json::Map::default() },
         endpoints: weights.iter().enumerate().map(endpoint).collect(),
         connect_ms: 5_000,
-        idle: IdleConnections {
-            per_thread: 32,
-            timeout_ms: 4_000,
-        },
-        retries: Retries {
-            attempts: 1,
-            budget_percent: 20,
-            budget_minimum: 3,
-        },
+        idle: IdleConnections { per_thread: 32, timeout_ms: 4_000 },
+        retries: Retries { attempts: 1, budget_percent: 20, budget_minimum: 3 },
         panic_percent: 0,
     }
 }
@@ -57,12 +39,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
         id: id.into(),
         binds: Vec::new(),
         routes,
-        timeouts: ClientTimeouts {
-            head_ms: 10_000,
-            body_ms: 60_000,
-            keep_alive_ms: 75_000,
-            send_ms: 60_000,
-        },
+        timeouts: ClientTimeouts { head_ms: 10_000, body_ms: 60_000, keep_alive_ms: 75_000, send_ms: 60_000 },
         limits: ClientLimits {
             head_bytes: 16_384,
             headers: 100,
@@ -71,11 +48,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
             connections: None,
             requests_per_connection: None,
         },
-        forwarded: Forwarded {
-            x_forwarded: true,
-            rfc7239: false,
-            trusted: Vec::new(),
-        },
+        forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
     }
 }
 
@@ -102,19 +75,10 @@ pub(crate) fn matcher(name: &str, options: Value) -> Matcher {
     let Value::Object(options) = options else {
         panic!("options are an object");
     };
-    Matcher {
-        name: name.into(),
-        options,
-    }
+    Matcher { name: name.into(), options }
 }
 
 /// A mark that says nothing yet.
 pub(crate) fn mark(pool: &str, endpoint: usize) -> Mark {
-    Mark {
-        pool: pool.into(),
-        endpoint: format!("e{endpoint}"),
-        up: None,
-        draining: None,
-        weight: None,
-    }
+    Mark { pool: pool.into(), endpoint: format!("e{endpoint}"), up: None, draining: None, weight: None }
 }

@@ -46,7 +46,13 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(listener: Arc<str>, counters: Arc<ListenerCounters>) -> Self {
         let place = Cell::new((u64::MAX, None));
-        Self { listener: RefCell::new(listener), counters: RefCell::new(counters), closing: Cell::new(false), place, waker: RefCell::default() }
+        Self {
+            listener: RefCell::new(listener),
+            counters: RefCell::new(counters),
+            closing: Cell::new(false),
+            place,
+            waker: RefCell::default(),
+        }
     }
 
     /// The position of the listener in `table`, looked up once per generation.
@@ -87,7 +93,9 @@ impl Bound {
     pub(crate) fn bind(bind: &Bind, threads: usize) -> io::Result<Vec<Self>> {
         match bind {
             Bind::Tcp { address } => {
-                let asked: SocketAddr = address.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is not ip:port")))?;
+                let asked: SocketAddr = address.parse().map_err(|_| {
+                    io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is not ip:port"))
+                })?;
                 let first = bind_tcp(asked)?;
                 // With port 0 the first socket learns the port and the others join it.
                 let address = first.local_addr()?;
@@ -96,7 +104,9 @@ impl Bound {
             }
             Bind::Unix { path, mode } => {
                 let first = bind_unix(path, *mode)?;
-                let others = (1..threads).map(|_| first.try_clone().map(Self::Unix)).collect::<io::Result<Vec<_>>>()?;
+                let others = (1..threads)
+                    .map(|_| first.try_clone().map(Self::Unix))
+                    .collect::<io::Result<Vec<_>>>()?;
                 Ok(std::iter::once(Self::Unix(first)).chain(others).collect())
             }
         }
@@ -105,7 +115,9 @@ impl Bound {
     /// As clients would name it.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
+            Self::Tcp(listener) => {
+                listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+            }
             Self::Unix(listener) => {
                 let address = listener.local_addr().ok();
                 let path = address.as_ref().and_then(|address| address.as_pathname());
@@ -134,7 +146,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// A socket file that nobody listens on is replaced; one in use is an error.
 fn bind_unix(path: &str, mode: u32) -> io::Result<std::os::unix::net::UnixListener> {
     use std::os::unix::net::{UnixListener, UnixStream};
-    let stale = std::fs::metadata(path).is_ok() && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    let stale = std::fs::metadata(path).is_ok()
+        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     if stale {
         std::fs::remove_file(path)?;
     }
@@ -152,8 +165,12 @@ enum Listening {
 impl Listening {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         match self {
-            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, address)| (Socket::new(Stream::Tcp(stream)), Peer::tcp(address))),
-            Self::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| (Socket::new(Stream::Unix(stream)), Peer::unix())),
+            Self::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, address)| (Socket::new(Stream::Tcp(stream)), Peer::tcp(address))),
+            Self::Unix(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, _)| (Socket::new(Stream::Unix(stream)), Peer::unix())),
         }
     }
 }

@@ -58,7 +58,8 @@ pub(crate) struct Connection {
     /// Requests answered so far.
     pub(crate) served: u64,
     counters: Arc<ListenerCounters>,
-    opened: Instant,
+    /// The end of the last exchange; at first, when the connection was accepted.
+    pub(crate) idle_since: Instant,
     registration: usize,
 }
 
@@ -91,7 +92,18 @@ impl Connection {
         let counters = Arc::clone(&acceptor.counters.borrow());
         counters.accepted.fetch_add(1, Relaxed);
         counters.open.fetch_add(1, Relaxed);
-        Self { worker, acceptor, socket, peer, input, deadline: Deadline::default(), served: 0, counters, opened: Instant::now(), registration }
+        Self {
+            worker,
+            acceptor,
+            socket,
+            peer,
+            input,
+            deadline: Deadline::default(),
+            served: 0,
+            counters,
+            idle_since: Instant::now(),
+            registration,
+        }
     }
 
     /// Serves requests until the connection ends.
@@ -119,7 +131,8 @@ impl Connection {
 
     /// Whether the response to come is the last one on this connection.
     pub(crate) fn is_last(&self, listener: &Listener) -> bool {
-        self.must_close() || listener.limits.requests_per_connection.is_some_and(|limit| self.served + 1 >= limit)
+        self.must_close()
+            || listener.limits.requests_per_connection.is_some_and(|limit| self.served + 1 >= limit)
     }
 
     /// Waits for the next request, whose head may come in pieces or may be here already.
@@ -144,8 +157,13 @@ impl Connection {
             match self.read(began).await {
                 Read::Some => {}
                 Read::TimedOut if began.is_some() => {
-                    let since = began.unwrap_or(self.opened);
-                    return Next::Refused(Refusal { answer: Answer::ClientTooSlow, began: since, listener: None, facts: None });
+                    let began = began.unwrap_or(self.idle_since);
+                    return Next::Refused(Refusal {
+                        answer: Answer::ClientTooSlow,
+                        began,
+                        listener: None,
+                        facts: None,
+                    });
                 }
                 Read::End | Read::TimedOut => return Next::Closed,
             }
@@ -180,8 +198,8 @@ impl Connection {
         let timeouts = &table.table().listeners[listener].timeouts;
         match began {
             Some(began) => began + Duration::from_millis(timeouts.head_ms),
-            None if self.served == 0 => self.opened + Duration::from_millis(timeouts.head_ms),
-            None => Instant::now() + Duration::from_millis(timeouts.keep_alive_ms),
+            None if self.served == 0 => self.idle_since + Duration::from_millis(timeouts.head_ms),
+            None => self.idle_since + Duration::from_millis(timeouts.keep_alive_ms),
         }
     }
 
@@ -242,9 +260,11 @@ impl Drop for Connection {
         self.counters.open.fetch_sub(1, Relaxed);
         self.worker.farewell(self.registration);
         if std::thread::panicking() {
-            let message = format!("serving {}", if self.peer.text.is_empty() { "a Unix socket" } else { &self.peer.text });
+            let message = format!(
+                "serving {}",
+                if self.peer.text.is_empty() { "a Unix socket" } else { &self.peer.text }
+            );
             self.worker.event(What::TaskPanicked { thread: self.worker.index, message });
         }
     }
 }
-

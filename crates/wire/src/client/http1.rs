@@ -96,7 +96,11 @@ impl Request {
 
 /// Decodes and routes the request at the front of the connection's input and takes its head out.
 /// `None`: the head is not complete yet.
-pub(crate) fn read_request(connection: &mut Connection, began: Instant, now: Instant) -> Result<Option<Box<Request>>, Refusal> {
+pub(crate) fn read_request(
+    connection: &mut Connection,
+    began: Instant,
+    now: Instant,
+) -> Result<Option<Box<Request>>, Refusal> {
     let table = connection.worker.table();
     let place = connection.acceptor.place(table.table());
     let refuse = |answer| Refusal { answer, began, listener: place, facts: None };
@@ -118,12 +122,21 @@ pub(crate) fn read_request(connection: &mut Connection, began: Instant, now: Ins
     }
     connection.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
     let host = routing_host(head.authority);
-    let asked = Routed { method: head.method, host: &host, path: &path.routed, query: head.target.query, fields: head.fields, client: connection.peer.ip };
+    let asked = Routed {
+        method: head.method,
+        host: &host,
+        path: &path.routed,
+        query: head.target.query,
+        fields: head.fields,
+        client: connection.peer.ip,
+    };
     let route = listener.index.find(&asked);
     let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes };
     let (to, facts) = match route.map(|route| &listener.routes[route]) {
         None => (Destination::Answer(Answer::NoRoute), None),
-        Some(route) => (reading.destination(route), (!route.response_edits.is_empty()).then(|| reading.own_facts())),
+        Some(route) => {
+            (reading.destination(route), (!route.response_edits.is_empty()).then(|| reading.own_facts()))
+        }
     };
     let request = Request {
         listener: place,
@@ -183,7 +196,8 @@ impl Reading<'_> {
                 self.own(route, *status, &[("Location", &location)], b"")
             }
             Action::Respond { status, headers, body } => {
-                let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let headers: Vec<(&str, &str)> =
+                    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 self.own(route, *status, &headers, body)
             }
         }
@@ -204,7 +218,8 @@ impl Reading<'_> {
         let kept = headers.iter().copied().filter(|(name, _)| !route.response_edits.removes(name.as_bytes()));
         let all = kept.chain(added.iter().map(|(name, value)| (*name, value.as_str())));
         let close = self.closes();
-        let ways = Ways { close, keep_alive: !close && !self.head.http11, with_body: self.head.method != "HEAD" };
+        let ways =
+            Ways { close, keep_alive: !close && !self.head.http11, with_body: self.head.method != "HEAD" };
         Destination::Own { status, response: render(status, all, body, ways) }
     }
 
@@ -227,8 +242,14 @@ impl Reading<'_> {
             Some(rewriter) if self.path != b"*" => rewriter.apply(self.path),
             _ => Cow::Borrowed(self.path),
         };
-        let fallback = if self.head.authority.is_empty() { self.connection.socket.local_text() } else { String::new() };
-        let onward = Onward { path: &rewritten, fallback_host: &fallback, edits: &route.request_edits, facts: self.facts(route) };
+        let fallback =
+            if self.head.authority.is_empty() { self.connection.socket.local_text() } else { String::new() };
+        let onward = Onward {
+            path: &rewritten,
+            fallback_host: &fallback,
+            edits: &route.request_edits,
+            facts: self.facts(route),
+        };
         let mut out = Vec::with_capacity(self.head.length + 256);
         self.head.write(self.bytes, &onward, &told, &mut out);
         out
@@ -247,12 +268,21 @@ impl Reading<'_> {
     }
 
     fn own_facts(&self) -> Box<OwnFacts> {
-        Box::new(OwnFacts { host: self.head.authority.into(), path: self.path.into(), query: self.head.target.query.map(Into::into) })
+        Box::new(OwnFacts {
+            host: self.head.authority.into(),
+            path: self.path.into(),
+            query: self.head.target.query.map(Into::into),
+        })
     }
 }
 
 fn log_facts(head: &RequestHead<'_, '_>) -> LogFacts {
-    let field = |name: &str| head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value.to_vec());
+    let field = |name: &str| {
+        head.fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value.to_vec())
+    };
     let mut target = head.target.path.to_vec();
     if let Some(query) = head.target.query {
         target.push(b'?');

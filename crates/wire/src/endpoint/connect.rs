@@ -12,7 +12,11 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 
 /// Connects within `limit`, or says how it failed.
-pub(crate) async fn connect(target: &Target, deadline: &mut Deadline, limit: Duration) -> Result<Socket, Ending> {
+pub(crate) async fn connect(
+    target: &Target,
+    deadline: &mut Deadline,
+    limit: Duration,
+) -> Result<Socket, Ending> {
     deadline.start(limit);
     let mut opening = pin!(open(target));
     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {

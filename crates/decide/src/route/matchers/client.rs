@@ -27,9 +27,7 @@ pub(in crate::route) const REGISTRATION: Registration = Registration {
     },
     build: |options| {
         let Options { networks } = read(options)?;
-        Ok(Box::new(Client(Networks::parse(&not_empty(
-            networks, "networks",
-        )?)?)))
+        Ok(Box::new(Client(Networks::parse(&not_empty(networks, "networks")?)?)))
     },
 };
 
@@ -43,9 +41,7 @@ struct Client(Networks);
 
 impl Matcher for Client {
     fn matches(&self, request: &Request<'_>) -> bool {
-        request
-            .client
-            .is_some_and(|address| self.0.contains(address))
+        request.client.is_some_and(|address| self.0.contains(address))
     }
 }
 
@@ -59,11 +55,7 @@ mod tests {
 
     #[test]
     fn a_client_without_an_address_never_matches() {
-        let networks = build(&matcher(
-            "client",
-            json!({"networks": ["10.0.0.0/8", "::1"]}),
-        ))
-        .unwrap();
+        let networks = build(&matcher("client", json!({"networks": ["10.0.0.0/8", "::1"]}))).unwrap();
         let matches = |client: Option<&str>| {
             let client = client.map(|address| address.parse().unwrap());
             networks.matches(&Request {
@@ -75,9 +67,7 @@ mod tests {
                 client,
             })
         };
-        assert!(
-            matches(Some("10.1.2.3")) && matches(Some("::1")) && matches(Some("::ffff:10.0.0.1"))
-        );
+        assert!(matches(Some("10.1.2.3")) && matches(Some("::1")) && matches(Some("::ffff:10.0.0.1")));
         assert!(!matches(Some("11.0.0.1")) && !matches(None));
     }
 
@@ -85,10 +75,7 @@ mod tests {
     fn a_broken_network_is_named() {
         let options = json!({"networks": ["10.0.0.0/8", "10.0.0.300"]});
         assert!(
-            build(&matcher("client", options))
-                .err()
-                .unwrap()
-                .contains("\"10.0.0.300\" is not a network")
+            build(&matcher("client", options)).err().unwrap().contains("\"10.0.0.300\" is not a network")
         );
     }
 }

@@ -29,10 +29,7 @@ pub(in crate::route) const REGISTRATION: Registration = Registration {
         if !is_token(&name) {
             return Err(format!("\"{name}\" is not a field name (RFC 9110, 5.1)"));
         }
-        Ok(Box::new(Field {
-            name,
-            test: ValueTest::compile(test)?,
-        }))
+        Ok(Box::new(Field { name, test: ValueTest::compile(test)? }))
     },
 };
 
@@ -50,10 +47,7 @@ struct Field {
 
 impl Matcher for Field {
     fn matches(&self, request: &Request<'_>) -> bool {
-        let named = request
-            .fields
-            .iter()
-            .filter(|field| field.name.eq_ignore_ascii_case(&self.name));
+        let named = request.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(&self.name));
         self.test.holds(named.map(|field| field.value.trim_ascii()))
     }
 }
@@ -68,16 +62,9 @@ mod tests {
 
     fn matches(test: serde_json::Value, values: &[&str]) -> bool {
         let field = build(&matcher("header", json!({"name": "X-Env", "test": test}))).unwrap();
-        let named = values.iter().map(|value| httparse::Header {
-            name: "x-ENV",
-            value: value.as_bytes(),
-        });
-        let fields: Vec<_> = named
-            .chain([httparse::Header {
-                name: "x-environment",
-                value: b"test",
-            }])
-            .collect();
+        let named = values.iter().map(|value| httparse::Header { name: "x-ENV", value: value.as_bytes() });
+        let fields: Vec<_> =
+            named.chain([httparse::Header { name: "x-environment", value: b"test" }]).collect();
         field.matches(&Request {
             method: "GET",
             host: "",
@@ -90,13 +77,8 @@ mod tests {
 
     #[test]
     fn a_field_is_found_by_its_name_in_any_case() {
-        assert!(
-            matches(json!({"kind": "present"}), &["x"])
-                && !matches(json!({"kind": "present"}), &[])
-        );
-        assert!(
-            matches(json!({"kind": "absent"}), &[]) && !matches(json!({"kind": "absent"}), &[""])
-        );
+        assert!(matches(json!({"kind": "present"}), &["x"]) && !matches(json!({"kind": "present"}), &[]));
+        assert!(matches(json!({"kind": "absent"}), &[]) && !matches(json!({"kind": "absent"}), &[""]));
     }
 
     #[test]
@@ -105,22 +87,15 @@ mod tests {
         assert!(matches(exact.clone(), &["live", " test\t"]));
         assert!(!matches(exact.clone(), &["Test", "test2", "live, test"]));
         assert!(!matches(exact, &[]));
-        assert!(matches(
-            json!({"kind": "regex", "value": "^te.t$"}),
-            &["live", "te\u{7f}t"]
-        ));
+        assert!(matches(json!({"kind": "regex", "value": "^te.t$"}), &["live", "te\u{7f}t"]));
     }
 
     #[test]
     fn broken_options_are_refused() {
         let problem = |options| build(&matcher("header", options)).err().unwrap();
+        assert!(problem(json!({"name": "a b", "test": {"kind": "present"}})).contains("not a field name"));
         assert!(
-            problem(json!({"name": "a b", "test": {"kind": "present"}}))
-                .contains("not a field name")
-        );
-        assert!(
-            problem(json!({"name": "a", "test": {"kind": "regex", "value": "("}}))
-                .contains("cannot be used")
+            problem(json!({"name": "a", "test": {"kind": "regex", "value": "("}})).contains("cannot be used")
         );
         assert!(
             problem(json!({"name": "a", "test": {"kind": "like", "value": "x"}}))

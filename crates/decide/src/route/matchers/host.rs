@@ -27,10 +27,7 @@ pub(in crate::route) const REGISTRATION: Registration = Registration {
     },
     build: |options| {
         let Options { hosts } = read(options)?;
-        let keys: Result<Vec<_>, _> = not_empty(hosts, "hosts")?
-            .iter()
-            .map(|host| key(host))
-            .collect();
+        let keys: Result<Vec<_>, _> = not_empty(hosts, "hosts")?.iter().map(|host| key(host)).collect();
         Ok(Box::new(Hosts(keys?)))
     },
 };
@@ -65,26 +62,16 @@ fn key(host: &str) -> Result<HostKey, String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_address = name.starts_with('[') && name.ends_with(']') && !is_wildcard;
     if !host.is_ascii() {
-        return Err(format!(
-            "\"{host}\" is not ASCII; write it in the form that begins with xn--"
-        ));
+        return Err(format!("\"{host}\" is not ASCII; write it in the form that begins with xn--"));
     }
     if name.contains(':') && !is_address {
-        return Err(format!(
-            "\"{host}\": write the host without a port, and an IPv6 address in brackets"
-        ));
+        return Err(format!("\"{host}\": write the host without a port, and an IPv6 address in brackets"));
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.starts_with('.') || !(is_address || name.bytes().all(is_plain)) {
-        return Err(format!(
-            "\"{host}\" is not a host; write it like example.com or *.example.com"
-        ));
+        return Err(format!("\"{host}\" is not a host; write it like example.com or *.example.com"));
     }
-    Ok(if is_wildcard {
-        HostKey::Below(name.into())
-    } else {
-        HostKey::Exact(name.into())
-    })
+    Ok(if is_wildcard { HostKey::Below(name.into()) } else { HostKey::Exact(name.into()) })
 }
 
 #[cfg(test)]
@@ -93,14 +80,8 @@ mod tests {
 
     #[test]
     fn hosts_are_compared_as_they_are_resolved() {
-        assert_eq!(
-            key("Example.COM."),
-            Ok(HostKey::Exact("example.com".into()))
-        );
-        assert_eq!(
-            key("*.Example.com"),
-            Ok(HostKey::Below("example.com".into()))
-        );
+        assert_eq!(key("Example.COM."), Ok(HostKey::Exact("example.com".into())));
+        assert_eq!(key("*.Example.com"), Ok(HostKey::Below("example.com".into())));
         assert_eq!(key("[::1]"), Ok(HostKey::Exact("[::1]".into())));
         assert_eq!(key("192.0.2.1"), Ok(HostKey::Exact("192.0.2.1".into())));
     }

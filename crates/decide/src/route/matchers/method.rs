@@ -35,9 +35,7 @@ pub(in crate::route) const REGISTRATION: Registration = Registration {
     },
 };
 
-const STANDARD: [&str; 9] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-];
+const STANDARD: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,11 +58,7 @@ fn check(method: &str) -> Result<(), String> {
             "\"{method}\" matches nothing, since methods are case-sensitive; write \"{upper}\""
         ));
     }
-    if is_token(method) {
-        Ok(())
-    } else {
-        Err(format!("\"{method}\" is not a method (RFC 9110, 9.1)"))
-    }
+    if is_token(method) { Ok(()) } else { Err(format!("\"{method}\" is not a method (RFC 9110, 9.1)")) }
 }
 
 #[cfg(test)]
@@ -79,28 +73,14 @@ mod tests {
     fn methods_are_case_sensitive_and_get_is_not_head() {
         let methods = build(&matcher("method", json!({"methods": ["GET", "PURGE"]}))).unwrap();
         let matches = |method| {
-            methods.matches(&Request {
-                method,
-                host: "",
-                path: b"/",
-                query: None,
-                fields: &[],
-                client: None,
-            })
+            methods.matches(&Request { method, host: "", path: b"/", query: None, fields: &[], client: None })
         };
-        assert_eq!(
-            ["GET", "PURGE", "HEAD", "get", ""].map(matches),
-            [true, true, false, false, false]
-        );
+        assert_eq!(["GET", "PURGE", "HEAD", "get", ""].map(matches), [true, true, false, false, false]);
     }
 
     #[test]
     fn a_method_that_no_request_can_have_is_refused() {
-        let problem = |method: &str| {
-            build(&matcher("method", json!({"methods": [method]})))
-                .err()
-                .unwrap()
-        };
+        let problem = |method: &str| build(&matcher("method", json!({"methods": [method]}))).err().unwrap();
         assert!(problem("get").ends_with("write \"GET\""));
         assert!(problem("GE T").contains("is not a method"));
         assert!(problem("").contains("is not a method"));

@@ -39,10 +39,7 @@ pub(in crate::route) const REGISTRATION: Registration = Registration {
     },
     build: |options| {
         let Options { paths } = read(options)?;
-        let mut compiled = Paths {
-            keys: Vec::new(),
-            patterns: Vec::new(),
-        };
+        let mut compiled = Paths { keys: Vec::new(), patterns: Vec::new() };
         for path in not_empty(paths, "paths")? {
             compiled.add(&path)?;
         }
@@ -57,12 +54,7 @@ struct Options {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    tag = "kind",
-    content = "value",
-    rename_all = "snake_case",
-    deny_unknown_fields
-)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case", deny_unknown_fields)]
 enum Wanted {
     Exact(String),
     Prefix(String),
@@ -78,9 +70,9 @@ impl Paths {
     fn add(&mut self, path: &Wanted) -> Result<(), String> {
         match path {
             Wanted::Exact(path) => self.keys.push(PathKey::Exact(routed(path)?.into())),
-            Wanted::Prefix(path) => self
-                .keys
-                .push(PathKey::Prefix(without_last_slash(&routed(path)?).into())),
+            Wanted::Prefix(path) => {
+                self.keys.push(PathKey::Prefix(without_last_slash(&routed(path)?).into()))
+            }
             Wanted::Regex(text) => self.patterns.push(pattern::compile(text)?),
         }
         Ok(())
@@ -93,29 +85,18 @@ impl Matcher for Paths {
             PathKey::Exact(path) => **path == *request.path,
             PathKey::Prefix(path) => prefixes(request.path).any(|prefix| *prefix == **path),
         };
-        self.keys.iter().any(fits)
-            || self
-                .patterns
-                .iter()
-                .any(|pattern| pattern.is_match(request.path))
+        self.keys.iter().any(fits) || self.patterns.iter().any(|pattern| pattern.is_match(request.path))
     }
 
     fn keys(&self) -> Keys<'_> {
-        if self.patterns.is_empty() {
-            Keys::Paths(&self.keys)
-        } else {
-            Keys::None
-        }
+        if self.patterns.is_empty() { Keys::Paths(&self.keys) } else { Keys::None }
     }
 }
 
 fn routed(path: &str) -> Result<Vec<u8>, String> {
     match normalize(path.as_bytes()) {
         Ok(normal) => Ok(normal.routed.into_owned()),
-        Err(problem) => Err(format!(
-            "no request can have the path \"{path}\": {}",
-            problem.sentence()
-        )),
+        Err(problem) => Err(format!("no request can have the path \"{path}\": {}", problem.sentence())),
     }
 }
 
@@ -128,42 +109,22 @@ mod tests {
     use crate::samples::matcher;
 
     fn matches(kind: &str, value: &str, path: &[u8]) -> bool {
-        let paths = build(&matcher(
-            "path",
-            json!({"paths": [{"kind": kind, "value": value}]}),
-        ))
-        .unwrap();
-        paths.matches(&Request {
-            method: "GET",
-            host: "",
-            path,
-            query: None,
-            fields: &[],
-            client: None,
-        })
+        let paths = build(&matcher("path", json!({"paths": [{"kind": kind, "value": value}]}))).unwrap();
+        paths.matches(&Request { method: "GET", host: "", path, query: None, fields: &[], client: None })
     }
 
     #[test]
     fn a_prefix_goes_by_whole_segments() {
         for prefix in ["/v1", "/v1/"] {
             for inside in ["/v1", "/v1/", "/v1/x"] {
-                assert!(
-                    matches("prefix", prefix, inside.as_bytes()),
-                    "{prefix} takes {inside}"
-                );
+                assert!(matches("prefix", prefix, inside.as_bytes()), "{prefix} takes {inside}");
             }
             for outside in ["/v1x", "/v", "/", "/x/v1"] {
-                assert!(
-                    !matches("prefix", prefix, outside.as_bytes()),
-                    "{prefix} leaves {outside}"
-                );
+                assert!(!matches("prefix", prefix, outside.as_bytes()), "{prefix} leaves {outside}");
             }
         }
         assert!(matches("prefix", "/", b"/anything"));
-        assert!(
-            !matches("prefix", "/", b"*"),
-            "a request about the server has no path"
-        );
+        assert!(!matches("prefix", "/", b"*"), "a request about the server has no path");
     }
 
     #[test]
@@ -189,11 +150,6 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_refused() {
         let options = json!({"paths": [{"kind": "suffix", "value": "/a"}]});
-        assert!(
-            build(&matcher("path", options))
-                .err()
-                .unwrap()
-                .contains("unknown variant `suffix`")
-        );
+        assert!(build(&matcher("path", options)).err().unwrap().contains("unknown variant `suffix`"));
     }
 }

@@ -31,10 +31,7 @@ pub(in crate::route) const REGISTRATION: Registration = Registration {
         if name.is_empty() {
             return Err("\"name\" is empty".into());
         }
-        Ok(Box::new(Parameter {
-            name: name.into_bytes(),
-            test: ValueTest::compile(test)?,
-        }))
+        Ok(Box::new(Parameter { name: name.into_bytes(), test: ValueTest::compile(test)? }))
     },
 };
 
@@ -52,10 +49,7 @@ struct Parameter {
 
 impl Matcher for Parameter {
     fn matches(&self, request: &Request<'_>) -> bool {
-        let pairs = request
-            .query
-            .unwrap_or_default()
-            .split(|byte| *byte == b'&');
+        let pairs = request.query.unwrap_or_default().split(|byte| *byte == b'&');
         let values = pairs.filter_map(|pair| {
             let (name, value) = split(pair);
             (*decoded(name) == *self.name).then(|| decoded(value))
@@ -111,14 +105,7 @@ mod tests {
 
     fn matches(name: &str, test: serde_json::Value, query: Option<&[u8]>) -> bool {
         let parameter = build(&matcher("query", json!({"name": name, "test": test}))).unwrap();
-        parameter.matches(&Request {
-            method: "GET",
-            host: "",
-            path: b"/",
-            query,
-            fields: &[],
-            client: None,
-        })
+        parameter.matches(&Request { method: "GET", host: "", path: b"/", query, fields: &[], client: None })
     }
 
     #[test]
@@ -143,10 +130,6 @@ mod tests {
         assert!(matches("q", exact("%zz%4"), Some(b"q=%zz%4")));
         assert!(matches("q", exact("2"), Some(b"q=1&q=2")));
         assert!(matches("a b", exact("x"), Some(b"a+b=x")));
-        assert!(matches(
-            "q",
-            json!({"kind": "regex", "value": "^[0-9]+$"}),
-            Some(b"q=%34%32")
-        ));
+        assert!(matches("q", json!({"kind": "regex", "value": "^[0-9]+$"}), Some(b"q=%34%32")));
     }
 }

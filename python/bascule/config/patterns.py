@@ -25,7 +25,19 @@ _REFUSED = (
     (re.compile(r"\(\?#"), "a comment in (?#…)", "leave the comment out"),
     (re.compile(r"\\[pP][{A-Za-z]"), "Unicode classes", "patterns are matched on bytes; list the characters"),
     (re.compile(r"\\Z"), r"\Z", r"write \z"),
+    (
+        re.compile(r"\\[0N]"),
+        "an escape that only Python knows",
+        r"write \x{…} with the number of the character",
+    ),
+    (re.compile(r"\(\?[a-zA-Z]*[aL]"), "a flag that only Python knows", "leave out the flags a and L"),
+    (
+        re.compile(r"(?<!\\[xuU])\{(?![0-9]+(,[0-9]*)?\})"),
+        "a brace that counts nothing",
+        r"write \{ for the character, {0,3} for at most 3",
+    ),
 )
+_IN_CLASS = re.compile(r"\[(?:\\.|[^\]\\])*[^\x00-\x7f](?:\\.|[^\]\\])*\]")
 _ONLY_OURS = (
     (re.compile(r"\(\?<([A-Za-z_])"), r"(?P<\1"),
     (re.compile(r"\\[xuU]\{[0-9A-Fa-f]+\}"), "x"),
@@ -33,7 +45,7 @@ _ONLY_OURS = (
     (re.compile(r"\[:\^?[a-z]+:\]"), r"\\w"),
     (re.compile(r"\(\?([a-zA-Z]*)(-[a-zA-Z]+)?([:)])"), r"(?:"),
 )
-_ESCAPED = re.compile(r"\\\\|\\\[|\[(?:\\.|[^\]\\])*\]")
+_ESCAPED = re.compile(r"\\[^0-9A-Za-z]|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
 def read_regex(value: object) -> str:
@@ -46,6 +58,9 @@ def read_regex(value: object) -> str:
     for form, name, hint in _REFUSED:
         if form.search(outside):
             raise Mistake(f"the regular expression {shown(pattern)} uses {name}", hint)
+    if _IN_CLASS.search(pattern):
+        what = f"the regular expression {shown(pattern)} lists a character beyond ASCII"
+        raise Mistake(what, "patterns are matched on bytes: write (é|è) in place of [éè]")
     _check_syntax(pattern)
     return pattern
 

@@ -214,6 +214,10 @@ def _read_target(value: object) -> str:
     return read_path(value)
 
 
+def _function_name(function: Any) -> str | None:
+    return None if function is None else str(getattr(function, "__name__", function))
+
+
 class Check(Section):
     """How endpoints are probed. Has one of `http`, `tcp`, `python` and `kind`."""
 
@@ -225,7 +229,9 @@ class Check(Section):
     """Send a request for this path and look at the answer."""
     tcp: Literal[True] | None = alternative()
     """`true`: open a connection and close it."""
-    python: SkipJsonSchema[Callable[..., Any] | None] = alternative()
+    python: Annotated[SkipJsonSchema[Callable[..., Any] | None], PlainSerializer(_function_name)] = (
+        alternative()
+    )
     """An async function marked with `@bascule.check`; in a `bascule.py` only."""
     kind: Name | None = alternative()
     """A check that an installed package brings (entry point `bascule.checks`)."""

@@ -19,7 +19,9 @@ from bascule.config.values import (
     Method,
     Name,
     Network,
+    Parameter,
     Path,
+    RemovableHeader,
     Replacement,
     ShortForm,
     one_or_list,
@@ -106,7 +108,7 @@ class Match(Section):
     """Methods, any of them."""
     header: dict[HeaderName, OneValueTest] = Field(default_factory=dict)
     """By header name, all of them: a value, `true` (present), `false` (absent) or `{regex: …}`."""
-    query: dict[StrictStr, OneValueTest] = Field(default_factory=dict)
+    query: dict[Parameter, OneValueTest] = Field(default_factory=dict)
     """By query parameter, all of them: a value, `true` (present), `false` (absent) or `{regex: …}`."""
     client: Annotated[tuple[Network, ...], ShortForm(one_or_list, (_TEXT,))] = ()
     """Networks (CIDR) the client's address is in, any of them."""
@@ -212,7 +214,7 @@ class HeaderEdits(Section):
 
     title: ClassVar[str] = "header edits"
 
-    remove: Annotated[tuple[EditableHeader, ...], ShortForm(one_or_list, (_TEXT,))] = ()
+    remove: Annotated[tuple[RemovableHeader, ...], ShortForm(one_or_list, (_TEXT,))] = ()
     """Names to drop."""
     set: dict[EditableHeader, EditTemplate] = Field(default_factory=dict)
     """Values that replace all of the same name. `{client}`, `{host}`, `{scheme}`, `{path}`, `{query}`,

@@ -25,7 +25,11 @@ _KNOWN_TAGS = frozenset(
 _QUOTES = "put the text in quotes"
 _SYNTAX = (
     ("character '\\t'", "a tab where only spaces may be", "indent with spaces"),
-    ("but found ':'", "a value cannot begin with ':' between { } or [ ]", "put it in quotes"),
+    (
+        "expected the node content, but found ':'",
+        "a value cannot begin with ':' between { } or [ ]",
+        "put it in quotes",
+    ),
     ("cannot start any token", "no value can begin with this character", _QUOTES),
     (
         "undefined alias",

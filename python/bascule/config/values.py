@@ -144,6 +144,22 @@ def read_editable_header(value: object) -> str:
     return name
 
 
+def read_removable_header(value: object) -> str:
+    """A field name that may be removed."""
+    name = read_editable_header(value)
+    if name.lower() == "host":
+        raise Mistake('the header "Host" cannot be removed', "set it to something else (RFC 9112, 3.2)")
+    return name
+
+
+def read_parameter(value: object) -> str:
+    """The name of a query parameter, decoded."""
+    name = text(value, "the name of a query parameter")
+    if not name:
+        raise Mistake("the name of a query parameter is not empty", "write the name, decoded")
+    return name
+
+
 def read_header_value(value: object) -> str:
     """A field value: nothing that could end the line."""
     if isinstance(value, bool):
@@ -162,6 +178,10 @@ def read_header_value(value: object) -> str:
 def read_network(value: object) -> str:
     """A network in CIDR form; an address alone is a network of one."""
     written = text(value, "a network such as 10.0.0.0/8")
+    if "%" in written:
+        raise Mistake(
+            f"expected a network such as 10.0.0.0/8, not {shown(value)}", "leave out the '%' and what follows"
+        )
     try:
         return str(ip_network(written))
     except ValueError:
@@ -193,7 +213,9 @@ def read_path(value: object) -> str:
         raise Mistake(f"a path cannot hold {what}", hint)
     if wrong := re.search(r"%(?![0-9A-Fa-f]{2})[^/]{0,2}|%00|%5[Cc]", path):
         raise Mistake(f"a path cannot hold {shown(wrong[0])}", "write a percent sign as %25")
-    if any(segment in (".", "..") for segment in re.sub("%2e", ".", path, flags=re.IGNORECASE).split("/")):
+    # As endpoints may read it: escapes undone, and what follows a `;` left off.
+    decoded = re.sub("%2f", "/", re.sub("%2e", ".", path, flags=re.IGNORECASE), flags=re.IGNORECASE)
+    if any(segment.partition(";")[0] in (".", "..") for segment in decoded.split("/")):
         raise Mistake("a path here has no '.' and '..' segments", "write the path that they lead to")
     return path
 
@@ -342,11 +364,13 @@ Percent = Annotated[
 CountOrNone = Annotated[
     StrictInt | None,
     BeforeValidator(read_count_or_none),
-    PlainSerializer(_or_none(str)),
+    PlainSerializer(lambda count: "none" if count is None else count),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _NO]}),
 ]
 Name = Annotated[StrictStr, BeforeValidator(read_name)]
 HeaderName = Annotated[StrictStr, BeforeValidator(read_header_name)]
+RemovableHeader = Annotated[StrictStr, BeforeValidator(read_removable_header)]
+Parameter = Annotated[StrictStr, BeforeValidator(read_parameter)]
 EditableHeader = Annotated[StrictStr, BeforeValidator(read_editable_header)]
 HeaderText = Annotated[
     StrictStr, BeforeValidator(read_header_value), WithJsonSchema({"type": ["string", "integer", "boolean"]})

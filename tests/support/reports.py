@@ -43,8 +43,8 @@ class RememberedReport:
         return [it.id for it in self.answers[-1]] if self.answers else []
 
     async def until(self, count: int) -> None:
-        """Waits until the source has said this many things; at most five seconds."""
-        async with asyncio.timeout(5), self._said:
+        """Waits until the source has said this many things; at most twenty seconds."""
+        async with asyncio.timeout(20), self._said:
             await self._said.wait_for(lambda: self.said >= count)
 
     def _tell(self) -> None:

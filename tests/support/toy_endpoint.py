@@ -48,14 +48,14 @@ class ToyEndpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
+        # Before Python 3.12 a connection that is being accepted while the server closes is never closed.
+        await _let_turn()
         self._server.close()
         for serving in self._serving:
             serving.cancel()
         if self._serving:
             await asyncio.wait(self._serving)
-        # Transports close their sockets one turn after they were aborted.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await _let_turn()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -79,6 +79,12 @@ class ToyEndpoint:
 
         self.behaviour = answer
         return self
+
+
+async def _let_turn() -> None:
+    """Time for the loop to accept what has connected and to close what was aborted."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def http_endpoint(response: bytes, path: Path | None = None) -> ToyEndpoint:

@@ -11,8 +11,11 @@ from support.reports import running
 from support.toy_dns import ToyDns
 
 
-def source_of(dns: ToyDns, *, minimum_s: float = 1, maximum_s: float = 300) -> DnsSource:
-    name = Name("app.internal", Resolver([dns.nameserver], patience_s=0.3), Ttl(minimum_s, maximum_s))
+def source_of(
+    dns: ToyDns, *, minimum_s: float = 1, maximum_s: float = 300, patience_s: float = 10
+) -> DnsSource:
+    resolver = Resolver([dns.nameserver], patience_s=patience_s)
+    name = Name("app.internal", resolver, Ttl(minimum_s, maximum_s))
     return DnsSource(name, 8000, 2)
 
 
@@ -73,7 +76,7 @@ async def test_a_failure_keeps_the_addresses_and_is_named(failure: str) -> None:
     clock = ManualClock()
     async with ToyDns() as dns:
         dns.set("app.internal", "A", "10.0.0.1", ttl=30)
-        async with running(source_of(dns), clock) as report:
+        async with running(source_of(dns, patience_s=0.3 if failure == "SILENCE" else 10), clock) as report:
             await report.until(1)
             dns.failure = failure
             await clock.advance(30)
@@ -117,7 +120,7 @@ async def test_a_family_that_fails_keeps_its_addresses_while_the_other_changes()
     async with ToyDns() as dns:
         dns.set("app.internal", "A", "10.0.0.1")
         dns.set("app.internal", "AAAA", "fd00::1")
-        async with running(source_of(dns), clock) as report:
+        async with running(source_of(dns, patience_s=0.5), clock) as report:
             await report.until(1)
             dns.deaf_to.add("AAAA")
             dns.set("app.internal", "A", "10.0.0.2")

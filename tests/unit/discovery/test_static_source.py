@@ -14,10 +14,9 @@ from support.reports import running
 from support.toy_dns import ToyDns
 
 
-def source_of(dns: ToyDns, *written: object) -> StaticSource:
-    return StaticSource(
-        tuple(read_endpoint(it) for it in written), Resolver([dns.nameserver], patience_s=0.3)
-    )
+def source_of(dns: ToyDns, *written: object, patience_s: float = 10) -> StaticSource:
+    resolver = Resolver([dns.nameserver], patience_s=patience_s)
+    return StaticSource(tuple(read_endpoint(it) for it in written), resolver)
 
 
 async def test_addresses_are_reported_at_once_in_order_and_once_for_all() -> None:
@@ -78,7 +77,9 @@ async def test_names_that_are_slow_do_not_keep_the_others_back() -> None:
     clock = ManualClock()
     async with ToyDns() as dns:
         dns.failure = "SILENCE"
-        async with running(source_of(dns, "10.0.0.9:80", "slow.internal:80"), clock) as report:
+        async with running(
+            source_of(dns, "10.0.0.9:80", "slow.internal:80", patience_s=0.3), clock
+        ) as report:
             await clock.advance(PARTIAL_AFTER_S)
             assert report.ids == ["10.0.0.9:80"]
             await report.until(2)

@@ -125,7 +125,7 @@ def _in_words(details: ErrorDetails, field: FieldInfo | None) -> tuple[str, str 
     wanted, hint = wording(context, value)
     if hint is None and details["type"] == "model_type" and field is not None:
         keys = [key for section in _sections_in(field.annotation) for key in _keys(section)]
-        hint = f"its keys are: {', '.join(keys)}" if len(keys) > 1 else f"write {keys[0]}: {value}"
+        hint = f"its keys are: {', '.join(keys)}" if len(keys) != 1 else f"write {keys[0]}: {value}"
     return f"expected {wanted}, not {_plain(value)}", hint
 
 
@@ -229,7 +229,9 @@ def _walk(
             if found is not None:
                 field, named = found, _is_mapping(found.annotation)
                 sections = tuple(_sections_in(found.annotation))
-    last = next((_keys(each)[str(loc[-1])] for each in sections if loc and str(loc[-1]) in _keys(each)), None)
+    if named or not loc:
+        return sections, field
+    last = next((_keys(each)[str(loc[-1])] for each in sections if str(loc[-1]) in _keys(each)), None)
     return sections, last or field
 
 

@@ -4,7 +4,7 @@ import ast
 import sys
 import traceback
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from pydantic import ValidationError
@@ -46,7 +46,10 @@ def run(source: Source) -> Config:
 
 def _execute(code: Any, source: Source, syntax: ast.Module) -> dict[str, Any]:
     folder = str(Path(source.path).resolve().parent)
-    names: dict[str, Any] = {"__name__": "bascule_config", "__file__": source.path}
+    # A module like any other: dataclasses, for one, look theirs up by name.
+    module = sys.modules["bascule_config"] = ModuleType("bascule_config")
+    module.__file__ = source.path
+    names = vars(module)
     sys.path.insert(0, folder)
     try:
         exec(code, names)

@@ -1,16 +1,20 @@
 """YAML text → plain values, and where each is written. Every mistake that is not fatal is collected."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from bascule.config.places import Place, Source, Span
 from bascule.config.problems import ConfigRefused, Problem
+
+# YAML allows it, and a warning from a library on standard error says nothing to an operator.
+warnings.filterwarnings("ignore", category=ReusedAnchorWarning)
 
 MOST_VALUES = 500_000
 """Values in one file once its aliases are unfolded: a few lines of aliases can stand for billions."""

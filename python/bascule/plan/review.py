@@ -3,26 +3,32 @@
 from bascule import contract
 from bascule.config.load import Text
 from bascule.config.parse import parse
-from bascule.config.problems import ConfigRefused, Problem, in_order
+from bascule.config.problems import ConfigRefused, Problem
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
 from bascule.plan.rules import problems
 
 
 def review(text: Text, catalog: contract.Catalog) -> tuple[Plan | None, list[Problem]]:
-    """Steps 2 and 3: the plan, or `None` when a problem is an error; and every problem, in order.
-
-    Where the shape is wrong, what remains without the mistakes is checked for its meaning all the same.
-    Warnings are then left out: half of a configuration is unused for no fault of its own.
-    """
+    """Steps 2 and 3: the plan, or `None` when a problem is an error; and every problem, in order."""
     try:
         return check(parse(text), catalog)
     except ConfigRefused as refused:
-        rest = problems(refused.rest, catalog) if refused.rest is not None else []
-        told = {(problem.path, problem.line, problem.column) for problem in refused.problems}
-        errors = [
-            problem
-            for problem in rest
-            if problem.severity == "error" and (problem.path, problem.line, problem.column) not in told
-        ]
-        return None, in_order([*refused.problems, *errors])
+        return None, list(completed(refused, catalog).problems)
+
+
+def completed(refused: ConfigRefused, catalog: contract.Catalog) -> ConfigRefused:
+    """A refusal by `parse`, with the mistakes of meaning in what is left without those of shape.
+
+    Warnings are left out: half of a configuration is unused for no fault of its own. So is what points
+    at a place where a mistake has been told: it is a consequence.
+    """
+    if refused.rest is None:
+        return refused
+    told = {problem.place for problem in refused.problems}
+    more = [
+        problem
+        for problem in problems(refused.rest, catalog)
+        if problem.severity == "error" and problem.place not in told
+    ]
+    return ConfigRefused([*refused.problems, *more])

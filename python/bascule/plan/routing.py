@@ -1,5 +1,6 @@
 """Listeners and routes of the model → those of the contract."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from bascule import contract
@@ -49,21 +50,17 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
 def _ids(routes: list[Route]) -> list[str]:
     """A name for each route: its own, or what it does, numbered where that is taken."""
     taken = {route.name for route in routes if route.name is not None}
+    # Where counting goes on for each word: thousands of routes may do the same.
+    last: Counter[str] = Counter()
     ids = []
     for route in routes:
-        wanted = route.pool or ("redirect" if route.redirect is not None else "respond")
-        ids.append(route.name or _free(wanted, taken))
-        taken.add(ids[-1])
+        wanted = name = route.name or route.pool or ("redirect" if route.redirect is not None else "respond")
+        while route.name is None and name in taken:
+            last[wanted] += 1
+            name = f"{wanted}-{last[wanted] + 1}"
+        taken.add(name)
+        ids.append(name)
     return ids
-
-
-def _free(wanted: str, taken: set[str]) -> str:
-    if wanted not in taken:
-        return wanted
-    number = 2
-    while f"{wanted}-{number}" in taken:
-        number += 1
-    return f"{wanted}-{number}"
 
 
 def _bind(bind: Bind) -> contract.Bind:

@@ -4,7 +4,6 @@ A rule looks at the whole configuration and yields what is wrong. `RULES` is the
 """
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
 
 from bascule import contract
 from bascule.config.messages import did_you_mean
@@ -141,12 +140,16 @@ def trust_is_limited(config: Config, _: contract.Catalog) -> Iterator[Problem]:
 
 def binds_do_not_clash(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """One address is accepted on once."""
-    for first, second in combinations(binds.of(config), 2):
-        if binds.overlap(first.address, second.address):
+    by_port: dict[str, list[binds.Used]] = {}
+    for used in binds.of(config):
+        earlier = by_port.setdefault(used.address.rpartition(":")[2], [])
+        first = next((each for each in earlier if binds.overlap(each.address, used.address)), None)
+        if first is not None:
             hint = (
                 f"first at {config.places.value(first.path).place}; give one of them another address or port"
             )
-            yield config.places.value(second.path).problem(_clash(first, second), hint)
+            yield config.places.value(used.path).problem(_clash(first, used), hint)
+        earlier.append(used)
 
 
 def _clash(first: binds.Used, second: binds.Used) -> str:

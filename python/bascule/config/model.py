@@ -13,13 +13,13 @@ from pydantic import (
 )
 
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
+from bascule.config.checks import Check, Expect
+from bascule.config.http_values import Network
 from bascule.config.places import Places
 from bascule.config.pools import (
     Algorithm,
-    Check,
     DnsSource,
     Endpoint,
-    Expect,
     FileSource,
     IdleConnections,
     OtherSource,
@@ -47,7 +47,6 @@ from bascule.config.values import (
     Duration,
     DurationOrZero,
     Name,
-    Network,
     NotEmpty,
     ShortForm,
     Size,

@@ -4,12 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictStr, model_validator
 
-from bascule.config.patterns import Regex
-from bascule.config.problems import Mistake
-from bascule.config.section import Section, alternative
-from bascule.config.values import (
-    Duration,
-    DurationOrNone,
+from bascule.config.http_values import (
     EditableHeader,
     EditTemplate,
     HeaderName,
@@ -17,16 +12,16 @@ from bascule.config.values import (
     HostPattern,
     Location,
     Method,
-    Name,
     Network,
     Parameter,
     Path,
     RemovableHeader,
     Replacement,
-    ShortForm,
-    one_or_list,
-    shown,
 )
+from bascule.config.patterns import Regex
+from bascule.config.problems import Mistake
+from bascule.config.section import Section, alternative
+from bascule.config.values import Duration, DurationOrNone, Name, ShortForm, one_or_list, shown
 
 SECOND = 1000
 _TEXT = {"type": "string"}

@@ -219,7 +219,7 @@ def _field_lines(stream: Stream) -> Iterator[tuple[str, str]]:
 
 def _framing(fields: Fields) -> tuple[int | None, bool]:
     length, coding = fields.one("content-length"), fields.one("transfer-encoding")
-    if coding is not None and (coding != "chunked" or length is not None):
+    if coding is not None and (coding.lower() != "chunked" or length is not None):
         raise NotStrict(f"Transfer-Encoding {coding!r} beside Content-Length {length!r}")
     if length is not None and not re.fullmatch("[0-9]{1,19}", length):
         raise NotStrict(f"Content-Length {length!r}")

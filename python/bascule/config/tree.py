@@ -142,6 +142,11 @@ class _Reader:
                 self._span(node).problem(f"the tag {_short_tag(tag)} means nothing here", "remove it")
             )
         if isinstance(node, ScalarNode):
+            if any("\ud800" <= char <= "\udfff" for char in str(node.value)):
+                what = "half of a surrogate pair is no character"
+                self._problems.append(
+                    self._span(node).problem(what, "write the character itself, or \\U0001F600")
+                )
             return _scalar(node), Place(self._span(node))
         self._depth += 1
         try:

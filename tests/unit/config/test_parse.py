@@ -163,6 +163,7 @@ def test_a_python_file_may_import_what_stands_beside_it(tmp_path: Path) -> None:
         "<<: 5\n",
         "a: !!python/object:os.system x\n",
         "\0",
+        'listeners: {w: {bind: ":1", routes: [{respond: "\\ud800"}]}}\n',
         "--- |\n x\n...\n",
     ],
 )

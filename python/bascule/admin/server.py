@@ -17,6 +17,11 @@ class Server:
 
     def __init__(self, app: Any, sockets: Sequence[socket.socket], *, grace_s: int = 1) -> None:
         self._sockets = list(sockets)
+        for listening in self._sockets:
+            if listening.family != socket.AF_UNIX:
+                # Connections inherit it. Uvicorn writes head and body apart; without it the body waits
+                # 40 ms for the peer's delayed acknowledgement of the head.
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = _Quiet(
             uvicorn.Config(
                 app,

@@ -8,7 +8,7 @@ LONGEST_RANGE = 1000
 """Ports. A longer range is a slip of the keyboard."""
 
 _HOST_AND_PORTS = re.compile(
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]*):?(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]*):(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?"
 )
 
 
@@ -40,7 +40,7 @@ def listener(text: str) -> str:
 
 def _split(text: str) -> tuple[str, list[int]]:
     found = _HOST_AND_PORTS.fullmatch(text)
-    if found is None or (found["host"] and ":" not in text.removeprefix(found["host"])):
+    if found is None:
         raise UsageWrong(
             f"'{text}' is not an address", "write for example :9001, :9001-9003 or 10.0.0.1:9001"
         )

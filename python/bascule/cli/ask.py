@@ -1,6 +1,5 @@
 """Asks a running balancer over its admin address."""
 
-import contextlib
 import http.client
 import json
 import os
@@ -103,9 +102,12 @@ def _written_here() -> str | None:
     # A `bascule.py` is not run just to find out where to ask.
     if path is None or path.suffix == ".py":
         return None
-    from bascule.config.load import load  # noqa: PLC0415 (the configuration's libraries, for this case only)
-    from bascule.config.parse import parse  # noqa: PLC0415
+    from bascule.cli.written import admin_bind  # noqa: PLC0415 (the configuration's libraries, for this case only)
 
-    with contextlib.suppress(BasculeError):
-        return parse(load(path)).admin.bind
-    return None
+    try:
+        return admin_bind(path)
+    except BasculeError as error:
+        raise BasculeError(
+            f"{error}\ncannot tell from {path} where to ask",
+            "mend the file, or name the address with --admin",
+        ) from error

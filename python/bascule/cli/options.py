@@ -8,7 +8,7 @@ import typer
 File = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[FILE]",
+        metavar="FILE",
         help="Default: bascule.yaml, bascule.yml or bascule.py in the current directory.",
         show_default=False,
     ),

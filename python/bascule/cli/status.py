@@ -1,6 +1,7 @@
 """`bascule status`: listeners, pools and endpoints, now."""
 
 import json
+import sys
 from typing import Any
 
 from bascule.cli import ask, options
@@ -24,7 +25,8 @@ def _print(status: dict[str, Any]) -> None:
     from rich.console import Console  # noqa: PLC0415 (keeps `--json` and `--help` fast)
     from rich.markup import escape  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    # Into a pipe or a file it is as wide as it needs to be.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(
         f"bascule {status['version']}  {status['state']}  generation {status['generation']}"
         f"  up {_age(status['uptime_s'])}  process {status['process']}"
@@ -82,7 +84,13 @@ def _table(title: str, *columns: str) -> Any:
     table = Table(title=title or None, title_justify="left", box=SIMPLE, pad_edge=False)
     words = {"listener", "address", "endpoint", "state", "because"}
     for column in columns:
-        table.add_column(column, justify="left" if column in words else "right")
+        # Only reasons may be wrapped: half an address is worth nothing.
+        table.add_column(
+            column,
+            justify="left" if column in words else "right",
+            no_wrap=column != "because",
+            overflow="fold",
+        )
     return table
 
 

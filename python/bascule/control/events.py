@@ -46,6 +46,8 @@ def _say(what: contract.What) -> None:
             log.warning("accepting paused", listener=listener, reason=reason)
         case contract.AcceptResumed(listener):
             log.info("accepting resumed", listener=listener)
+        case contract.GenerationDrained(0):
+            pass  # The emptiness before the first snapshot.
         case contract.GenerationDrained(generation):
             log.info("generation drained", generation=generation)
         case contract.TaskPanicked(thread, message):

@@ -73,7 +73,7 @@ class Reload:
     async def begin(self, prepared: Prepared) -> None:
         """Adopts the configuration that the program starts with."""
         for warning in prepared.warnings:
-            log.warning("configuration", place=warning.place, what=warning.what, hint=warning.hint)
+            _say(warning)
         await self._reconciler.adopt(prepared.plan)
         self.config = prepared.config
 
@@ -98,9 +98,7 @@ class Reload:
                 return await self._adopt()
             except BasculeError as error:
                 self._generations.refused(str(error))
-                log.error("reload refused; the old configuration goes on", origin=self._origin.name)
-                for line in str(error).splitlines():
-                    log.error(line)
+                _say_refused(self._origin, error)
                 return error
 
     async def _adopt(self) -> Reloaded:
@@ -116,3 +114,18 @@ class Reload:
             log.info(change)
         live = self._generations.live
         return Reloaded(live.receipt.live if live is not None else 0, changes, prepared.warnings)
+
+
+def _say_refused(origin: Origin, error: BasculeError) -> None:
+    if isinstance(error, ConfigRefused):
+        for problem in error.problems:
+            _say(problem)
+        log.error("reload refused; the old configuration goes on", origin=origin.name)
+    else:
+        log.error("reload refused; the old configuration goes on", origin=origin.name, reason=str(error))
+
+
+def _say(problem: Problem) -> None:
+    say = log.error if problem.severity == "error" else log.warning
+    hint = {"hint": problem.hint} if problem.hint else {}
+    say("configuration", place=problem.place, problem=problem.what, **hint)

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -92,6 +92,10 @@ class Supervisor:
         admin = admin_address.claim(bind)
         ending.callback(admin.release)
         self.admin = admin.address
+        if isinstance(admin.address, admin_address.TcpAdmin) and not admin.address.is_local():
+            log.warning(
+                "whoever can reach the admin address can stop this balancer", address=str(admin.address)
+            )
         if wanted.metrics is None:
             return admin, None
         metrics = admin_address.claim(admin_address.parse(wanted.metrics))
@@ -187,11 +191,12 @@ def _hear(what: contract.What, stopping: Stopping) -> None:
 
 
 async def _reload(balancer: Balancer) -> None:
-    try:
+    if not balancer.is_ready():
+        log.warning("not reloaded: the balancer is stopping")
+        return
+    # Why it was refused has been logged where it was.
+    with suppress(BasculeError):
         await balancer.reload()
-    except BasculeError as error:
-        # A refused configuration has been logged with its problems; this is for all else.
-        log.warning("not reloaded", reason=error.message.partition("\n")[0])
 
 
 async def _keep_reading(parts: Parts) -> None:

@@ -90,7 +90,7 @@ def _endpoint(
 
 def _health(health: EndpointHealth | None, now: float) -> dict[str, object]:
     if health is None:
-        return {"reason": "not checked", "changed_s_ago": None, "checked_s_ago": None}
+        return {"reason": "no check", "changed_s_ago": None, "checked_s_ago": None}
     checked = health.last_checked
     return {
         "reason": health.reason,

@@ -32,6 +32,21 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+    ],
+)
+def test_only_loopback_addresses_are_local(host: str, local: bool) -> None:
+    assert TcpAdmin(host, 9000).is_local() is local
+
+
 def test_each_user_has_a_default_of_their_own() -> None:
     assert default({"XDG_RUNTIME_DIR": "/run/user/0"}, 0).path == Path("/run/bascule.sock")
     assert default({"XDG_RUNTIME_DIR": "/run/user/7"}, 7).path == Path("/run/user/7/bascule.sock")

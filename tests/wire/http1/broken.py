@@ -48,7 +48,7 @@ BROKEN_HEADS = [
     ("a coding in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     (
         "a 101 that nobody asked for",
-        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     ),
     ("a flood of interim answers", b"HTTP/1.1 102 Processing\r\n\r\n" * 20),
     ("a flood of hints", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 20),

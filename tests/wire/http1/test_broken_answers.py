@@ -1,4 +1,4 @@
-"""Endpoints that break the protocol: 502 or a cut for the client, a worded ending, and never that connection again."""
+"""Endpoints that break the protocol: 502 or a cut, a worded ending, and never that connection again."""
 
 import threading
 
@@ -99,12 +99,15 @@ def test_a_reset_is_told_apart_from_a_close(sent: bytes, ending: str) -> None:
 def test_a_reset_within_a_body_that_ends_with_a_close_leaves_the_chunks_open() -> None:
     began = threading.Event()
     script = play(Step.READ, b"HTTP/1.1 200 OK\r\n\r\nhello", began, Step.RESET)
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint)]) as plane:
-        with plane.connect() as client:
-            client.send(request())
-            client.stream.exactly(len("HTTP/1.1 200 OK\r\n"))
-            began.set()
-            assert not client.rest().endswith(b"0\r\n\r\n")
+    with (
+        ScriptedEndpoint(script) as endpoint,
+        RunningPlane([pool(endpoint)]) as plane,
+        plane.connect() as client,
+    ):
+        client.send(request())
+        client.stream.exactly(len("HTTP/1.1 200 OK\r\n"))
+        began.set()
+        assert not client.rest().endswith(b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize(

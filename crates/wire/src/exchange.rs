@@ -10,9 +10,9 @@ use crate::client::connection::{After, Connection};
 use crate::client::http1::{Destination, Refusal, Request};
 use crate::deadline::Deadline;
 use crate::endpoint::connect::connect;
-use crate::forward::{Failed, Forward, Relayed, forward};
+use crate::endpoint::idle::EndpointConnection;
+use crate::forward::{Deadlines, Failed, Forward, Relayed, forward};
 use crate::local::LocalTable;
-use crate::socket::Socket;
 use bascule_decide::balance::{Key, Slot};
 use bascule_decide::http1::Framing;
 use bascule_decide::retry::{Budget, Progress, may_try_again};
@@ -183,16 +183,16 @@ impl Exchange<'_> {
         let mut idle = table.idle(pool, slot).take();
         loop {
             let reused = idle.is_some();
-            let socket = match idle.take() {
-                Some(socket) => socket,
+            let mut connection = match idle.take() {
+                Some(connection) => connection,
                 None => self.connect(endpoint, settings.connect_ms).await?,
             };
-            match self.over(&socket, head, began).await {
+            match self.over(&mut connection, head, began).await {
                 Err(failure) if reused && self.was_stale(&failure) => {}
                 Ok(relayed) => {
                     // The endpoint allows another request and has said no more than its response.
                     if relayed.reusable {
-                        table.idle(pool, slot).put(socket, relayed.ended, settings.idle.per_thread);
+                        table.idle(pool, slot).put(connection, relayed.ended, settings.idle.per_thread);
                     }
                     return Ok(relayed);
                 }
@@ -220,34 +220,33 @@ impl Exchange<'_> {
         &'b mut self,
         endpoint: &'b Endpoint,
         limit_ms: u64,
-    ) -> Pin<Box<dyn Future<Output = Result<Socket, Failed>> + 'b>> {
+    ) -> Pin<Box<dyn Future<Output = Result<EndpointConnection, Failed>> + 'b>> {
         Box::pin(async move {
             let began = Instant::now();
-            let opened =
-                connect(&endpoint.target, &mut self.connection.deadline, Duration::from_millis(limit_ms))
-                    .await;
+            let mut deadline = Deadline::default();
+            let opened = connect(&endpoint.target, &mut deadline, Duration::from_millis(limit_ms)).await;
             self.outcome.connect = began.elapsed();
             let counter =
                 if opened.is_ok() { &endpoint.state.connects } else { &endpoint.state.connect_failures };
             counter.fetch_add(1, Relaxed);
-            opened.map_err(|ending| Failed::Endpoint { ending, reason: "", progress: Progress::NotConnected })
+            let socket = opened.map_err(Failed::not_connected)?;
+            Ok(EndpointConnection { socket, deadline })
         })
     }
 
     /// Forwards over an open connection.
-    async fn over(&mut self, socket: &Socket, head: &[u8], began: &Cell<u16>) -> Result<Relayed, Failed> {
+    async fn over(
+        &mut self,
+        endpoint: &mut EndpointConnection,
+        head: &[u8],
+        began: &Cell<u16>,
+    ) -> Result<Relayed, Failed> {
         let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
         let Connection { worker, socket: client, input, deadline, peer, .. } = &mut *self.connection;
-        let to = Forward {
-            worker,
-            client,
-            endpoint: socket,
-            request: self.request,
-            client_text: &peer.text,
-            last,
-            began,
-        };
-        forward(&to, head, input, deadline).await
+        let EndpointConnection { socket, deadline: endpoint_deadline } = endpoint;
+        let request = self.request;
+        let to = Forward { worker, client, endpoint: socket, request, client_text: &peer.text, last, began };
+        forward(&to, head, input, Deadlines { client: deadline, endpoint: endpoint_deadline }).await
     }
 
     fn relayed(&mut self, relayed: &Relayed) {

@@ -23,6 +23,9 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long a response may take before we watch a client that the runtime does not know yet.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// What one forwarding needs to know.
 pub(crate) struct Forward<'a> {
     pub(crate) worker: &'a Rc<Worker>,
@@ -36,6 +39,12 @@ pub(crate) struct Forward<'a> {
     pub(crate) began: &'a Cell<u16>,
 }
 
+/// Time limits of the two sides; each stays with its connection, so that reuse costs no new timer.
+pub(crate) struct Deadlines<'a> {
+    pub(crate) client: &'a mut Deadline,
+    pub(crate) endpoint: &'a mut Deadline,
+}
+
 /// A forwarding that failed before the client was sent anything.
 #[derive(Debug)]
 pub(crate) enum Failed {
@@ -45,6 +54,12 @@ pub(crate) enum Failed {
     Client(Answer),
     /// Nobody is left to tell.
     ClientGone,
+}
+
+impl Failed {
+    pub(crate) fn not_connected(ending: Ending) -> Self {
+        Self::Endpoint { ending, reason: "", progress: Progress::NotConnected }
+    }
 }
 
 /// A forwarding whose response has begun to reach the client.
@@ -97,22 +112,23 @@ pub(crate) async fn forward(
     to: &Forward<'_>,
     head: &[u8],
     input: &mut Input,
-    deadline: &mut Deadline,
+    deadlines: Deadlines<'_>,
 ) -> Result<Relayed, Failed> {
     let sent = Cell::new(Sent::Partly);
     let received = Cell::new(0);
+    let mut download = Download::new(to, &sent, deadlines);
     let mut relayed = if to.request.framing == Framing::None {
-        let pause = to.idle();
-        match to.endpoint.write_all(&mut [IoSlice::new(head)], deadline, pause).await {
+        let limit = &mut *download.deadlines.endpoint;
+        match to.endpoint.write_all(&mut [IoSlice::new(head)], limit, to.idle()).await {
             Ok(()) => sent.set(Sent::Wholly(Instant::now())),
             // It may have closed after an answer of its own accord (408); what it said is read below.
             Err(WriteStop::Failed) => sent.set(Sent::Broken(Instant::now())),
             Err(WriteStop::TimedOut) => return Err(endpoint_failed(Ending::EndpointNotReading)),
         }
-        Download::new(to, &sent).run(input, deadline).await?
+        download.run(input).await?
     } else {
         // On the heap: most requests have no body.
-        Box::pin(both(to, head, input, deadline, &sent, &received)).await?
+        Box::pin(both(download, head, input, &received)).await?
     };
     relayed.received_bytes = received.get();
     Ok(relayed)
@@ -120,17 +136,15 @@ pub(crate) async fn forward(
 
 /// Uploads and downloads at once: the endpoint may answer before it has read everything, or because of what it has read.
 async fn both(
-    to: &Forward<'_>,
+    mut download: Download<'_>,
     head: &[u8],
     input: &mut Input,
-    deadline: &mut Deadline,
-    sent: &Cell<Sent>,
     received: &Cell<u64>,
 ) -> Result<Relayed, Failed> {
+    let (to, sent) = (download.to, download.sent);
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
     let mut uploading = pin!(upload(to, head, input, received));
-    let mut download = Download::new(to, sent);
-    let mut downloading = pin!(download.run(&mut nothing, deadline));
+    let mut downloading = pin!(download.run(&mut nothing));
     poll_fn(|cx| {
         if sent.get() == Sent::Partly
             && let Poll::Ready(uploaded) = uploading.as_mut().poll(cx)
@@ -246,6 +260,7 @@ impl Forward<'_> {
 struct Download<'a> {
     to: &'a Forward<'a>,
     sent: &'a Cell<Sent>,
+    deadlines: Deadlines<'a>,
     input: Input,
     sent_bytes: u64,
     interim: u32,
@@ -273,13 +288,20 @@ enum Kind {
 }
 
 impl<'a> Download<'a> {
-    fn new(to: &'a Forward<'a>, sent: &'a Cell<Sent>) -> Self {
-        Self { to, sent, input: Input::new(Rc::clone(&to.worker.buffers)), sent_bytes: 0, interim: 0 }
+    fn new(to: &'a Forward<'a>, sent: &'a Cell<Sent>, deadlines: Deadlines<'a>) -> Self {
+        Self {
+            to,
+            sent,
+            deadlines,
+            input: Input::new(Rc::clone(&to.worker.buffers)),
+            sent_bytes: 0,
+            interim: 0,
+        }
     }
 
     /// Waits for the response and passes it on. `client_input` is what the client has said beyond its request.
-    async fn run(&mut self, client_input: &mut Input, deadline: &mut Deadline) -> Result<Relayed, Failed> {
-        let head = self.head(deadline).await?;
+    async fn run(&mut self, client_input: &mut Input) -> Result<Relayed, Failed> {
+        let head = self.head().await?;
         let began = Instant::now();
         let response = match self.sent.get() {
             Sent::Wholly(at) | Sent::Broken(at) => began.duration_since(at),
@@ -287,9 +309,9 @@ impl<'a> Download<'a> {
         };
         self.to.began.set(head.status);
         let mut relayed = if head.kind == Kind::Upgrade {
-            Box::pin(self.upgraded(&head, client_input, deadline)).await
+            Box::pin(self.upgraded(&head, client_input)).await
         } else {
-            self.body(&head, began, deadline).await
+            self.body(&head, began).await
         };
         relayed.response = Some(response);
         relayed.sent_bytes = self.sent_bytes;
@@ -297,7 +319,7 @@ impl<'a> Download<'a> {
     }
 
     /// Waits for the final head; interim ones are passed on (RFC 9110, 15.2).
-    async fn head(&mut self, deadline: &mut Deadline) -> Result<Head, Failed> {
+    async fn head(&mut self) -> Result<Head, Failed> {
         let mut watching = true;
         let mut seen = 0_usize;
         loop {
@@ -305,7 +327,7 @@ impl<'a> Download<'a> {
             if !self.input.is_empty() && worth_a_look {
                 match self.read_head().map_err(bad_response)? {
                     Some(head) if head.kind == Kind::Interim => {
-                        Box::pin(self.pass_interim(&head, deadline)).await?;
+                        Box::pin(self.pass_interim(&head)).await?;
                         seen = 0;
                         continue;
                     }
@@ -317,13 +339,12 @@ impl<'a> Download<'a> {
             if seen >= bascule_decide::http1::response::MAX_HEAD {
                 return Err(bad_response(BadResponse::TooLarge));
             }
-            self.wait_for_head(deadline, &mut watching).await?;
+            self.wait_for_head(&mut watching).await?;
         }
     }
 
-    async fn wait_for_head(&mut self, deadline: &mut Deadline, watching: &mut bool) -> Result<(), Failed> {
-        let Self { to, sent, input, .. } = self;
-        deadline.clear();
+    async fn wait_for_head(&mut self, watching: &mut bool) -> Result<(), Failed> {
+        let Self { to, sent, input, deadlines, .. } = self;
         poll_fn(|cx| {
             match input.poll_fill(to.endpoint, Size::Relay, cx) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(())),
@@ -331,15 +352,26 @@ impl<'a> Download<'a> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(endpoint_failed(Ending::EndpointReset))),
                 Poll::Pending => {}
             }
-            match sent.get() {
+            let limit = match sent.get() {
                 // The upload reads from the client and sees for itself when it is gone.
                 Sent::Partly => return Poll::Pending,
-                Sent::Wholly(at) | Sent::Broken(at) => deadline.set(at + to.response_limit()),
+                Sent::Wholly(at) | Sent::Broken(at) => at + to.response_limit(),
+            };
+            if to.client.is_fresh() {
+                deadlines.endpoint.set(limit.min(limit - to.response_limit() + PATIENCE));
+                if deadlines.endpoint.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // A slow response: from now on we want to know when the client goes away.
+                if to.client.register().is_err() {
+                    return Poll::Ready(Err(Failed::ClientGone));
+                }
             }
             if to.client.poll_reset(cx, watching).is_ready() {
                 return Poll::Ready(Err(Failed::ClientGone));
             }
-            deadline.poll(cx).map(|()| Err(endpoint_failed(Ending::ResponseTimedOut)))
+            deadlines.endpoint.set(limit);
+            deadlines.endpoint.poll(cx).map(|()| Err(endpoint_failed(Ending::ResponseTimedOut)))
         })
         .await
     }
@@ -388,7 +420,7 @@ impl<'a> Download<'a> {
         }))
     }
 
-    async fn pass_interim(&mut self, head: &Head, deadline: &mut Deadline) -> Result<(), Failed> {
+    async fn pass_interim(&mut self, head: &Head) -> Result<(), Failed> {
         self.interim += 1;
         if self.interim > MAX_INTERIM {
             return Err(bad_response(BadResponse::Interim));
@@ -397,7 +429,11 @@ impl<'a> Download<'a> {
         if wanted {
             let bytes = head.written.as_deref().unwrap_or(&self.input.bytes()[..head.length]);
             self.sent_bytes += bytes.len() as u64;
-            let sent = self.to.client.write_all(&mut [IoSlice::new(bytes)], deadline, self.to.send()).await;
+            let sent = self
+                .to
+                .client
+                .write_all(&mut [IoSlice::new(bytes)], self.deadlines.client, self.to.send())
+                .await;
             sent.map_err(|_| Failed::ClientGone)?;
         }
         self.input.consume(head.length);
@@ -405,7 +441,7 @@ impl<'a> Download<'a> {
     }
 
     /// Passes the final response on: the head together with what there is of the body, then the rest.
-    async fn body(&mut self, head: &Head, began: Instant, deadline: &mut Deadline) -> Relayed {
+    async fn body(&mut self, head: &Head, began: Instant) -> Relayed {
         let mut body = Incoming::new(head.framing);
         let mut ended = began;
         let mut unsent = head.written.as_deref();
@@ -425,9 +461,7 @@ impl<'a> Download<'a> {
                     };
                 }
             };
-            if let Err(ending) =
-                self.send(head, &body, &piece, unsent.take().unwrap_or_default(), deadline).await
-            {
+            if let Err(ending) = self.send(head, &body, &piece, unsent.take().unwrap_or_default()).await {
                 return Relayed::cut(head.status, ending);
             }
             passed = 0;
@@ -435,7 +469,7 @@ impl<'a> Download<'a> {
             if body.done {
                 break;
             }
-            match self.more(deadline).await {
+            match self.more().await {
                 Ok(true) => {}
                 Ok(false) if body.end() => {}
                 Ok(false) => return Relayed::cut(head.status, Ending::ResponseCut),
@@ -463,7 +497,6 @@ impl<'a> Download<'a> {
         body: &Incoming,
         piece: &Taken,
         written: &[u8],
-        deadline: &mut Deadline,
     ) -> Result<(), Ending> {
         let bytes = self.input.bytes();
         let plain = head.coding == Outgoing::Plain;
@@ -477,7 +510,7 @@ impl<'a> Download<'a> {
             return Ok(());
         }
         let piece = Piece { head: first, payload, body, coding: head.coding };
-        match piece.send(self.to.client, deadline, self.to.send()).await {
+        match piece.send(self.to.client, self.deadlines.client, self.to.send()).await {
             Ok(bytes) => {
                 self.sent_bytes += bytes;
                 Ok(())
@@ -489,8 +522,8 @@ impl<'a> Download<'a> {
     }
 
     /// Reads more of the body. False at the end of the stream.
-    async fn more(&mut self, deadline: &mut Deadline) -> Result<bool, Ending> {
-        let Self { to, input, .. } = self;
+    async fn more(&mut self) -> Result<bool, Ending> {
+        let Self { to, input, deadlines, .. } = self;
         let mut watching = true;
         let mut waiting = false;
         poll_fn(|cx| {
@@ -501,12 +534,15 @@ impl<'a> Download<'a> {
             }
             if !waiting {
                 waiting = true;
-                deadline.start(to.idle());
+                deadlines.endpoint.start(to.idle());
+                if to.client.register().is_err() {
+                    return Poll::Ready(Err(Ending::ClientAborted));
+                }
             }
             if to.client.poll_reset(cx, &mut watching).is_ready() {
                 return Poll::Ready(Err(Ending::ClientAborted));
             }
-            deadline.poll(cx).map(|()| Err(Ending::ResponseStalled))
+            deadlines.endpoint.poll(cx).map(|()| Err(Ending::ResponseStalled))
         })
         .await
     }
@@ -523,9 +559,15 @@ impl<'a> Download<'a> {
         Relayed { reusable, after, ended, ..Relayed::cut(head.status, Ending::Ok) }
     }
 
-    async fn upgraded(&mut self, head: &Head, client_input: &mut Input, deadline: &mut Deadline) -> Relayed {
+    async fn upgraded(&mut self, head: &Head, client_input: &mut Input) -> Relayed {
         let written = head.written.as_deref().unwrap_or_default();
-        if self.to.client.write_all(&mut [IoSlice::new(written)], deadline, self.to.send()).await.is_err() {
+        if self
+            .to
+            .client
+            .write_all(&mut [IoSlice::new(written)], self.deadlines.client, self.to.send())
+            .await
+            .is_err()
+        {
             return Relayed::cut(head.status, Ending::ClientAborted);
         }
         self.input.consume(head.length);

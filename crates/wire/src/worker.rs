@@ -184,8 +184,8 @@ impl Worker {
         }
     }
 
-    pub(crate) fn welcome(self: &Rc<Self>, connection: Connection) {
-        tokio::task::spawn_local(connection.serve());
+    pub(crate) fn welcome(&self, mut connection: Connection) {
+        tokio::task::spawn_local(async move { connection.serve().await });
     }
 
     /// Whether this listener may have no more connections now.

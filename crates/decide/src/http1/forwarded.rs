@@ -60,6 +60,9 @@ impl RequestHead<'_, '_> {
                 if self.authority.is_empty() { onward.fallback_host.as_bytes() } else { self.authority },
             );
         }
+        if self.respelt {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
         if let Some(offer) = self.upgrade {
             out.extend_from_slice(b"Connection: upgrade\r\n");
             line(out, "Upgrade", offer);
@@ -81,7 +84,8 @@ impl RequestHead<'_, '_> {
             if !(told.trusted && self.has_told(Known::XForwardedProto)) {
                 line(out, "X-Forwarded-Proto", told.scheme.as_bytes());
             }
-            if !(told.trusted && self.has_told(Known::XForwardedHost)) && !self.authority.is_empty() {
+            let host_is_told = told.trusted && self.has_told(Known::XForwardedHost);
+            if !host_is_told && !self.authority.is_empty() {
                 line(out, "X-Forwarded-Host", self.authority);
             }
         }

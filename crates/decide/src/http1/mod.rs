@@ -46,6 +46,10 @@ impl Dropped {
         self.0[position / 64] |= 1 << (position % 64);
     }
 
+    pub(crate) fn insert_all(&mut self, others: &Self) {
+        self.0.iter_mut().zip(&others.0).for_each(|(word, other)| *word |= other);
+    }
+
     /// Whether the field at `position` stays behind.
     pub fn contains(&self, position: usize) -> bool {
         self.0[position / 64] & (1 << (position % 64)) != 0

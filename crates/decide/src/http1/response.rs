@@ -138,7 +138,7 @@ impl ResponseHead<'_, '_> {
     }
 
     fn read_fields(&mut self, to_head: bool) -> Result<(), BadResponse> {
-        let (mut length, mut length_at, mut trailer) = (None, None, None);
+        let (mut length, mut length_at, mut trailers) = (None, None, Dropped::default());
         let (mut close, mut keep_alive) = (false, false);
         for (position, field) in self.fields.iter().enumerate() {
             match classify(field.name) {
@@ -167,7 +167,7 @@ impl ResponseHead<'_, '_> {
                     self.upgrade = Some(field.value);
                     self.dropped.insert(position);
                 }
-                Known::Trailer => trailer = Some(position),
+                Known::Trailer => trailers.insert(position),
                 Known::Hop => self.dropped.insert(position),
                 _ => {}
             }
@@ -187,18 +187,13 @@ impl ResponseHead<'_, '_> {
             self.persistent = false;
         }
         if self.framing != Framing::Chunked {
-            self.dropped_all([self.coding, trailer]);
+            self.dropped.insert_all(&trailers);
+            self.coding.into_iter().for_each(|position| self.dropped.insert(position));
         }
         if self.status < 200 || self.status == 204 {
-            self.dropped_all([length_at, None]);
+            length_at.into_iter().for_each(|position| self.dropped.insert(position));
         }
         Ok(())
-    }
-
-    fn dropped_all(&mut self, positions: [Option<usize>; 2]) {
-        for position in positions.into_iter().flatten() {
-            self.dropped.insert(position);
-        }
     }
 
     fn drop_named(&mut self, connection: &[u8]) {

@@ -5,6 +5,7 @@ use crate::socket::{Socket, Stream};
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_contract::snapshot::Bind;
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
 
 const BACKLOG: i32 = 4096;
 /// How long accepting rests when the process or the listener is full.
@@ -96,7 +99,7 @@ impl Bound {
                 let asked: SocketAddr = address.parse().map_err(|_| {
                     io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is not ip:port"))
                 })?;
-                let first = bind_tcp(asked)?;
+                let first = bind_first(asked)?;
                 // With port 0 the first socket learns the port and the others join it.
                 let address = first.local_addr()?;
                 let others = (1..threads).map(|_| bind_tcp(address).map(Self::Tcp));
@@ -127,20 +130,46 @@ impl Bound {
     }
 }
 
+/// The first socket of an address. `SO_REUSEPORT` would let a second balancer join in silently and take half of
+/// the traffic, so it is asked for only once a plain bind has shown that the address is free.
+fn bind_first(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let address = match tcp_socket(address) {
+        // A machine without IPv6: `[::]` then means every address that there is.
+        Err(error) if address.ip().is_unspecified() && is_unsupported(&error) => {
+            SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, address.port()))
+        }
+        Err(error) => return Err(error),
+        Ok(probe) => {
+            probe.bind(&SockAddr::from(address))?;
+            address
+        }
+    };
+    bind_tcp(address)
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
 fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+    let socket = tcp_socket(address)?;
     socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        // `[::]` takes IPv4 too, whatever the system's default is.
-        socket.set_only_v6(false)?;
-    }
     // Accepted sockets inherit this on Linux: one system call less for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `[::]` takes IPv4 too, whatever the system's default is.
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
 }
 
 /// A socket file that nobody listens on is replaced; one in use is an error.
@@ -158,16 +187,21 @@ fn bind_unix(path: &str, mode: u32) -> io::Result<std::os::unix::net::UnixListen
 }
 
 enum Listening {
-    Tcp(TcpListener),
+    Tcp(AsyncFd<std::net::TcpListener>),
     Unix(UnixListener),
 }
 
 impl Listening {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         match self {
-            Self::Tcp(listener) => listener
-                .poll_accept(cx)
-                .map_ok(|(stream, address)| (Socket::new(Stream::Tcp(stream)), Peer::tcp(address))),
+            Self::Tcp(listener) => {
+                while let Poll::Ready(ready) = listener.poll_read_ready(cx) {
+                    if let Ok(accepted) = ready?.try_io(|listener| accept_tcp(listener.get_ref())) {
+                        return Poll::Ready(accepted);
+                    }
+                }
+                Poll::Pending
+            }
             Self::Unix(listener) => listener
                 .poll_accept(cx)
                 .map_ok(|(stream, _)| (Socket::new(Stream::Unix(stream)), Peer::unix())),
@@ -175,10 +209,19 @@ impl Listening {
     }
 }
 
+/// Accepts without telling the runtime yet: see [`Stream::Fresh`].
+fn accept_tcp(listener: &std::net::TcpListener) -> io::Result<(Socket, Peer)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, address) = acceptfrom_with(listener, flags)?;
+    let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+    let address = SocketAddr::try_from(address).map_err(|_| io::ErrorKind::ConnectionAborted)?;
+    Ok((Socket::new(Stream::Fresh(socket.into())), Peer::tcp(address)))
+}
+
 /// Accepts until the acceptor closes, then takes what already waits in the backlog, so that no handshake is lost.
 pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bound) {
     let listening = match bound {
-        Bound::Tcp(listener) => TcpListener::from_std(listener).map(Listening::Tcp),
+        Bound::Tcp(listener) => watch(listener).map(Listening::Tcp),
         Bound::Unix(listener) => UnixListener::from_std(listener).map(Listening::Unix),
     };
     let Ok(listening) = listening else { return };
@@ -209,6 +252,13 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
             }
         }
     }
+}
+
+#[allow(unsafe_code)]
+fn watch(listener: std::net::TcpListener) -> io::Result<AsyncFd<std::net::TcpListener>> {
+    // SAFETY: a `TcpListener` owns its descriptor and always names the same one, and nobody takes it out of the `AsyncFd`.
+    let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+    watched.map_err(|error| io::Error::other(error.to_string()))
 }
 
 async fn next(acceptor: &Acceptor, listening: &Listening) -> Option<io::Result<(Socket, Peer)>> {

@@ -107,11 +107,11 @@ impl Connection {
     }
 
     /// Serves requests until the connection ends.
-    pub(crate) async fn serve(mut self) {
+    pub(crate) async fn serve(&mut self) {
         loop {
             let after = match self.next().await {
                 // On the heap, so that a connection between two requests is small.
-                Next::Request(request) => Box::pin(exchange::serve(&mut self, request)).await,
+                Next::Request(request) => Box::pin(exchange::serve(self, request)).await,
                 Next::Refused(refusal) => Box::pin(self.refuse(refusal)).await,
                 Next::Closed => return,
             };
@@ -227,12 +227,12 @@ impl Connection {
 
     /// Says that we are done, then reads and forgets what the client still sends: closing at once would
     /// reset the connection, and the client might never see the answer.
-    async fn linger(mut self) {
+    async fn linger(&mut self) {
         self.socket.finish_writing();
         self.deadline.start(LINGER);
         let mut left = LINGER_BYTES;
         self.input.consume(self.input.len());
-        let Self { socket, input, deadline, .. } = &mut self;
+        let Self { socket, input, deadline, .. } = self;
         poll_fn(|cx| {
             while left > 0 {
                 match input.poll_fill(socket, Size::Relay, cx) {

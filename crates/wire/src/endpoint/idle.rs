@@ -1,5 +1,6 @@
 //! Open connections to one endpoint that are free for reuse, of one thread.
 
+use crate::deadline::Deadline;
 use crate::socket::Socket;
 use bascule_decide::table::EndpointState;
 use std::cell::RefCell;
@@ -8,11 +9,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A connection to an endpoint. Its time limit stays with it, so that reuse costs no new timer.
+#[derive(Debug)]
+pub(crate) struct EndpointConnection {
+    pub(crate) socket: Socket,
+    pub(crate) deadline: Deadline,
+}
+
 /// Idle connections, the one used last on top: the rest can grow old and close.
 #[derive(Debug)]
 pub(crate) struct IdleConnections {
     state: Arc<EndpointState>,
-    open: RefCell<Vec<(Socket, Instant)>>,
+    open: RefCell<Vec<(EndpointConnection, Instant)>>,
 }
 
 impl IdleConnections {
@@ -21,22 +29,22 @@ impl IdleConnections {
     }
 
     /// One that is still open as far as we know. One that said anything, even goodbye, is dropped.
-    pub(crate) fn take(&self) -> Option<Socket> {
+    pub(crate) fn take(&self) -> Option<EndpointConnection> {
         let mut open = self.open.borrow_mut();
-        while let Some((socket, _)) = open.pop() {
+        while let Some((connection, _)) = open.pop() {
             self.state.idle.fetch_sub(1, Relaxed);
-            if socket.is_quiet() {
-                return Some(socket);
+            if connection.socket.is_quiet() {
+                return Some(connection);
             }
         }
         None
     }
 
     /// Keeps a connection, unless `limit` are kept already.
-    pub(crate) fn put(&self, socket: Socket, now: Instant, limit: u32) {
+    pub(crate) fn put(&self, connection: EndpointConnection, now: Instant, limit: u32) {
         let mut open = self.open.borrow_mut();
-        if open.len() < limit as usize && socket.is_quiet() {
-            open.push((socket, now));
+        if open.len() < limit as usize && connection.socket.is_quiet() {
+            open.push((connection, now));
             self.state.idle.fetch_add(1, Relaxed);
         }
     }
@@ -45,7 +53,9 @@ impl IdleConnections {
     pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
         let mut open = self.open.borrow_mut();
         let before = open.len();
-        open.retain(|(socket, since)| now.duration_since(*since) < timeout && socket.is_quiet());
+        open.retain(|(connection, since)| {
+            now.duration_since(*since) < timeout && connection.socket.is_quiet()
+        });
         self.state.idle.fetch_sub(u32::try_from(before - open.len()).unwrap_or(0), Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 """`bascule echo`: toy endpoints."""
 
 import asyncio
+import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -40,6 +41,8 @@ async def serve(wanted: list[tuple[str, int]], behaviour: "Behaviour", *, quiet:
     from bascule.tasks import Tasks  # noqa: PLC0415 (keeps `--help` fast)
     from bascule.toy import endpoint  # noqa: PLC0415
 
+    # Requests that are cut when it stops are no news, and uvicorn would print a traceback for each.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     leave = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leave.set)

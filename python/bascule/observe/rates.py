@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from bascule import contract
 from bascule.clock import Clock
-from bascule.contract import codec
 
 WINDOW_S = 10.0
 """Rates are over this much time, or over the life of the balancer while that is shorter."""
@@ -47,12 +46,9 @@ class Readings:
         while len(self._kept) > 1 and self._kept[1][0] <= now - WINDOW_S:
             self._kept.popleft()
 
-    def rates(self, now: contract.Stats) -> dict[Key, Rates]:
-        """By pool and endpoint, from the oldest reading kept until `now`."""
-        if not self._kept:
-            return {}
-        at, before = self._kept[0]
-        return between(codec.decode(contract.Stats, before), now, self._clock.now() - at)
+    def oldest(self) -> tuple[float, bytes] | None:
+        """When rates begin, and the reading of then; `None` before the first reading."""
+        return self._kept[0] if self._kept else None
 
 
 def between(before: contract.Stats, after: contract.Stats, seconds: float) -> dict[Key, Rates]:

@@ -29,7 +29,7 @@ async def started(ending: AsyncExitStack, status: int = 200) -> endpoint.Running
 async def test_an_endpoint_answers_with_what_it_saw_on_one_connection(ending: AsyncExitStack) -> None:
     running = await started(ending)
     async with httpx2.AsyncClient(base_url=f"http://{running.address}") as client:
-        answer = await client.post("/a%20b?x=1", content=b"hello", headers={"X-Mine": b"\xe9"})
+        answer = await client.post("/a%20b?x=1", content=b"hello", headers={b"X-Mine": b"\xe9"})
         seen = answer.json()
         assert (seen["served_by"], answer.headers["x-served-by"]) == (running.address, running.address)
         assert (seen["method"], seen["path"], seen["query"], seen["body_bytes"]) == (

@@ -14,14 +14,14 @@ class Observed:
         self._balancer = balancer
 
     async def status(self, _request: Request) -> Response:
-        return JSONResponse(self._balancer.status())
+        return JSONResponse(await self._balancer.status())
 
     async def configuration(self, _request: Request) -> Response:
         return JSONResponse(self._balancer.configuration())
 
     async def metrics(self, _request: Request) -> Response:
         # Not `media_type`: Starlette would add a second charset to it.
-        return Response(self._balancer.metrics(), headers={"content-type": prometheus.CONTENT_TYPE})
+        return Response(await self._balancer.metrics(), headers={"content-type": prometheus.CONTENT_TYPE})
 
     async def ready(self, _request: Request) -> Response:
         if self._balancer.is_ready():

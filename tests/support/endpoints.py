@@ -139,6 +139,12 @@ def answering(*responses: bytes) -> Script:
     return script
 
 
+def echo_targets(conversation: Conversation) -> None:
+    """Answers each request with its target, so that a test sees whose answer it got."""
+    while True:
+        conversation.send(response(body=conversation.read().target.encode()))
+
+
 def play(*steps: bytes | threading.Event | Step | Script) -> Script:
     """Does one step after the other on each connection: sends bytes, waits for an event, or a `Step`."""
 

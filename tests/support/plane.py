@@ -4,11 +4,12 @@ import os
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from tests.support.endpoints import ScriptedEndpoint
+from tests.support.endpoints import Script, ScriptedEndpoint
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.raw import RawClient
 from tests.support.strict import Response
@@ -270,3 +271,14 @@ class RunningPlane:
     def stop(self, grace_ms: int | None = 0) -> None:
         """Begins to stop; the event `stopped` says when it has."""
         self.plane.stop(grace_ms)
+
+
+@contextmanager
+def serving(
+    script: Script | None = None, only: contract.Listener | None = None, **pool_options: Any
+) -> Iterator[tuple[ScriptedEndpoint, RunningPlane]]:
+    """One scripted endpoint and a plane in front of it, with one listener. Options are those of `pool`."""
+    with ScriptedEndpoint(script) as endpoint:
+        listeners = None if only is None else [only]
+        with RunningPlane([pool(endpoint, **pool_options)], listeners) as plane:
+            yield endpoint, plane

@@ -1,8 +1,8 @@
-"""How messages end on each side: lengths, chunks and closes, for clients of HTTP/1.0 and 1.1; trailers; no bodies."""
+"""How messages end: lengths, chunks and closes, for clients of HTTP/1.0 and 1.1; trailers; no bodies."""
 
 import pytest
-from tests.support.endpoints import OK, ScriptedEndpoint, Step, answering, play, response
-from tests.support.plane import RunningPlane, pool
+from tests.support.endpoints import OK, Step, answering, play, response
+from tests.support.plane import serving
 from tests.support.raw import request
 from tests.support.strict import Fields
 
@@ -24,22 +24,21 @@ def test_a_client_of_http_1_0_gets_no_chunks_and_knows_where_the_body_ends(
     sent: bytes, keep_alive: bool
 ) -> None:
     ends = [Step.CLOSE] if sent in (CLOSE, CLOSE_1_0) else []
-    with ScriptedEndpoint(play(Step.READ, sent, *ends)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
-        with plane.connect() as client:
-            asked = ["Connection: keep-alive"] if keep_alive else []
-            answer = client.ask(request("GET", "/", *asked, version="1.0"))
-            assert answer.body == BODY
-            assert {"transfer-encoding", "trailer"}.isdisjoint(answer.fields.names())
-            stays = keep_alive and sent == LENGTH
-            assert answer.fields.one("connection") == ("keep-alive" if stays else "close")
-            assert stays or client.is_closed()
+    asked = ["Connection: keep-alive"] if keep_alive else []
+    stays = keep_alive and sent == LENGTH
+    with serving(play(Step.READ, sent, *ends)) as (endpoint, plane), plane.connect() as client:
+        answer = client.ask(request("GET", "/", *asked, version="1.0"))
+        assert answer.body == BODY
+        assert {"transfer-encoding", "trailer"}.isdisjoint(answer.fields.names())
+        assert answer.fields.one("connection") == ("keep-alive" if stays else "close")
+        assert stays or client.is_closed()
     assert endpoint.conversations[0].received.startswith(b"GET / HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("sent", EVERY_WAY.values(), ids=EVERY_WAY)
 def test_a_client_of_http_1_1_keeps_its_connection_however_the_answer_ends(sent: bytes) -> None:
     ends = [Step.CLOSE] if sent in (CLOSE, CLOSE_1_0) else [Step.READ, OK]
-    with ScriptedEndpoint(play(Step.READ, sent, *ends)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(play(Step.READ, sent, *ends)) as (_, plane):
         with plane.connect() as client:
             answer = client.ask(request())
             assert answer.body == BODY
@@ -51,7 +50,7 @@ def test_a_client_of_http_1_1_keeps_its_connection_however_the_answer_ends(sent:
 
 
 def test_trailers_reach_the_client_and_their_announcement_too() -> None:
-    with ScriptedEndpoint(play(Step.READ, CHUNKED)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(play(Step.READ, CHUNKED)) as (_, plane):
         answer = plane.ask(request())
     assert answer.trailers == Fields([("X-Sum", "1")])
     assert answer.fields.one("trailer") == "X-Sum"
@@ -59,7 +58,7 @@ def test_trailers_reach_the_client_and_their_announcement_too() -> None:
 
 def test_trailers_reach_the_endpoint_and_their_announcement_too() -> None:
     head = request("POST", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum", "TE: trailers")
-    with ScriptedEndpoint() as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving() as (endpoint, plane):
         plane.ask(head + b"5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-More:2\r\n\r\n")
     (seen,) = endpoint.requests
     assert (seen.body, seen.trailers) == (b"hello", Fields([("X-Sum", "1"), ("X-More", "2")]))
@@ -85,14 +84,14 @@ def test_trailers_reach_the_endpoint_and_their_announcement_too() -> None:
 def test_a_trailer_that_would_change_the_message_stays_behind_on_both_sides(trailer: str) -> None:
     chunks = f"5\r\nhello\r\n0\r\nX: y\r\n{trailer}\r\n\r\n".encode()
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
-    with ScriptedEndpoint(answering(answer)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(answering(answer)) as (endpoint, plane):
         told = plane.ask(request("POST", "/", "Transfer-Encoding: chunked") + chunks)
     assert endpoint.requests[0].trailers == told.trailers == Fields([("X", "y")])
 
 
 def test_an_announcement_of_trailers_without_chunks_stays_behind() -> None:
     answer = response("200 OK", b"ok", "Trailer: X-Sum")
-    with ScriptedEndpoint(answering(answer)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(answering(answer)) as (endpoint, plane):
         told = plane.ask(request("POST", "/", "Trailer: X-Sum", body=b"hello"))
     assert "trailer" not in endpoint.requests[0].fields.names()
     assert "trailer" not in told.fields.names()
@@ -116,7 +115,7 @@ def test_an_answer_without_a_body_ends_with_its_head_and_keeps_both_connections(
     method: str, sent: bytes, length: str | None, version: str
 ) -> None:
     asked = request(method, "/", "Connection: keep-alive", version=version)
-    with ScriptedEndpoint(answering(sent)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(answering(sent)) as (endpoint, plane):
         with plane.connect() as client:
             for _ in range(2):
                 answer = client.ask(asked, to=method)
@@ -128,7 +127,7 @@ def test_an_answer_without_a_body_ends_with_its_head_and_keeps_both_connections(
 
 def test_chunks_announced_to_head_are_none_and_keep_both_connections() -> None:
     sent = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with ScriptedEndpoint(answering(sent)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(answering(sent)) as (endpoint, plane):
         with plane.connect() as client:
             assert [client.ask(request("HEAD"), to="HEAD").status for _ in range(2)] == [200, 200]
         assert len(endpoint.conversations) == 1
@@ -138,7 +137,7 @@ def test_chunks_announced_to_head_are_none_and_keep_both_connections() -> None:
 @pytest.mark.parametrize("body", [b"", b"x", BODY, b"\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n"])
 def test_a_length_of_the_client_reaches_the_endpoint_as_it_is(version: str, body: bytes) -> None:
     head = f"POST / HTTP/{version}\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with ScriptedEndpoint() as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving() as (endpoint, plane):
         assert plane.ask(head + body).status == 200
     (seen,) = endpoint.requests
     assert (seen.body, seen.fields.one("content-length")) == (body, str(len(body)))
@@ -146,7 +145,7 @@ def test_a_length_of_the_client_reaches_the_endpoint_as_it_is(version: str, body
 
 def test_chunks_of_the_client_reach_the_endpoint_as_chunks_without_extensions() -> None:
     head = request("POST", "/", "Transfer-Encoding: chunked")
-    with ScriptedEndpoint() as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving() as (endpoint, plane):
         assert plane.ask(head + b"5;x=y\r\nhello\r\n006;z\r\n world\r\n0;end\r\n\r\n").status == 200
     assert endpoint.requests[0].body == b"hello world"
     assert b";" not in endpoint.received()
@@ -154,14 +153,14 @@ def test_chunks_of_the_client_reach_the_endpoint_as_chunks_without_extensions() 
 
 def test_many_small_chunks_are_not_taken_for_a_flood() -> None:
     head = request("POST", "/", "Transfer-Encoding: chunked")
-    with ScriptedEndpoint() as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving() as (endpoint, plane):
         assert plane.ask(head + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n").status == 200
     assert endpoint.requests[0].body == b"x" * 20_000
 
 
 def test_a_body_that_ends_with_the_connection_is_not_taken_from_a_client_of_http_1_0() -> None:
     """A request without a length has no body (RFC 9112, 6.3); what follows is the next request."""
-    with ScriptedEndpoint() as endpoint, RunningPlane([pool(endpoint)]) as plane, plane.connect() as client:
+    with serving() as (endpoint, plane), plane.connect() as client:
         client.send(b"POST / HTTP/1.0\r\n\r\nhello")
         assert client.response().status == 200
         assert client.rest() == b""

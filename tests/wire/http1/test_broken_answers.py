@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from tests.support.endpoints import OK, Conversation, ScriptedEndpoint, Step, answering, each, play, response
-from tests.support.plane import RunningPlane, pool
+from tests.support.plane import RunningPlane, serving
 from tests.support.raw import request
 from tests.wire.http1.broken import BROKEN_BODIES, BROKEN_HEADS, CUT_SHORT, SPLIT
 
@@ -23,7 +23,7 @@ def assert_the_next_request_gets_a_connection_of_its_own(
 @pytest.mark.parametrize("sent", [sent for _, sent in BROKEN_HEADS], ids=[name for name, _ in BROKEN_HEADS])
 def test_a_broken_head_is_answered_with_502(sent: bytes) -> None:
     script = each(play(Step.READ, sent + SPLIT), answering())
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(script) as (endpoint, plane):
         with plane.connect() as client:
             answer = client.ask(request())
             assert answer.status == 502
@@ -39,7 +39,7 @@ def test_a_broken_head_is_answered_with_502(sent: bytes) -> None:
 @pytest.mark.parametrize("sent", [sent for _, sent in BROKEN_BODIES], ids=[name for name, _ in BROKEN_BODIES])
 def test_a_broken_body_is_never_a_whole_one_for_the_client(sent: bytes) -> None:
     script = each(play(Step.READ, sent + SPLIT), answering())
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(script) as (endpoint, plane):
         with plane.connect() as client:
             client.send(request())
             assert b"SMUGGLED" not in client.cut_response()
@@ -52,7 +52,7 @@ def test_a_broken_body_is_never_a_whole_one_for_the_client(sent: bytes) -> None:
 )
 def test_an_answer_that_breaks_off_is_never_a_whole_one_for_the_client(sent: bytes, ending: str) -> None:
     script = each(play(Step.READ, sent, Step.CLOSE), answering())
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint, attempts=0)]) as plane:
+    with serving(script, attempts=0) as (endpoint, plane):
         with plane.connect() as client:
             client.send(request())
             if ending == "endpoint_closed":
@@ -81,7 +81,7 @@ def test_an_answer_that_breaks_off_is_never_a_whole_one_for_the_client(sent: byt
 def test_a_reset_is_told_apart_from_a_close(sent: bytes, ending: str) -> None:
     seen = threading.Event()
     script = each(play(Step.READ, sent, seen, Step.RESET), answering())
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint, attempts=0)]) as plane:
+    with serving(script, attempts=0) as (endpoint, plane):
         with plane.connect() as client:
             client.send(request())
             if ending == "response_cut":
@@ -99,11 +99,7 @@ def test_a_reset_is_told_apart_from_a_close(sent: bytes, ending: str) -> None:
 def test_a_reset_within_a_body_that_ends_with_a_close_leaves_the_chunks_open() -> None:
     began = threading.Event()
     script = play(Step.READ, b"HTTP/1.1 200 OK\r\n\r\nhello", began, Step.RESET)
-    with (
-        ScriptedEndpoint(script) as endpoint,
-        RunningPlane([pool(endpoint)]) as plane,
-        plane.connect() as client,
-    ):
+    with serving(script) as (_, plane), plane.connect() as client:
         client.send(request())
         client.stream.exactly(len("HTTP/1.1 200 OK\r\n"))
         began.set()
@@ -135,7 +131,7 @@ def test_a_reset_within_a_body_that_ends_with_a_close_leaves_the_chunks_open() -
 )
 def test_bytes_beyond_an_answer_are_nobodys_and_end_the_connection(method: str, answer: bytes) -> None:
     script = each(play(Step.READ, answer), answering())
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(script) as (endpoint, plane):
         with plane.connect() as client:
             first = client.ask(request(method), to=method)
             assert first.body in (b"", b"ok")
@@ -149,7 +145,7 @@ def test_bytes_beyond_an_answer_are_nobodys_and_end_the_connection(method: str, 
 def test_bytes_that_come_after_an_answer_end_the_idle_connection() -> None:
     more = threading.Event()
     script = each(play(Step.READ, OK, more, OK), answering())
-    with ScriptedEndpoint(script) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(script) as (endpoint, plane):
         with plane.connect() as client:
             client.ask(request())
             assert plane.endpoint(endpoint).idle == 1
@@ -169,7 +165,7 @@ def test_bytes_that_come_after_an_answer_end_the_idle_connection() -> None:
     ids=["close", "close in a list", "HTTP/1.0"],
 )
 def test_an_endpoint_that_wants_its_connection_closed_gets_no_second_request_on_it(answer: bytes) -> None:
-    with ScriptedEndpoint(answering(answer)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(answering(answer)) as (endpoint, plane):
         with plane.connect() as client:
             for _ in range(2):
                 assert client.ask(request()).body == b"ok"
@@ -178,7 +174,7 @@ def test_an_endpoint_that_wants_its_connection_closed_gets_no_second_request_on_
 
 def test_an_endpoint_of_http_1_0_that_says_keep_alive_gets_a_second_request() -> None:
     answer = response("200 OK", b"ok", "Connection: keep-alive", version="1.0")
-    with ScriptedEndpoint(answering(answer)) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(answering(answer)) as (endpoint, plane):
         with plane.connect() as client:
             for _ in range(2):
                 assert client.ask(request()).body == b"ok"
@@ -191,7 +187,7 @@ def test_a_flood_of_interim_answers_does_not_flood_the_client() -> None:
         while True:
             conversation.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
 
-    with ScriptedEndpoint(flood) as endpoint, RunningPlane([pool(endpoint)]) as plane:
+    with serving(flood) as (endpoint, plane):
         with plane.connect() as client:
             answer = client.ask(request())
         assert answer.status == 502

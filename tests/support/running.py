@@ -55,7 +55,12 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, content: str = TWO_ENDPOINTS, *, busy: bool = False, signals: bool = False
+    folder: Path,
+    content: str = TWO_ENDPOINTS,
+    *,
+    busy: bool = False,
+    signals: bool = False,
+    admin_named: bool = False,
 ) -> AsyncIterator[Running]:
     """Starts a balancer from a file in `folder`. Raises what its start raises."""
     file = folder / "bascule.yaml"
@@ -68,6 +73,7 @@ async def running(
         threads=2,
         admin=UnixAdmin(folder / "admin.sock"),
         seed=1,
+        admin_named=admin_named,
         signals=signals,
     )
     origin = FileOrigin(file)

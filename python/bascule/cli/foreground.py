@@ -46,6 +46,7 @@ def surroundings(manner: Manner, *, signals: bool = True) -> Surroundings:
         if manner.admin is not None
         else admin_address.default(os.environ, os.geteuid()),
         seed=random.SystemRandom().getrandbits(32),
+        admin_named=manner.admin is not None,
         watch_files=manner.watch_files,
         signals=signals,
     )

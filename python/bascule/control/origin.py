@@ -32,7 +32,8 @@ class FileOrigin:
 
     def read(self) -> Config:
         text = load(self._path)
-        self._files = text.files
+        # As it was named too: where a symbolic link leads is all that `text` knows, and that may change.
+        self._files = (self._path, *text.files)
         return parse(text)
 
     def files(self) -> tuple[Path, ...]:

@@ -46,6 +46,8 @@ class Surroundings:
     """Where admin requests are answered, where the configuration leaves it open."""
     seed: int
     """Of when checks run."""
+    admin_named: bool = False
+    """`admin` was named at the command line, and counts for more than the configuration."""
     watch_files: bool = False
     """Reload when a file of the configuration changes."""
     signals: bool = True
@@ -88,7 +90,9 @@ class Supervisor:
     def _claim(self, ending: AsyncExitStack) -> tuple[admin_address.Claim, admin_address.Claim | None]:
         """Before traffic is accepted: two balancers on one admin address would confuse every operator."""
         wanted = self._prepared.plan.admin
-        bind = admin_address.parse(wanted.bind) if wanted.bind is not None else self._around.admin
+        bind = self._around.admin
+        if wanted.bind is not None and not self._around.admin_named:
+            bind = admin_address.parse(wanted.bind)
         admin = admin_address.claim(bind)
         ending.callback(admin.release)
         self.admin = admin.address

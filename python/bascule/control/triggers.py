@@ -3,7 +3,7 @@
 import asyncio
 import enum
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 
 
@@ -59,19 +59,25 @@ def fingerprint(files: Iterable[Path]) -> Print:
     return tuple(prints)
 
 
-async def file_changes(files: Callable[[], Iterable[Path]]) -> AsyncIterator[None]:
+async def file_changes(files: Callable[[], Iterable[Path]]) -> AsyncGenerator[None, None]:
     """Yields whenever one of `files()` has changed. The set may change as well; it is asked each time."""
     from watchfiles import awatch  # noqa: PLC0415 (a tenth of a second at start, for --watch only)
 
     seen = fingerprint(files())
     while True:
-        folders = {file.absolute().parent for file in files()}
+        folders = _folders(files())
         # Folders, not files: editors and Kubernetes replace files, and a watch on the old inode goes blind.
         async for _ in awatch(*folders, debounce=300, recursive=False):
             now = fingerprint(files())
             if now != seen:
                 seen = now
                 yield
-            if {file.absolute().parent for file in files()} != folders:
-                seen = fingerprint(files())
+            if _folders(files()) != folders:
                 break
+
+
+def _folders(files: Iterable[Path]) -> set[Path]:
+    """Where to look for changes: a directory itself, since files may appear in it, and where a file is."""
+    absolute = [file.absolute() for file in files]
+    folders = {file if file.is_dir() else file.parent for file in absolute}
+    return {folder for folder in folders if folder.is_dir()}

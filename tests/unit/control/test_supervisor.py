@@ -67,6 +67,16 @@ async def test_a_second_balancer_on_the_same_admin_address_does_not_start(tmp_pa
         assert not scene.task.done()
 
 
+async def test_the_admin_address_of_the_command_line_counts_for_more_than_that_of_the_file(
+    tmp_path: Path,
+) -> None:
+    content = TWO_ENDPOINTS + f"admin: {{bind: 'unix:{tmp_path}/written.sock'}}\n"
+    async with running(tmp_path, content) as scene:
+        assert str(scene.supervisor.admin) == f"unix:{tmp_path}/written.sock"
+    async with running(tmp_path, content, admin_named=True) as scene:
+        assert str(scene.supervisor.admin) == f"unix:{tmp_path}/admin.sock"
+
+
 async def test_the_first_term_drains_and_the_second_cuts(tmp_path: Path) -> None:
     async with running(tmp_path, busy=True, signals=True) as scene:
         os.kill(os.getpid(), signal.SIGTERM)

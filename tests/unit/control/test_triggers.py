@@ -1,11 +1,13 @@
 """What signals ask for, and which file changes count."""
 
 import asyncio
+import itertools
 import os
 import signal
 from pathlib import Path
 
-from bascule.control.triggers import SIGNALS, Trigger, fingerprint, listen
+from bascule.control.origin import FileOrigin
+from bascule.control.triggers import SIGNALS, Trigger, file_changes, fingerprint, listen
 
 
 def test_the_signals_are_those_that_administrators_of_nginx_know() -> None:
@@ -64,6 +66,33 @@ def test_a_symbolic_link_that_leads_elsewhere_changes_the_print(tmp_path: Path) 
     (tmp_path / "data").unlink()
     (tmp_path / "data").symlink_to("v2")
     assert fingerprint([file]) != before
+
+
+async def test_a_file_that_appears_in_an_included_directory_is_a_change(tmp_path: Path) -> None:
+    """The directory is empty at first, so that none of its files is known."""
+    (tmp_path / "conf.d").mkdir()
+    file = tmp_path / "bascule.yaml"
+    file.write_text("include: conf.d/*.yaml\n")
+    origin = FileOrigin(file)
+    origin.read()
+    changes = file_changes(origin.files)
+    noticed = asyncio.ensure_future(anext(changes))
+    async with asyncio.timeout(30):
+        # When the watch begins cannot be seen from here; a change before it would go unnoticed.
+        for number in itertools.count():
+            (tmp_path / "conf.d" / f"{number}.yaml").write_text("")
+            if (await asyncio.wait([noticed], timeout=0.2))[0]:
+                break
+    await changes.aclose()
+
+
+def test_a_file_is_watched_by_the_name_it_was_given_and_where_that_leads(tmp_path: Path) -> None:
+    (tmp_path / "v1.yaml").write_text("{}\n")
+    link = tmp_path / "bascule.yaml"
+    link.symlink_to("v1.yaml")
+    origin = FileOrigin(link)
+    origin.read()
+    assert origin.files() == (link, (tmp_path / "v1.yaml").resolve())
 
 
 def test_a_file_that_vanished_has_a_print_of_its_own(tmp_path: Path) -> None:

@@ -65,7 +65,16 @@ fn trailers_are_harmless(raw: &[u8]) {
         let colon = line.iter().position(|byte| *byte == b':').expect("a trailer is a field");
         let name = line[..colon].to_ascii_lowercase();
         assert!(is_token(&name) && !name.contains(&b'_'));
-        let never = ["content-length", "transfer-encoding", "host", "connection", "x-forwarded-for", "forwarded", "trailer", "set-cookie"];
+        let never = [
+            "content-length",
+            "transfer-encoding",
+            "host",
+            "connection",
+            "x-forwarded-for",
+            "forwarded",
+            "trailer",
+            "set-cookie",
+        ];
         assert!(!never.iter().any(|never| never.as_bytes() == name), "{}", name.escape_ascii());
     }
     let mut again = Vec::new();

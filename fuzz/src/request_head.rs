@@ -34,12 +34,19 @@ fn does_not_depend_on_arrival(bytes: &[u8], limits: HeadLimits) {
     let mut room = field_room();
     let Ok(Some(head)) = parse(bytes, limits, &mut room) else { return };
     let length = head.length;
-    assert!(length <= limits.head_bytes && head.target.path.len() <= limits.target_bytes && head.fields.len() <= limits.headers);
+    assert!(
+        length <= limits.head_bytes
+            && head.target.path.len() <= limits.target_bytes
+            && head.fields.len() <= limits.headers
+    );
     for cut in cuts(length) {
         let mut room = field_room();
         let early = parse(&bytes[..cut], limits, &mut room);
         assert!(matches!(early, Ok(None)), "after {cut} of {length} bytes: {early:?}");
-        assert!(has_empty_line(&bytes[..length], cut.saturating_sub(3)), "the end is missed when {cut} bytes were seen before");
+        assert!(
+            has_empty_line(&bytes[..length], cut.saturating_sub(3)),
+            "the end is missed when {cut} bytes were seen before"
+        );
     }
 }
 
@@ -65,7 +72,10 @@ fn means_one_thing(head: &RequestHead<'_, '_>, bytes: &[u8]) {
         assert_eq!(head.authority, host);
     }
     let host = routing_host(head.authority);
-    assert!(!host.bytes().any(|byte| byte.is_ascii_uppercase() || byte <= b' ' || b"/@?#\\,".contains(&byte)), "{host}");
+    assert!(
+        !host.bytes().any(|byte| byte.is_ascii_uppercase() || byte <= b' ' || b"/@?#\\,".contains(&byte)),
+        "{host}"
+    );
 }
 
 /// What an endpoint reads is this one request, with the fields of this hop gone and our word about the client in place.
@@ -77,14 +87,18 @@ fn travels_unchanged(head: &RequestHead<'_, '_>, bytes: &[u8]) {
             Err(_) => return,
         },
     };
-    for (trusted, x_forwarded, rfc7239) in [(false, true, true), (true, true, true), (true, false, false), (false, false, false)] {
+    for (trusted, x_forwarded, rfc7239) in
+        [(false, true, true), (true, true, true), (true, false, false), (false, false, false)]
+    {
         let told = Told { client: "2001:db8::7", scheme: "http", trusted, x_forwarded, rfc7239 };
         let written = write(head, bytes, &path, &told);
         let mut room = field_room();
         let again = match parse(&written, GENEROUS, &mut room) {
             Ok(Some(again)) => again,
             _ if head.fields.len() + ADDED > 256 => return,
-            refused => panic!("the endpoint cannot read what we wrote: {refused:?}\n{}", written.escape_ascii()),
+            refused => {
+                panic!("the endpoint cannot read what we wrote: {refused:?}\n{}", written.escape_ascii())
+            }
         };
         assert_eq!(again.length, written.len());
         means_one_thing(&again, &written);
@@ -96,13 +110,25 @@ fn travels_unchanged(head: &RequestHead<'_, '_>, bytes: &[u8]) {
         assert_eq!(again.upgrade, head.upgrade);
         says_no_more_than_it_may(&again, &told);
         if trusted && !x_forwarded {
-            assert_eq!(write(&again, &written, &path, &told), written, "a second hop that adds nothing changes nothing");
+            assert_eq!(
+                write(&again, &written, &path, &told),
+                written,
+                "a second hop that adds nothing changes nothing"
+            );
         }
     }
 }
 
 fn write(head: &RequestHead<'_, '_>, bytes: &[u8], path: &[u8], told: &Told<'_>) -> Vec<u8> {
-    let facts = Facts { scheme: "http", host: head.authority, path, query: None, client: told.client, listener: "web", route: "all" };
+    let facts = Facts {
+        scheme: "http",
+        host: head.authority,
+        path,
+        query: None,
+        client: told.client,
+        listener: "web",
+        route: "all",
+    };
     let edits = Edits::default();
     let onward = Onward { path, fallback_host: "127.0.0.1:8080", edits: &edits, facts };
     let mut out = Vec::new();
@@ -114,15 +140,30 @@ fn says_no_more_than_it_may(head: &RequestHead<'_, '_>, told: &Told<'_>) {
     for field in head.fields {
         let (name, value) = (field.name.to_ascii_lowercase(), field.value);
         assert!(!name.contains('_'), "{name} could pass for another field");
-        let of_this_hop = ["keep-alive", "proxy-connection", "te", "proxy-authorization", "proxy-authenticate", "http2-settings"];
+        let of_this_hop = [
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "proxy-authorization",
+            "proxy-authenticate",
+            "http2-settings",
+        ];
         assert!(!of_this_hop.contains(&name.as_str()), "{name} ends at this hop");
         match name.as_str() {
             "connection" => assert!(value == b"upgrade" && head.upgrade.is_some()),
-            "x-forwarded-for" if !told.trusted => assert!(told.x_forwarded && value == told.client.as_bytes()),
-            "x-forwarded-proto" if !told.trusted => assert!(told.x_forwarded && value == told.scheme.as_bytes()),
+            "x-forwarded-for" if !told.trusted => {
+                assert!(told.x_forwarded && value == told.client.as_bytes())
+            }
+            "x-forwarded-proto" if !told.trusted => {
+                assert!(told.x_forwarded && value == told.scheme.as_bytes())
+            }
             "x-forwarded-host" if !told.trusted => assert!(told.x_forwarded && value == head.authority),
-            "forwarded" if !told.trusted => assert!(told.rfc7239 && value.starts_with(b"for=\"[2001:db8::7]\"")),
-            "x-real-ip" | "x-forwarded-port" | "x-forwarded-server" | "x-forwarded-by" => assert!(told.trusted),
+            "forwarded" if !told.trusted => {
+                assert!(told.rfc7239 && value.starts_with(b"for=\"[2001:db8::7]\""))
+            }
+            "x-real-ip" | "x-forwarded-port" | "x-forwarded-server" | "x-forwarded-by" => {
+                assert!(told.trusted)
+            }
             _ => {}
         }
     }

@@ -7,7 +7,8 @@ use bascule_decide::template::Facts;
 
 use crate::{LONGEST, cuts, strict};
 
-const NOWHERE: Facts<'static> = Facts { scheme: "http", host: b"", path: b"/", query: None, client: "", listener: "web", route: "all" };
+const NOWHERE: Facts<'static> =
+    Facts { scheme: "http", host: b"", path: b"/", query: None, client: "", listener: "web", route: "all" };
 
 /// Reads `bytes` as the head of a response, to HEAD and to another method, and checks what came of it.
 pub fn response_head(bytes: &[u8]) {
@@ -31,7 +32,10 @@ fn does_not_depend_on_arrival(bytes: &[u8], length: usize, to_head: bool) {
         let mut room = field_room();
         let early = parse(&bytes[..cut], to_head, &mut room);
         assert!(matches!(early, Ok(None)), "after {cut} of {length} bytes: {early:?}");
-        assert!(has_empty_line(&bytes[..length], cut.saturating_sub(3)), "the end is missed when {cut} bytes were seen before");
+        assert!(
+            has_empty_line(&bytes[..length], cut.saturating_sub(3)),
+            "the end is missed when {cut} bytes were seen before"
+        );
     }
 }
 

@@ -32,10 +32,22 @@ pub fn snapshot(bytes: &[u8]) {
 }
 
 fn serves(snapshot: &Snapshot, table: &Table) {
-    assert_eq!((table.generation, table.listeners.len(), table.pools.len()), (snapshot.generation, snapshot.listeners.len(), snapshot.pools.len()));
+    assert_eq!(
+        (table.generation, table.listeners.len(), table.pools.len()),
+        (snapshot.generation, snapshot.listeners.len(), snapshot.pools.len())
+    );
     for listener in &table.listeners {
-        for (method, host, path) in [("GET", "a.example", "/"), ("POST", "", "/v1/x%"), ("OPTIONS", "[::1]", "*")] {
-            let asked = Request { method, host, path: path.as_bytes(), query: Some(b"a=b&&c"), fields: &[], client: None };
+        for (method, host, path) in
+            [("GET", "a.example", "/"), ("POST", "", "/v1/x%"), ("OPTIONS", "[::1]", "*")]
+        {
+            let asked = Request {
+                method,
+                host,
+                path: path.as_bytes(),
+                query: Some(b"a=b&&c"),
+                fields: &[],
+                client: None,
+            };
             let Some(found) = listener.index.find(&asked) else { continue };
             if let Action::Pool(pool) = listener.routes[found].action {
                 assert!(pool < table.pools.len());

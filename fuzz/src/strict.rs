@@ -71,13 +71,17 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let colon = line.iter().position(|byte| *byte == b':').expect("a field has a colon");
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     assert!(is_token(name), "the name {:?} is a token", String::from_utf8_lossy(name));
-    assert!(value.iter().all(|byte| *byte == b'\t' || *byte >= b' ' && *byte != 0x7f), "no control characters in a value");
+    assert!(
+        value.iter().all(|byte| *byte == b'\t' || *byte >= b' ' && *byte != 0x7f),
+        "no control characters in a value"
+    );
     (name, value.trim_ascii())
 }
 
 /// RFC 9110, 5.6.2.
 pub(crate) fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// A chunked body read line by line: its payload, and how long it is on the wire. `None`: not whole, or not well-formed.
@@ -87,8 +91,10 @@ pub(crate) fn body(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
         let line = line_at(bytes, at)?;
         at += line.len() + 2;
         let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-        let hexadecimal = !digits.is_empty() && digits.len() <= 16 && digits.iter().all(u8::is_ascii_hexdigit);
-        let size = usize::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| hexadecimal)?, 16).ok()?;
+        let hexadecimal =
+            !digits.is_empty() && digits.len() <= 16 && digits.iter().all(u8::is_ascii_hexdigit);
+        let size =
+            usize::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| hexadecimal)?, 16).ok()?;
         if size == 0 {
             break;
         }

@@ -11,11 +11,63 @@ const MUTATIONS: usize = 4_000;
 
 /// Pieces that mean something to one parser or another.
 const PIECES: &[&[u8]] = &[
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\0", b" ", b"\t", b":", b";", b",", b"/", b"//", b"..", b"%2e", b"%2F", b"%00", b"%", b"\\", b"?", b"#", b"*",
-    b"0", b"1", b"0\r\n\r\n", b"ffffffffffffffff", b"+1", b"0x1", b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2.0", b"Host: b\r\n", b"Content-Length: 1\r\n",
-    b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Connection: upgrade, te\r\n", b"Upgrade: websocket\r\n",
-    b"Expect: 100-continue\r\n", b"X-Forwarded-For: 1.2.3.4\r\n", b"Forwarded: for=1.2.3.4\r\n", b"X_A: b\r\n", b"http://a", b"@", b"[::1]", b"\x7f", b"\x80", b"\xff",
-    b"null", b"true", b"-1", b"18446744073709551616", b"[]", b"{}", b"\"\"", b"least_busy", b"(a+)+$", b"{host}",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"\0",
+    b" ",
+    b"\t",
+    b":",
+    b";",
+    b",",
+    b"/",
+    b"//",
+    b"..",
+    b"%2e",
+    b"%2F",
+    b"%00",
+    b"%",
+    b"\\",
+    b"?",
+    b"#",
+    b"*",
+    b"0",
+    b"1",
+    b"0\r\n\r\n",
+    b"ffffffffffffffff",
+    b"+1",
+    b"0x1",
+    b"HTTP/1.0",
+    b"HTTP/1.1",
+    b"HTTP/2.0",
+    b"Host: b\r\n",
+    b"Content-Length: 1\r\n",
+    b"Content-Length: 0\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close\r\n",
+    b"Connection: upgrade, te\r\n",
+    b"Upgrade: websocket\r\n",
+    b"Expect: 100-continue\r\n",
+    b"X-Forwarded-For: 1.2.3.4\r\n",
+    b"Forwarded: for=1.2.3.4\r\n",
+    b"X_A: b\r\n",
+    b"http://a",
+    b"@",
+    b"[::1]",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b"null",
+    b"true",
+    b"-1",
+    b"18446744073709551616",
+    b"[]",
+    b"{}",
+    b"\"\"",
+    b"least_busy",
+    b"(a+)+$",
+    b"{host}",
 ];
 
 /// Numbers that look random and are the same every time (Knuth's MMIX).
@@ -33,7 +85,12 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut seeds: Vec<_> = files
         .map(|file| file.expect("a file").path())
-        .map(|file| (file.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read(&file).expect("readable")))
+        .map(|file| {
+            (
+                file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                fs::read(&file).expect("readable"),
+            )
+        })
         .collect();
     seeds.sort();
     assert!(!seeds.is_empty(), "{} is empty", folder.display());
@@ -75,7 +132,11 @@ fn holds(target: &str, law: fn(&[u8])) {
     let mut numbers = Numbers(0xba5c);
     for number in 0..MUTATIONS {
         let bytes = mutated(&seeds, &mut numbers);
-        assert!(catch_unwind(|| law(&bytes)).is_ok(), "mutation {number} of {target} breaks a law: b\"{}\"", bytes.escape_ascii());
+        assert!(
+            catch_unwind(|| law(&bytes)).is_ok(),
+            "mutation {number} of {target} breaks a law: b\"{}\"",
+            bytes.escape_ascii()
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 """Large bodies arrive whole; a side that does not read makes the other wait, not the balancer swell."""
 
+import contextlib
 import hashlib
 import random
 import select
@@ -162,9 +163,11 @@ def test_an_endpoint_that_does_not_read_stops_the_client_and_is_given_up_in_time
         assert plane.endings(1) == {"endpoint_not_reading": 1}
         assert sent[0] < KERNEL
         assert memory.grown() < OURS
-        client.finish()
-        sending.result()
         over.set()
+        # Cut off by now, unless the balancer still listens to what was on its way.
+        with contextlib.suppress(OSError):
+            client.finish()
+        sending.result()
 
 
 def test_a_slow_client_does_not_slow_down_another() -> None:

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 /// Room for a head and what came with it.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Room for a body on its way, and for a head of any size that the limits allow.
-pub(crate) const RELAY_BYTES: usize = 128 * 1024;
+pub(crate) const RELAY_BYTES: usize = 256 * 1024;
 /// Buffers of each size that are kept for reuse, per thread.
 const SPARE: usize = 64;
 

@@ -63,6 +63,7 @@ pub struct ResponseHead<'b, 'f> {
     fields: &'f [Header<'b>],
     dropped: Dropped,
     coding: Option<usize>,
+    trailers: Dropped,
     upgrade: Option<&'b [u8]>,
     first_field: usize,
 }
@@ -94,6 +95,7 @@ pub fn parse<'b, 'f>(
         bytes,
         room,
     ) {
+        Ok(httparse::Status::Complete(length)) if length > MAX_HEAD => return Err(BadResponse::TooLarge),
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => return Err(BadResponse::TooLarge),
         Ok(httparse::Status::Partial) => return Ok(None),
@@ -118,6 +120,7 @@ pub fn parse<'b, 'f>(
         fields,
         dropped: Dropped::default(),
         coding: None,
+        trailers: Dropped::default(),
         upgrade: None,
         first_field,
     };
@@ -138,7 +141,7 @@ impl ResponseHead<'_, '_> {
     }
 
     fn read_fields(&mut self, to_head: bool) -> Result<(), BadResponse> {
-        let (mut length, mut length_at, mut trailers) = (None, None, Dropped::default());
+        let (mut length, mut length_at) = (None, None);
         let (mut close, mut keep_alive) = (false, false);
         for (position, field) in self.fields.iter().enumerate() {
             match classify(field.name) {
@@ -167,7 +170,7 @@ impl ResponseHead<'_, '_> {
                     self.upgrade = Some(field.value);
                     self.dropped.insert(position);
                 }
-                Known::Trailer => trailers.insert(position),
+                Known::Trailer => self.trailers.insert(position),
                 Known::Hop => self.dropped.insert(position),
                 _ => {}
             }
@@ -187,7 +190,7 @@ impl ResponseHead<'_, '_> {
             self.persistent = false;
         }
         if self.framing != Framing::Chunked {
-            self.dropped.insert_all(&trailers);
+            self.dropped.insert_all(&self.trailers);
             self.coding.into_iter().for_each(|position| self.dropped.insert(position));
         }
         if self.status < 200 || self.status == 204 {
@@ -225,6 +228,7 @@ impl ResponseHead<'_, '_> {
         let mut dropped = self.dropped;
         if let (Some(position), false) = (self.coding, shape.http11) {
             dropped.insert(position);
+            dropped.insert_all(&self.trailers);
         }
         edits.mark_dropped(self.fields, &mut dropped);
         copy_kept(bytes, self.first_field, self.length - 2, self.fields, &dropped, out);

@@ -41,19 +41,26 @@ def test_an_endpoint_that_refuses_costs_the_client_nothing(method: str) -> None:
 
 
 def test_nothing_is_tried_again_when_the_pool_allows_no_further_attempt() -> None:
-    with closed_port() as refusing, ScriptedEndpoint() as good:
-        with RunningPlane([pool(refusing, good, attempts=0)]) as plane:
-            statuses = sorted(plane.ask(request()).status for _ in range(2))
-            assert statuses == [200, 502]
-            assert plane.endings(2) == {"ok": 1, "endpoint_refused": 1}
+    with (
+        closed_port() as refusing,
+        ScriptedEndpoint() as good,
+        RunningPlane([pool(refusing, good, attempts=0)]) as plane,
+    ):
+        statuses = sorted(plane.ask(request()).status for _ in range(2))
+        assert statuses == [200, 502]
+        assert plane.endings(2) == {"ok": 1, "endpoint_refused": 1}
 
 
 def test_a_pool_whose_endpoints_all_refuse_is_tried_as_often_as_allowed() -> None:
-    with closed_port() as one, closed_port() as two, closed_port() as three:
-        with RunningPlane([pool(one, two, three, attempts=1)]) as plane:
-            assert plane.ask(request()).status == 502
-            assert plane.endings(1) == {"endpoint_refused": 1}
-            assert sum(endpoint.picked for endpoint in plane.stats().endpoints) == 2
+    with (
+        closed_port() as one,
+        closed_port() as two,
+        closed_port() as three,
+        RunningPlane([pool(one, two, three, attempts=1)]) as plane,
+    ):
+        assert plane.ask(request()).status == 502
+        assert plane.endings(1) == {"endpoint_refused": 1}
+        assert sum(endpoint.picked for endpoint in plane.stats().endpoints) == 2
 
 
 def test_no_endpoint_is_tried_twice_for_one_request() -> None:

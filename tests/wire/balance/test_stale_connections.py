@@ -13,13 +13,16 @@ def dies_with_the_second_request(how: Step) -> ScriptedEndpoint:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_connection_that_closed_while_it_was_idle_is_not_used(method: str) -> None:
-    with ScriptedEndpoint(play(Step.READ, OK, Step.CLOSE)) as endpoint:
-        with RunningPlane([pool(endpoint)]) as plane, plane.connect() as client:
-            for count in range(1, 6):
-                assert client.ask(request(method)).status == 200
-                # The end of the connection comes before the next request.
-                endpoint.wait_conversations(count)[-1].wait_end()
-            assert len(endpoint.requests) == len(endpoint.conversations) == 5
+    with (
+        ScriptedEndpoint(play(Step.READ, OK, Step.CLOSE)) as endpoint,
+        RunningPlane([pool(endpoint)]) as plane,
+        plane.connect() as client,
+    ):
+        for count in range(1, 6):
+            assert client.ask(request(method)).status == 200
+            # The end of the connection comes before the next request.
+            endpoint.wait_conversations(count)[-1].wait_end()
+        assert len(endpoint.requests) == len(endpoint.conversations) == 5
 
 
 @pytest.mark.parametrize("how", [Step.CLOSE, Step.RESET])
@@ -32,9 +35,12 @@ def test_a_get_on_a_connection_that_dies_under_it_is_sent_again_on_a_fresh_one(h
 
 
 def test_a_fresh_connection_is_allowed_even_without_further_attempts() -> None:
-    with dies_with_the_second_request(Step.CLOSE) as endpoint:
-        with RunningPlane([pool(endpoint, attempts=0)]) as plane, plane.connect() as client:
-            assert [client.ask(request()).status for _ in range(2)] == [200] * 2
+    with (
+        dies_with_the_second_request(Step.CLOSE) as endpoint,
+        RunningPlane([pool(endpoint, attempts=0)]) as plane,
+        plane.connect() as client,
+    ):
+        assert [client.ask(request()).status for _ in range(2)] == [200] * 2
 
 
 @pytest.mark.parametrize(("how", "ending"), [(Step.CLOSE, "endpoint_closed"), (Step.RESET, "endpoint_reset")])
@@ -52,12 +58,16 @@ def test_a_post_on_a_connection_that_dies_under_it_is_answered_with_502(
 
 def test_a_second_stale_connection_in_a_row_is_not_tried() -> None:
     """After one connection went stale the next one is fresh, whatever else is idle."""
-    with dies_with_the_second_request(Step.CLOSE) as endpoint, RunningPlane([pool(endpoint)]) as plane:
-        with plane.connect() as one, plane.connect() as other:
-            one.send(request())
-            other.send(request())
-            assert (one.response().status, other.response().status) == (200, 200)
-            assert one.ask(request()).status == 200
+    with (
+        dies_with_the_second_request(Step.CLOSE) as endpoint,
+        RunningPlane([pool(endpoint)]) as plane,
+        plane.connect() as one,
+        plane.connect() as other,
+    ):
+        one.send(request())
+        other.send(request())
+        assert (one.response().status, other.response().status) == (200, 200)
+        assert one.ask(request()).status == 200
 
 
 def test_idle_connections_are_closed_after_their_time() -> None:

@@ -1,0 +1,72 @@
+# Every command of the project. `make demo` and `make test` do all of their own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock
+EXTENSION := python/bascule/plane/_plane.abi3.so
+
+.PHONY: help demo build test test-rust test-python lint format bench fuzz docs lock clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
+
+demo: build  ## Start three toy endpoints and a balancer, send traffic, and show what happened
+	$(BIN)/bascule demo
+
+build: .venv/.installed $(EXTENSION)  ## Make .venv with everything in it, and the extension in release mode
+
+# The virtual environment, as the lock file says. Hashes are checked.
+.venv/.installed: requirements-dev.lock
+	@tools/need build
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# One profile for everything: what is tested is what is shipped.
+$(EXTENSION): .venv/.installed $(RUST_SOURCES) pyproject.toml
+	@tools/need build
+	@echo "building the extension (a minute or two the first time) …"
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --quiet --release --locked >/dev/null
+	@touch $@
+
+test: lint test-rust test-python  ## Run the linters and all tests, Rust and Python
+
+test-rust:  ## Run the Rust tests, and the fuzzers' corpus
+	@tools/need build
+	cargo test --release --locked --quiet -p bascule-contract -p bascule-decide -p bascule-wire
+	cd fuzz && CARGO_TARGET_DIR=../target/fuzz cargo test --locked --quiet
+
+test-python: build  ## Run the Python tests, with real peers (nginx, curl, h2load, wrk)
+	@tools/need test
+	$(BIN)/python -m pytest
+
+lint: build  ## Check format, types and style, in both languages
+	cargo fmt --all --check
+	cargo clippy --release --locked --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check --quiet python tests tools
+	$(BIN)/ruff check --quiet python tests tools
+	$(BIN)/mypy --strict
+
+format: build  ## Format everything
+	cargo fmt --all
+	$(BIN)/ruff format --quiet python tests tools
+	$(BIN)/ruff check --quiet --fix python tests tools
+
+bench: build  ## Measure against nginx, HAProxy and Envoy, side by side (bench/README.md)
+	@tools/need bench
+	$(BIN)/python bench/run.py
+
+fuzz:  ## Fuzz the parsers for a minute each (nightly Rust), or replay the corpus without it
+	fuzz/run
+
+docs: build  ## Write the reference pages from the models and the catalogue into docs/reference
+	$(BIN)/python tools/reference.py
+
+lock: .venv/.installed  ## Resolve the Python dependencies anew into the lock file
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev --output-file requirements-dev.lock pyproject.toml
+
+clean:  ## Remove what was built
+	rm -rf .venv target build dist $(EXTENSION)

@@ -27,10 +27,15 @@ class RawClient:
     """One client connection. Blocks for `PATIENCE` seconds at most, then fails."""
 
     def __init__(self, address: str, *, receive_buffer: int | None = None) -> None:
-        """Connects to `ip:port` or `unix:/path`. With a small `receive_buffer` (bytes) it fills up soon."""
+        """Connects to `ip:port` (IPv6 in brackets) or `unix:/path`.
+
+        With a small `receive_buffer` (bytes) it fills up soon.
+        """
         path = address.removeprefix("unix:")
         self._unix = path != address
-        self.socket = socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET)
+        v6 = path.startswith("[")
+        family = socket.AF_UNIX if self._unix else socket.AF_INET6 if v6 else socket.AF_INET
+        self.socket = socket.socket(family)
         self.socket.settimeout(PATIENCE)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -38,7 +43,7 @@ class RawClient:
             self.socket.connect(path)
         else:
             host, port = address.rsplit(":", 1)
-            self.socket.connect((host, int(port)))
+            self.socket.connect((host.strip("[]"), int(port)))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = Stream(lambda: self.socket.recv(65536))
 

@@ -1,25 +1,15 @@
 """When a request is tried again on another endpoint, and when it must not be."""
 
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 from tests.support.endpoints import OK, ScriptedEndpoint, Step, play, response
+from tests.support.places import closed_port
 from tests.support.plane import RunningPlane, pool
 from tests.support.raw import request
 
 from bascule import contract
-
-
-@contextmanager
-def closed_port() -> Iterator[str]:
-    """An address that refuses connections: bound, so that nobody else gets it, but not listening."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        host, port = bound.getsockname()
-        yield f"{host}:{port}"
 
 
 def broken_off(*before: bytes) -> ScriptedEndpoint:

@@ -36,4 +36,7 @@ def refuses(address: str) -> bool:
         RawClient(address).close()
     except (ConnectionRefusedError, FileNotFoundError):
         return True
+    except ConnectionResetError:
+        # It was about to close: not any more the next time.
+        return False
     return False

@@ -6,7 +6,7 @@
 use crate::access_log::Line;
 use crate::account::{Counted, Ending};
 use crate::answer::Answer;
-use crate::client::connection::{After, Connection};
+use crate::client::connection::{After, Connection, is_last};
 use crate::client::http1::{Destination, Refusal, Request};
 use crate::deadline::Deadline;
 use crate::endpoint::connect::connect;
@@ -241,11 +241,21 @@ impl Exchange<'_> {
         head: &[u8],
         began: &Cell<u16>,
     ) -> Result<Relayed, Failed> {
-        let last = self.connection.is_last(&self.request.table.table().listeners[self.request.listener]);
-        let Connection { worker, socket: client, input, deadline, peer, .. } = &mut *self.connection;
+        let Connection { worker, acceptor, socket: client, input, deadline, peer, served, .. } =
+            &mut *self.connection;
+        let listener = &self.request.table.table().listeners[self.request.listener];
+        let is_last = || is_last(worker, acceptor, *served, listener);
         let EndpointConnection { socket, deadline: endpoint_deadline } = endpoint;
         let request = self.request;
-        let to = Forward { worker, client, endpoint: socket, request, client_text: &peer.text, last, began };
+        let to = Forward {
+            worker,
+            client,
+            endpoint: socket,
+            request,
+            client_text: &peer.text,
+            is_last: &is_last,
+            began,
+        };
         forward(&to, head, input, Deadlines { client: deadline, endpoint: endpoint_deadline }).await
     }
 

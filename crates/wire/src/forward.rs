@@ -19,7 +19,7 @@ use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,8 +33,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) endpoint: &'a Socket,
     pub(crate) request: &'a Request,
     pub(crate) client_text: &'a str,
-    /// The client's connection ends with this response.
-    pub(crate) last: bool,
+    /// Whether the client's connection ends with this response; asked when its head is written.
+    pub(crate) is_last: &'a dyn Fn() -> bool,
     /// The status, once the client was sent the first byte of the response.
     pub(crate) began: &'a Cell<u16>,
 }
@@ -344,12 +344,15 @@ impl<'a> Download<'a> {
     }
 
     async fn wait_for_head(&mut self, watching: &mut bool) -> Result<(), Failed> {
-        let Self { to, sent, input, deadlines, .. } = self;
+        let Self { to, sent, input, deadlines, interim, .. } = self;
+        // What has begun to answer has done the work: nobody else is to do it again.
+        let progress = if input.is_empty() && *interim == 0 { Progress::Sent } else { Progress::Answered };
+        let failed = |ending| Poll::Ready(Err(Failed::Endpoint { ending, reason: "", progress }));
         poll_fn(|cx| {
             match input.poll_fill(to.endpoint, Size::Relay, cx) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(endpoint_failed(Ending::EndpointClosed))),
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(endpoint_failed(Ending::EndpointReset))),
+                Poll::Ready(Ok(0)) => return failed(Ending::EndpointClosed),
+                Poll::Ready(Err(_)) => return failed(Ending::EndpointReset),
                 Poll::Pending => {}
             }
             let limit = match sent.get() {
@@ -371,7 +374,8 @@ impl<'a> Download<'a> {
                 return Poll::Ready(Err(Failed::ClientGone));
             }
             deadlines.endpoint.set(limit);
-            deadlines.endpoint.poll(cx).map(|()| Err(endpoint_failed(Ending::ResponseTimedOut)))
+            ready!(deadlines.endpoint.poll(cx));
+            failed(Ending::ResponseTimedOut)
         })
         .await
     }
@@ -394,7 +398,8 @@ impl<'a> Download<'a> {
             request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);
         let upload_is_open = self.sent.get() == Sent::Partly || matches!(self.sent.get(), Sent::Broken(_));
         let framed = matches!(head.framing, Framing::None | Framing::Length(_)) || request.http11;
-        let close = kind == Kind::Final && (self.to.last || !request.persistent || upload_is_open || !framed);
+        let close =
+            kind == Kind::Final && ((self.to.is_last)() || !request.persistent || upload_is_open || !framed);
         let shape = Shape {
             http11: request.http11,
             close,

@@ -19,6 +19,7 @@
 mod access_log;
 mod account;
 mod answer;
+mod binds;
 mod body;
 mod buffers;
 mod client;

@@ -2,18 +2,18 @@
 
 use crate::access_log::LogWriter;
 use crate::account::{self, SeriesBook};
-use crate::client::accept::{Bound, ListenerCounters};
+use crate::binds::{Binds, discard, tell};
 use crate::events::Events;
 use crate::worker::{Command, Worker};
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::event::{Event, What};
 use bascule_contract::mark::Mark;
-use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
+use bascule_contract::receipt::Receipt;
 use bascule_contract::settings::Settings;
-use bascule_contract::snapshot::{AccessLogFormat, Bind, Snapshot};
-use bascule_contract::stats::{EndpointStats, ListenerStats, Stats};
+use bascule_contract::snapshot::{AccessLog, AccessLogFormat, Snapshot};
+use bascule_contract::stats::{EndpointStats, Stats};
 use bascule_decide::table::{States, Table};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{
@@ -94,8 +94,7 @@ impl Shared {
 struct Wanted {
     snapshot: Snapshot,
     states: States,
-    binds: HashMap<Bind, (String, String)>,
-    counters: HashMap<String, Arc<ListenerCounters>>,
+    binds: Binds,
     draining: Vec<(u64, Weak<Live>)>,
     stopping: bool,
 }
@@ -190,68 +189,16 @@ impl Plane {
                 return Err(receipt);
             }
         };
-        let bound = match self.bind(wanted, &snapshot, &mut receipt) {
-            Some(bound) => bound,
-            None => return Err(receipt),
-        };
+        let fresh = wanted.binds.open(&snapshot, self.commands.len(), &mut receipt);
+        receipt.problems.extend(snapshot.access_log.as_ref().and_then(log_problem));
+        if !receipt.problems.is_empty() {
+            discard(fresh);
+            return Err(receipt);
+        }
         self.go_live(wanted, snapshot, table);
-        self.move_sockets(wanted, bound);
+        wanted.binds.hand_over(&wanted.snapshot, fresh, &self.commands);
         receipt.live = receipt.generation;
         Ok(receipt)
-    }
-
-    /// Binds what is not bound yet and opens the log. `None` when one of them failed: the receipt says which.
-    fn bind(
-        &self,
-        wanted: &Wanted,
-        snapshot: &Snapshot,
-        receipt: &mut Receipt,
-    ) -> Option<HashMap<Bind, Vec<Bound>>> {
-        let mut all = HashMap::new();
-        for listener in &snapshot.listeners {
-            for bind in &listener.binds {
-                let mut line = BoundReceipt {
-                    listener: listener.id.clone(),
-                    asked: asked(bind),
-                    address: None,
-                    refused: None,
-                };
-                if let Some((_, address)) = wanted.binds.get(bind) {
-                    line.address = Some(address.clone());
-                } else {
-                    match Bound::bind(bind, self.commands.len()) {
-                        Ok(bound) => {
-                            line.address = bound.first().map(Bound::address);
-                            all.insert(bind.clone(), bound);
-                        }
-                        Err(error) => {
-                            receipt.problems.push(format!(
-                                "listener \"{}\" cannot bind {}: {error}",
-                                line.listener, line.asked
-                            ));
-                            line.refused = Some(error.to_string());
-                        }
-                    }
-                }
-                receipt.binds.push(line);
-            }
-        }
-        if let Some(log) = &snapshot.access_log
-            && let Err(error) = LogWriter::check(log)
-        {
-            receipt.problems.push(format!(
-                "the access log {} cannot be opened: {error}",
-                log.path.as_deref().unwrap_or("on standard output")
-            ));
-        }
-        if receipt.problems.is_empty() {
-            return Some(all);
-        }
-        // A socket file made just now must not outlive the refusal.
-        for bind in all.keys() {
-            remove_socket_file(bind);
-        }
-        None
     }
 
     fn go_live(&self, wanted: &mut Wanted, snapshot: Snapshot, table: Table) {
@@ -268,7 +215,7 @@ impl Plane {
         wanted.draining.push((wanted.snapshot.generation, Arc::downgrade(&old)));
         wanted.snapshot = snapshot;
         drop(old);
-        self.tell(|| Command::Refresh);
+        tell(&self.commands, || Command::Refresh);
         wanted.states.forget_unused();
         let known: HashSet<(&str, &str)> = wanted
             .snapshot
@@ -280,50 +227,6 @@ impl Plane {
             book.prune(|key| {
                 key.endpoint.as_ref().is_none_or(|(pool, endpoint)| known.contains(&(&**pool, &**endpoint)))
             });
-        }
-    }
-
-    /// Hands new sockets to the threads, takes those back that nobody wants, and renames the rest.
-    fn move_sockets(&self, wanted: &mut Wanted, mut bound: HashMap<Bind, Vec<Bound>>) {
-        let mut unwanted: HashSet<Bind> = wanted.binds.keys().cloned().collect();
-        for listener in wanted.snapshot.listeners.clone() {
-            let counters = Arc::clone(wanted.counters.entry(listener.id.clone()).or_default());
-            let id: Arc<str> = listener.id.as_str().into();
-            for bind in listener.binds {
-                unwanted.remove(&bind);
-                if let Some(sockets) = bound.remove(&bind) {
-                    let address = sockets.first().map(Bound::address).unwrap_or_default();
-                    wanted.binds.insert(bind.clone(), (listener.id.clone(), address));
-                    for (thread, bound) in self.commands.iter().zip(sockets) {
-                        let _ = thread.send(Command::Listen {
-                            bind: bind.clone(),
-                            listener: Arc::clone(&id),
-                            counters: Arc::clone(&counters),
-                            bound,
-                        });
-                    }
-                } else if let Some((name, _)) = wanted.binds.get_mut(&bind)
-                    && *name != listener.id
-                {
-                    name.clone_from(&listener.id);
-                    self.tell(|| Command::Rename {
-                        bind: bind.clone(),
-                        listener: Arc::clone(&id),
-                        counters: Arc::clone(&counters),
-                    });
-                }
-            }
-        }
-        for bind in unwanted {
-            remove_socket_file(&bind);
-            wanted.binds.remove(&bind);
-            self.tell(|| Command::Unlisten { bind: bind.clone() });
-        }
-    }
-
-    fn tell(&self, command: impl Fn() -> Command) {
-        for thread in &self.commands {
-            let _ = thread.send(command());
         }
     }
 
@@ -358,7 +261,7 @@ impl Plane {
         Stats {
             generation: live.table().generation,
             draining: wanted.draining.iter().map(|(generation, _)| *generation).collect(),
-            listeners: wanted.listener_stats(),
+            listeners: wanted.binds.stats(),
             series: account::sum(self.books.iter().map(Arc::as_ref)),
             endpoints: endpoints.collect(),
             log_lines_lost: self.shared.log.lost(),
@@ -385,24 +288,15 @@ impl Plane {
     pub fn stop(&self, grace: Option<Duration>) {
         let wanted = &mut *lock(&self.wanted);
         wanted.stopping = true;
-        for bind in wanted.binds.keys() {
-            remove_socket_file(bind);
-        }
+        wanted.binds.remove_files();
         let by = grace.map(|grace| Instant::now() + grace);
-        self.tell(|| Command::Stop { by });
+        tell(&self.commands, || Command::Stop { by });
     }
 }
 
 impl Wanted {
     fn new(snapshot: Snapshot, states: States) -> Self {
-        Self {
-            snapshot,
-            states,
-            binds: HashMap::new(),
-            counters: HashMap::new(),
-            draining: Vec::new(),
-            stopping: false,
-        }
+        Self { snapshot, states, binds: Binds::default(), draining: Vec::new(), stopping: false }
     }
 
     fn refuses(&self, snapshot: &Snapshot) -> Option<String> {
@@ -418,22 +312,6 @@ impl Wanted {
         let live = self.snapshot.generation;
         (snapshot.generation <= live)
             .then(|| format!("generation {} is not newer than {live}, which is live", snapshot.generation))
-    }
-
-    fn listener_stats(&self) -> Vec<ListenerStats> {
-        let mut listeners: Vec<ListenerStats> = self
-            .counters
-            .iter()
-            .map(|(listener, counters)| ListenerStats {
-                listener: listener.clone(),
-                accepted: counters.accepted.load(Relaxed),
-                open: counters.open.load(Relaxed),
-                requests: counters.requests.load(Relaxed),
-                in_flight: counters.in_flight.load(Relaxed),
-            })
-            .collect();
-        listeners.sort_by(|one, other| one.listener.cmp(&other.listener));
-        listeners
     }
 }
 
@@ -452,18 +330,10 @@ fn run_thread(
     runtime.block_on(worker.run(commands))
 }
 
-/// As an operator would write it.
-fn asked(bind: &Bind) -> String {
-    match bind {
-        Bind::Tcp { address } => address.clone(),
-        Bind::Unix { path, .. } => format!("unix:{path}"),
-    }
-}
-
-fn remove_socket_file(bind: &Bind) {
-    if let Bind::Unix { path, .. } = bind {
-        let _ = std::fs::remove_file(path);
-    }
+fn log_problem(log: &AccessLog) -> Option<String> {
+    let error = LogWriter::check(log).err()?;
+    let place = log.path.as_deref().unwrap_or("on standard output");
+    Some(format!("the access log {place} cannot be opened: {error}"))
 }
 
 /// The standard library seeds its maps from the system: the only random number that we need.

@@ -3,12 +3,12 @@
 use crate::access_log::Line;
 use crate::account::SeriesBook;
 use crate::buffers::Buffers;
-use crate::client::accept::{Acceptor, Bound, ListenerCounters, accept};
+use crate::client::accept::{Acceptor, ListenerCounters, accept};
+use crate::client::bind::{Bound, Held};
 use crate::client::connection::Connection;
 use crate::local::{IdleByEndpoint, LocalTable};
 use crate::plane::Shared;
 use bascule_contract::event::What;
-use bascule_contract::snapshot::Bind;
 use bascule_decide::random::Random;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -33,11 +33,17 @@ const LOG_DELAY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Accept on this bind for this listener.
-    Listen { bind: Bind, listener: Arc<str>, counters: Arc<ListenerCounters>, bound: Bound },
+    Listen {
+        bind: Arc<str>,
+        listener: Arc<str>,
+        counters: Arc<ListenerCounters>,
+        bound: Bound,
+        held: Arc<Held>,
+    },
     /// The bind belongs to this listener from now on.
-    Rename { bind: Bind, listener: Arc<str>, counters: Arc<ListenerCounters> },
+    Rename { bind: Arc<str>, listener: Arc<str>, counters: Arc<ListenerCounters> },
     /// Accept no longer, and end the connections that came this way.
-    Unlisten { bind: Bind },
+    Unlisten { bind: Arc<str> },
     /// There is another table; let go of the old one also when no request comes.
     Refresh,
     /// Finish what is in flight, by this moment at the latest.
@@ -58,7 +64,7 @@ pub(crate) struct Worker {
     pub(crate) retrying: Cell<u32>,
     table: RefCell<Rc<LocalTable>>,
     idle: RefCell<IdleByEndpoint>,
-    acceptors: RefCell<HashMap<Bind, Rc<Acceptor>>>,
+    acceptors: RefCell<HashMap<Arc<str>, Rc<Acceptor>>>,
     connections: RefCell<Slab<Option<Waker>>>,
     /// Waits in [`Worker::finish`] for the last connection.
     finishing: RefCell<Option<Waker>>,
@@ -108,10 +114,10 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
-            Command::Listen { bind, listener, counters, bound } => {
+            Command::Listen { bind, listener, counters, bound, held } => {
                 let acceptor = Rc::new(Acceptor::new(listener, counters));
                 self.acceptors.borrow_mut().insert(bind, Rc::clone(&acceptor));
-                tokio::task::spawn_local(accept(Rc::clone(self), acceptor, bound));
+                tokio::task::spawn_local(accept(Rc::clone(self), acceptor, bound, held));
             }
             Command::Rename { bind, listener, counters } => {
                 if let Some(acceptor) = self.acceptors.borrow().get(&bind) {

@@ -337,15 +337,16 @@ impl<'b> RequestHead<'b, '_> {
         Ok(())
     }
 
-    /// Fields that `Connection` names end here, save those that carry the message itself.
+    /// Fields that `Connection` names end here, save those that carry the message itself and those in which proxies
+    /// tell of the client: whoever is trusted to send them cannot strip what we add (CVE-2022-31813).
     fn drop_named(&mut self, names: &[&[u8]]) {
         for name in names {
             for (position, field) in self.fields.iter().enumerate() {
-                let carries = matches!(
+                let stays = matches!(
                     classify(field.name),
                     Known::Host | Known::ContentLength | Known::TransferEncoding
-                );
-                if !carries && field.name.as_bytes().eq_ignore_ascii_case(name) {
+                ) || self.told.contains(position);
+                if !stays && field.name.as_bytes().eq_ignore_ascii_case(name) {
                     self.dropped.insert(position);
                 }
             }

@@ -124,15 +124,9 @@ impl Connection {
         }
     }
 
-    /// Whether the connection may not wait for another request.
-    pub(crate) fn must_close(&self) -> bool {
-        self.worker.stopping.get() || self.acceptor.closing.get()
-    }
-
     /// Whether the response to come is the last one on this connection.
     pub(crate) fn is_last(&self, listener: &Listener) -> bool {
-        self.must_close()
-            || listener.limits.requests_per_connection.is_some_and(|limit| self.served + 1 >= limit)
+        is_last(&self.worker, &self.acceptor, self.served, listener)
     }
 
     /// Waits for the next request, whose head may come in pieces or may be here already.
@@ -248,6 +242,12 @@ impl Connection {
         })
         .await;
     }
+}
+
+/// Whether the response to come is the last one of a connection that has served so many requests.
+pub(crate) fn is_last(worker: &Worker, acceptor: &Acceptor, served: u64, listener: &Listener) -> bool {
+    let closing = worker.stopping.get() || acceptor.closing.get();
+    closing || listener.limits.requests_per_connection.is_some_and(|limit| served + 1 >= limit)
 }
 
 /// An empty line may begin three bytes before what came last.

@@ -1,5 +1,6 @@
 //! The client side of the wire.
 
 pub(crate) mod accept;
+pub(crate) mod bind;
 pub(crate) mod connection;
 pub(crate) mod http1;

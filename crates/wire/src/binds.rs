@@ -1,0 +1,174 @@
+//! Which sockets there are, and how a snapshot changes that: new ones first, old ones last, unchanged ones never touched.
+
+use crate::client::accept::ListenerCounters;
+use crate::client::bind::{Bound, Held, name_of, port_of, remove_socket_file, set_mode};
+use crate::worker::Command;
+use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
+use bascule_contract::snapshot::{Bind, Snapshot};
+use bascule_contract::stats::ListenerStats;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The ways to all threads.
+pub(crate) type Threads = [UnboundedSender<Command>];
+
+/// Sockets that are bound but not yet served, by the name of their bind: one for each thread.
+pub(crate) type Fresh = HashMap<String, Vec<Bound>>;
+
+/// The sockets that are served now, and what was counted about each listener.
+#[derive(Debug, Default)]
+pub(crate) struct Binds {
+    served: HashMap<String, Served>,
+    /// Sockets that the threads have been told to close.
+    closing: Vec<Weak<Held>>,
+    counters: BTreeMap<String, Arc<ListenerCounters>>,
+}
+
+#[derive(Debug)]
+struct Served {
+    listener: String,
+    address: String,
+    held: Arc<Held>,
+}
+
+impl Binds {
+    /// Binds what is not served yet and writes a line of the receipt for every bind. Changes nothing that is served.
+    ///
+    /// When the receipt has problems afterwards the caller drops the result with [`discard`].
+    pub(crate) fn open(&self, snapshot: &Snapshot, threads: usize, receipt: &mut Receipt) -> Fresh {
+        let mut fresh = Fresh::new();
+        for listener in &snapshot.listeners {
+            for bind in &listener.binds {
+                let name = name_of(bind);
+                let opened = match self.served.get(&name) {
+                    Some(served) => Ok(served.address.clone()),
+                    None => Bound::bind(bind, threads, self.is_ours(port_of(&name))).map(|bound| {
+                        let address = bound.first().map(Bound::address).unwrap_or_default();
+                        fresh.insert(name.clone(), bound);
+                        address
+                    }),
+                };
+                if let Err(error) = &opened {
+                    receipt
+                        .problems
+                        .push(format!("listener \"{}\" cannot bind {name}: {error}", listener.id));
+                }
+                let refused = opened.as_ref().err().map(ToString::to_string);
+                receipt.binds.push(BoundReceipt {
+                    listener: listener.id.clone(),
+                    asked: asked(bind),
+                    address: opened.ok(),
+                    refused,
+                });
+            }
+        }
+        fresh
+    }
+
+    /// Whether a socket of ours has this port, also one that is about to close.
+    fn is_ours(&self, port: u16) -> bool {
+        let served = self.served.values().any(|served| served.held.port == port);
+        port != 0
+            && (served
+                || self.closing.iter().any(|held| held.upgrade().is_some_and(|held| held.port == port)))
+    }
+
+    /// Hands fresh sockets to the threads, takes those back that nobody wants, and renames the rest.
+    pub(crate) fn hand_over(&mut self, snapshot: &Snapshot, mut fresh: Fresh, threads: &Threads) {
+        self.closing.retain(|held| held.strong_count() > 0);
+        let mut unwanted: HashSet<String> = self.served.keys().cloned().collect();
+        for listener in &snapshot.listeners {
+            for bind in &listener.binds {
+                let name = name_of(bind);
+                unwanted.remove(&name);
+                match fresh.remove(&name) {
+                    Some(bound) => self.serve(&listener.id, name, bound, threads),
+                    None => self.keep(&listener.id, &name, bind, threads),
+                }
+            }
+        }
+        for name in unwanted {
+            remove_socket_file(&name);
+            if let Some(served) = self.served.remove(&name) {
+                self.closing.push(Arc::downgrade(&served.held));
+            }
+            let bind: Arc<str> = name.into();
+            tell(threads, || Command::Unlisten { bind: Arc::clone(&bind) });
+        }
+    }
+
+    fn serve(&mut self, listener: &str, name: String, bound: Vec<Bound>, threads: &Threads) {
+        let address = bound.first().map(Bound::address).unwrap_or_default();
+        let held = Arc::new(Held { port: port_of(&address) });
+        let (id, bind): (Arc<str>, Arc<str>) = (listener.into(), name.as_str().into());
+        let counters = self.counters_of(listener);
+        for (thread, bound) in threads.iter().zip(bound) {
+            let _ = thread.send(Command::Listen {
+                bind: Arc::clone(&bind),
+                listener: Arc::clone(&id),
+                counters: Arc::clone(&counters),
+                bound,
+                held: Arc::clone(&held),
+            });
+        }
+        self.served.insert(name, Served { listener: listener.to_owned(), address, held });
+    }
+
+    fn keep(&mut self, listener: &str, name: &str, bind: &Bind, threads: &Threads) {
+        // The file may be gone: whoever removed it does not care for its mode either.
+        let _ = set_mode(bind);
+        let counters = self.counters_of(listener);
+        let Some(served) = self.served.get_mut(name).filter(|served| served.listener != listener) else {
+            return;
+        };
+        listener.clone_into(&mut served.listener);
+        let (id, bind): (Arc<str>, Arc<str>) = (listener.into(), name.into());
+        tell(threads, || Command::Rename {
+            bind: Arc::clone(&bind),
+            listener: Arc::clone(&id),
+            counters: Arc::clone(&counters),
+        });
+    }
+
+    fn counters_of(&mut self, listener: &str) -> Arc<ListenerCounters> {
+        Arc::clone(self.counters.entry(listener.to_owned()).or_default())
+    }
+
+    /// Removes the socket files: the balancer stops.
+    pub(crate) fn remove_files(&self) {
+        self.served.keys().for_each(|name| remove_socket_file(name));
+    }
+
+    /// What was counted, by listener.
+    pub(crate) fn stats(&self) -> Vec<ListenerStats> {
+        let stats = |(listener, counters): (&String, &Arc<ListenerCounters>)| ListenerStats {
+            listener: listener.clone(),
+            accepted: counters.accepted.load(Relaxed),
+            open: counters.open.load(Relaxed),
+            requests: counters.requests.load(Relaxed),
+            in_flight: counters.in_flight.load(Relaxed),
+        };
+        self.counters.iter().map(stats).collect()
+    }
+}
+
+/// Drops sockets that will not be served. Their files must not outlive the refusal.
+pub(crate) fn discard(fresh: Fresh) {
+    fresh.keys().for_each(|name| remove_socket_file(name));
+}
+
+pub(crate) fn tell(threads: &Threads, command: impl Fn() -> Command) {
+    for thread in threads {
+        let _ = thread.send(command());
+    }
+}
+
+/// As an operator would write it.
+fn asked(bind: &Bind) -> String {
+    match bind {
+        Bind::Tcp { address } => address.clone(),
+        Bind::Unix { path, .. } => format!("unix:{path}"),
+    }
+}

@@ -6,10 +6,11 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.eventually import PATIENCE, eventually
+from tests.support.eventually import PATIENCE, eventually, send_apart
 from tests.support.strict import (
     Ended,
     Request,
@@ -95,6 +96,10 @@ class Conversation:
         """Sends `pieces` in one go."""
         self.socket.sendall(b"".join(pieces))
 
+    def send_apart(self, *pieces: bytes) -> None:
+        """Sends each piece only when the balancer has read the one before (Unix sockets only)."""
+        send_apart(self.socket, pieces)
+
     def finish(self) -> None:
         """Sends no more, still reads."""
         self.socket.shutdown(socket.SHUT_WR)
@@ -172,14 +177,19 @@ def each(*scripts: Script) -> Script:
 
 
 class ScriptedEndpoint:
-    """Listens on a free port of 127.0.0.1 for as long as the `with` lasts, one thread for each connection.
+    """Listens on a free port of 127.0.0.1, or at a path, while the `with` lasts, one thread per connection.
 
     At the end it raises what went wrong in its scripts, also a request that was not strict HTTP/1.1.
     That the balancer closed or reset a connection is nothing wrong.
     """
 
     def __init__(
-        self, script: Script | None = None, *, backlog: int = 128, receive_buffer: int | None = None
+        self,
+        script: Script | None = None,
+        *,
+        path: Path | None = None,
+        backlog: int = 128,
+        receive_buffer: int | None = None,
     ) -> None:
         """Answers every request with 200 unless a `script` is given. `receive_buffer` is in bytes."""
         self.script = script or answering()
@@ -188,19 +198,20 @@ class ScriptedEndpoint:
         self.requests: list[Request] = []
         """Those that a script has read, over all connections."""
         self._problems: list[BaseException] = []
-        self._listening = socket.socket()
+        self._path = path
+        self._listening = socket.socket(socket.AF_INET if path is None else socket.AF_UNIX)
         if receive_buffer is not None:
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listening.bind(("127.0.0.1", 0))
+        self._listening.bind(("127.0.0.1", 0) if path is None else str(path))
         self._listening.listen(backlog)
-        host, port = self._listening.getsockname()
-        self.name = f"{host}:{port}"
-        """Its address, and its id in pools."""
+        self.name = str(path) if path else ":".join(map(str, self._listening.getsockname()))
+        """Its `ip:port` or path, and its id in pools."""
         self._threads = [threading.Thread(target=self._accept, name=f"endpoint {self.name}", daemon=True)]
 
     def contract(self, weight: int = 1) -> contract.Endpoint:
         """This endpoint in a pool of a snapshot."""
-        return contract.Endpoint(id=self.name, address=contract.TcpAddress(self.name), weight=weight)
+        address = contract.UnixAddress(self.name) if self._path else contract.TcpAddress(self.name)
+        return contract.Endpoint(id=self.name, address=address, weight=weight)
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -247,7 +258,8 @@ class ScriptedEndpoint:
             except OSError:
                 return
             connected.settimeout(PATIENCE)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._path is None:
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             conversation = Conversation(self, len(self.conversations), connected)
             thread = threading.Thread(target=self._serve, args=(conversation,), daemon=True)
             self._threads.append(thread)

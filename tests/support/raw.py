@@ -1,13 +1,11 @@
 """Client sockets under full control of the test: bytes out as they are, answers in strictly parsed."""
 
-import fcntl
 import socket
 import struct
-import termios
 from types import TracebackType
 from typing import Self
 
-from tests.support.eventually import PATIENCE, eventually
+from tests.support.eventually import PATIENCE, send_apart, unread
 from tests.support.strict import Ended, Response, Stream, read_response, read_response_head
 
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -64,18 +62,11 @@ class RawClient:
 
         Stops early when the balancer has closed: the answer is there to be read.
         """
-        assert self._unix, "only a Unix socket tells what the peer has read"
-        try:
-            for piece in pieces:
-                self.socket.sendall(piece)
-                eventually(lambda: self.unread() == 0, f"the balancer does not read {piece!r}")
-        except (BrokenPipeError, ConnectionResetError):
-            return
+        send_apart(self.socket, pieces)
 
     def unread(self) -> int:
-        """How much of what was sent the balancer has not read (Unix sockets: memory, 0 when none)."""
-        answer = fcntl.ioctl(self.socket, termios.TIOCOUTQ, b"\0\0\0\0")
-        return int.from_bytes(answer, "little")
+        """How much of what was sent the balancer has not read (Unix sockets only)."""
+        return unread(self.socket)
 
     def finish(self) -> None:
         """Sends no more, still reads (a half-closed client)."""

@@ -366,6 +366,7 @@ ACCEPTED = [
         b"hello",
     ),
     ("chunked", _CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    ("chunks without payload", _CHUNKED + b"0\r\n\r\n", b""),
     ("CHUNKED", _POST + b"Transfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"hello"),
     (
         "chunked between tabs",

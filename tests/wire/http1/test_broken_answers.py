@@ -1,10 +1,11 @@
 """Endpoints that break the protocol: 502 or a cut, a worded ending, and never that connection again."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from tests.support.endpoints import OK, Conversation, ScriptedEndpoint, Step, answering, each, play, response
-from tests.support.plane import RunningPlane, serving
+from tests.support.plane import RunningPlane, pool, serving
 from tests.support.raw import request
 from tests.wire.http1.broken import BROKEN_BODIES, BROKEN_HEADS, CUT_SHORT, SPLIT
 
@@ -193,3 +194,48 @@ def test_a_flood_of_interim_answers_does_not_flood_the_client() -> None:
         assert answer.status == 502
         assert len(answer.interim) <= 16
         endpoint.conversations[0].wait_end()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a\r\nhello\r\n0\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+    ids=["length", "chunked", "hints"],
+)
+def test_an_answer_means_the_same_however_it_is_cut_into_pieces(sent: bytes, tmp_path: Path) -> None:
+    cuts = [[sent[:at], sent[at:]] for at in range(1, len(sent))]
+    cuts.append([sent[at : at + 1] for at in range(len(sent))])
+    answers = iter(cuts)
+
+    def script(conversation: Conversation) -> None:
+        while True:
+            conversation.read()
+            conversation.send_apart(*next(answers))
+
+    endpoint = ScriptedEndpoint(script, path=tmp_path / "endpoint")
+    with endpoint, RunningPlane([pool(endpoint)]) as plane, plane.connect() as client:
+        got = [client.ask(request()) for _ in cuts]
+        assert len(endpoint.conversations) == 1
+    assert {(answer.status, answer.body, answer.trailers) for answer in got} == {
+        (200, b"hello", got[0].trailers)
+    }
+    assert {len(answer.interim) for answer in got} == {len(got[0].interim)}
+
+
+@pytest.mark.parametrize(
+    "sent", [sent for _, sent in BROKEN_HEADS[:40]], ids=[name for name, _ in BROKEN_HEADS[:40]]
+)
+def test_a_broken_head_is_answered_with_502_also_when_it_comes_byte_by_byte(
+    sent: bytes, tmp_path: Path
+) -> None:
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.send_apart(*(sent[at : at + 1] for at in range(len(sent))), SPLIT)
+
+    endpoint = ScriptedEndpoint(script, path=tmp_path / "endpoint")
+    with endpoint, RunningPlane([pool(endpoint)]) as plane:
+        assert plane.ask(request()).status == 502
+        assert plane.endings(1) == {"bad_response": 1}

@@ -6,6 +6,7 @@ import pytest
 from tests.support.endpoints import OK, Step, answering, play, response
 from tests.support.plane import client_limits, client_timeouts, listener, prefix, route, serving
 from tests.support.raw import request
+from tests.wire.http1.malformed import CANARY
 
 from bascule import contract
 
@@ -52,9 +53,11 @@ def test_a_client_that_waits_gets_the_endpoints_refusal_and_need_not_send_its_bo
         assert (answer.status, answer.body) == (int(status[:3]), b"no")
         # Whether the body still comes is unknown, so nothing can follow on either connection.
         assert answer.fields.one("connection") == "close"
+        client.send(CANARY)
         assert client.rest() == b""
         endpoint.conversations[0].wait_end()
         assert plane.endings(1) == {"ok": 1}
+        assert plane.endpoint(endpoint).picked == 1
 
 
 def test_a_client_that_does_not_wait_for_long_is_served_by_an_endpoint_that_never_says_continue() -> None:

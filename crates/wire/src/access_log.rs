@@ -113,6 +113,8 @@ fn open(wanted: Option<&AccessLog>) -> io::Result<Option<File>> {
 /// What a line says about the request; kept only while the log is on.
 #[derive(Debug, Default)]
 pub(crate) struct LogFacts {
+    /// Whom the connection speaks for: its peer, or the client of a trusted proxy. Empty for Unix sockets.
+    pub(crate) client: String,
     pub(crate) method: String,
     pub(crate) host: String,
     pub(crate) target: Vec<u8>,
@@ -124,7 +126,6 @@ pub(crate) struct LogFacts {
 /// All that a line says.
 pub(crate) struct Line<'a> {
     pub(crate) facts: &'a LogFacts,
-    pub(crate) client: &'a str,
     pub(crate) listener: &'a str,
     pub(crate) route: &'a str,
     pub(crate) pool: &'a str,
@@ -152,7 +153,7 @@ impl Line<'_> {
     fn write_json(&self, out: &mut Vec<u8>) {
         let _ = write!(out, "{{\"time\":\"{}\"", iso_time(self.at_ms));
         let texts: [(&str, &[u8]); 10] = [
-            ("client", self.client.as_bytes()),
+            ("client", self.facts.client.as_bytes()),
             ("listener", self.listener.as_bytes()),
             ("route", self.route.as_bytes()),
             ("pool", self.pool.as_bytes()),
@@ -191,7 +192,7 @@ impl Line<'_> {
         let _ = write!(
             out,
             "{} - - [{}] \"{} ",
-            or_dash(self.client),
+            or_dash(&self.facts.client),
             clf_time(self.at_ms),
             or_dash(&self.facts.method)
         );
@@ -287,7 +288,6 @@ mod tests {
     fn line(facts: &LogFacts, format: AccessLogFormat) -> String {
         let line = Line {
             facts,
-            client: "192.0.2.7",
             listener: "web",
             route: "web/0",
             pool: "api",
@@ -308,6 +308,7 @@ mod tests {
 
     fn facts() -> LogFacts {
         LogFacts {
+            client: "192.0.2.7".to_owned(),
             method: "GET".to_owned(),
             host: "a.example".to_owned(),
             target: b"/x?y".to_vec(),

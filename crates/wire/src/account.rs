@@ -68,6 +68,10 @@ endings! {
     ResponseStalled => "response_stalled",
     /// The whole exchange took too long.
     TotalTimedOut => "total_timed_out",
+    /// The grace time of a stop ended before the exchange did.
+    CutByStop => "cut_by_stop",
+    /// A fault of ours; the log of the balancer has more.
+    InternalError => "internal_error",
 }
 
 /// Adds to a counter that only this thread writes.

@@ -1,7 +1,7 @@
 //! Which sockets there are, and how a snapshot changes that: new ones first, old ones last, unchanged ones never touched.
 
 use crate::client::accept::ListenerCounters;
-use crate::client::bind::{Bound, Held, name_of, port_of, remove_socket_file, set_mode};
+use crate::client::bind::{Bound, Held, SocketFile, name_of, port_of, set_mode};
 use crate::worker::Command;
 use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
 use bascule_contract::snapshot::{Bind, Snapshot};
@@ -14,8 +14,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// The ways to all threads.
 pub(crate) type Threads = [UnboundedSender<Command>];
 
-/// Sockets that are bound but not yet served, by the name of their bind: one for each thread.
-pub(crate) type Fresh = HashMap<String, Vec<Bound>>;
+/// Sockets that are bound but not yet served, by the name of their bind: one for each thread, and their file.
+pub(crate) type Fresh = HashMap<String, (Vec<Bound>, Option<SocketFile>)>;
 
 /// The sockets that are served now, and what was counted about each listener.
 #[derive(Debug, Default)]
@@ -31,6 +31,7 @@ struct Served {
     listener: String,
     address: String,
     held: Arc<Held>,
+    file: Option<SocketFile>,
 }
 
 impl Binds {
@@ -46,7 +47,7 @@ impl Binds {
                     Some(served) => Ok(served.address.clone()),
                     None => Bound::bind(bind, threads, self.is_ours(port_of(&name))).map(|bound| {
                         let address = bound.first().map(Bound::address).unwrap_or_default();
-                        fresh.insert(name.clone(), bound);
+                        fresh.insert(name.clone(), (bound, SocketFile::of(bind)));
                         address
                     }),
                 };
@@ -90,8 +91,8 @@ impl Binds {
             }
         }
         for name in unwanted {
-            remove_socket_file(&name);
             if let Some(served) = self.served.remove(&name) {
+                served.file.iter().for_each(SocketFile::remove);
                 self.closing.push(Arc::downgrade(&served.held));
             }
             let bind: Arc<str> = name.into();
@@ -99,7 +100,13 @@ impl Binds {
         }
     }
 
-    fn serve(&mut self, listener: &str, name: String, bound: Vec<Bound>, threads: &Threads) {
+    fn serve(
+        &mut self,
+        listener: &str,
+        name: String,
+        (bound, file): (Vec<Bound>, Option<SocketFile>),
+        threads: &Threads,
+    ) {
         let address = bound.first().map(Bound::address).unwrap_or_default();
         let held = Arc::new(Held { port: port_of(&address) });
         let (id, bind): (Arc<str>, Arc<str>) = (listener.into(), name.as_str().into());
@@ -113,7 +120,7 @@ impl Binds {
                 held: Arc::clone(&held),
             });
         }
-        self.served.insert(name, Served { listener: listener.to_owned(), address, held });
+        self.served.insert(name, Served { listener: listener.to_owned(), address, held, file });
     }
 
     fn keep(&mut self, listener: &str, name: &str, bind: &Bind, threads: &Threads) {
@@ -138,7 +145,7 @@ impl Binds {
 
     /// Removes the socket files: the balancer stops.
     pub(crate) fn remove_files(&self) {
-        self.served.keys().for_each(|name| remove_socket_file(name));
+        self.served.values().filter_map(|served| served.file.as_ref()).for_each(SocketFile::remove);
     }
 
     /// What was counted, by listener.
@@ -156,7 +163,7 @@ impl Binds {
 
 /// Drops sockets that will not be served. Their files must not outlive the refusal.
 pub(crate) fn discard(fresh: Fresh) {
-    fresh.keys().for_each(|name| remove_socket_file(name));
+    fresh.values().filter_map(|(_, file)| file.as_ref()).for_each(SocketFile::remove);
 }
 
 pub(crate) fn tell(threads: &Threads, command: impl Fn() -> Command) {

@@ -3,9 +3,10 @@
 //! Read this file first: each stage is one call, in order, and every way an exchange can end is
 //! an [`Ending`]. Stages 1 to 4 (accept, decode, route) lie behind us: `client/`.
 
-use crate::access_log::Line;
+use crate::access_log::{Line, LogFacts};
 use crate::account::{Counted, Ending};
 use crate::answer::Answer;
+use crate::client::accept::ListenerCounters;
 use crate::client::connection::{After, Connection, is_last};
 use crate::client::http1::{Destination, Refusal, Request};
 use crate::deadline::Deadline;
@@ -22,6 +23,7 @@ use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,7 +33,9 @@ use tokio::time::Instant;
 struct Exchange<'a> {
     connection: &'a mut Connection,
     request: &'a Request,
+    counters: Arc<ListenerCounters>,
     outcome: Outcome,
+    accounted: bool,
 }
 
 /// What there is to tell about an exchange.
@@ -55,28 +59,7 @@ struct Outcome {
 
 /// Routes, picks, forwards and responds; then accounts for how it ended.
 pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) -> After {
-    let worker = Rc::clone(&connection.worker);
-    let counters = std::sync::Arc::clone(&connection.acceptor.counters.borrow());
-    counters.in_flight.fetch_add(1, Relaxed);
-    worker.in_flight.set(worker.in_flight.get() + 1);
-    let _counted_down = OnDrop(|| {
-        counters.in_flight.fetch_sub(1, Relaxed);
-        worker.in_flight.set(worker.in_flight.get() - 1);
-    });
-    let outcome = Outcome {
-        ending: Ending::Ok,
-        reason: "",
-        status: 0,
-        received_bytes: request.head_bytes as u64,
-        sent_bytes: 0,
-        endpoint: None,
-        attempts: 0,
-        connect: Duration::ZERO,
-        response: None,
-        after: After::Close,
-        ended: None,
-    };
-    let mut exchange = Exchange { connection, request: &request, outcome };
+    let mut exchange = Exchange::begin(connection, &request);
     match &request.to {
         Destination::Answer(answer) => exchange.answer(*answer).await,
         Destination::Own { status, response } => {
@@ -88,6 +71,42 @@ pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) ->
     }
     exchange.account();
     exchange.outcome.after
+}
+
+impl<'a> Exchange<'a> {
+    fn begin(connection: &'a mut Connection, request: &'a Request) -> Self {
+        let counters = Arc::clone(&connection.acceptor.counters.borrow());
+        counters.in_flight.fetch_add(1, Relaxed);
+        connection.worker.in_flight.set(connection.worker.in_flight.get() + 1);
+        let outcome = Outcome {
+            ending: Ending::Ok,
+            reason: "",
+            status: 0,
+            received_bytes: request.head_bytes as u64,
+            sent_bytes: 0,
+            endpoint: None,
+            attempts: 0,
+            connect: Duration::ZERO,
+            response: None,
+            after: After::Close,
+            ended: None,
+        };
+        Self { connection, request, counters, outcome, accounted: false }
+    }
+}
+
+/// An exchange that is dropped on its way is accounted for as well: the thread stops, or has failed.
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.counters.in_flight.fetch_sub(1, Relaxed);
+        let worker = &self.connection.worker;
+        worker.in_flight.set(worker.in_flight.get() - 1);
+        if !self.accounted {
+            self.outcome.ending =
+                if std::thread::panicking() { Ending::InternalError } else { Ending::CutByStop };
+            self.account();
+        }
+    }
 }
 
 impl Exchange<'_> {
@@ -315,6 +334,7 @@ impl Exchange<'_> {
 
     /// Stage 8: counts, and writes the access log if it is on.
     fn account(&mut self) {
+        self.accounted = true;
         let Outcome { ending, status, received_bytes, sent_bytes, endpoint, response, .. } = self.outcome;
         let ended = self.outcome.ended.unwrap_or_else(Instant::now);
         self.connection.idle_since = ended;
@@ -346,7 +366,6 @@ impl Exchange<'_> {
         ];
         self.connection.worker.log(&Line {
             facts,
-            client: &self.connection.peer.text,
             listener: &listener.id,
             route: self.request.route().map_or("", |route| &route.id),
             pool: pool.map_or("", |pool| &pool.id),
@@ -374,11 +393,10 @@ pub(crate) fn log_refusal(
     if !connection.worker.log_is_on() {
         return;
     }
-    let nothing = crate::access_log::LogFacts::default();
+    let nothing = LogFacts { client: connection.peer.text.to_string(), ..LogFacts::default() };
     let total = u64::try_from(counted.duration.as_micros()).unwrap_or(u64::MAX);
     connection.worker.log(&Line {
         facts: refusal.facts.as_deref().unwrap_or(&nothing),
-        client: &connection.peer.text,
         listener: &table.table().listeners[listener].id,
         route: "",
         pool: "",
@@ -429,13 +447,5 @@ impl Retrying {
 impl Drop for Retrying {
     fn drop(&mut self) {
         self.0.retrying.set(self.0.retrying.get() - 1);
-    }
-}
-
-struct OnDrop<F: Fn()>(F);
-
-impl<F: Fn()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

@@ -159,7 +159,8 @@ impl Worker {
             })
             .await;
             match hurried {
-                Some(sooner) => by = sooner,
+                // `None` is the longest grace of all.
+                Some(other) => by = by.into_iter().chain(other).min(),
                 None => {
                     self.flush_log();
                     return self.connections.borrow().len() as u64;
@@ -200,6 +201,14 @@ impl Worker {
         let limit =
             acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
         limit.is_some_and(|limit| acceptor.counters.borrow().open.load(Relaxed) >= u64::from(limit))
+    }
+
+    /// Whether so many have left that being full is no longer to be feared.
+    pub(crate) fn has_room(&self, acceptor: &Acceptor) -> bool {
+        let table = self.table();
+        let limit =
+            acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
+        limit.is_none_or(|limit| acceptor.counters.borrow().open.load(Relaxed) <= u64::from(limit) * 9 / 10)
     }
 
     pub(crate) fn register(&self) -> usize {

@@ -3,7 +3,9 @@
 use super::{RequestHead, copy_kept};
 use crate::edits::Edits;
 use crate::headers::{Known, classify};
+use crate::networks::Networks;
 use crate::template::Facts;
+use std::net::IpAddr;
 
 /// What an endpoint is told about the client.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +170,31 @@ impl RequestHead<'_, '_> {
     }
 }
 
+impl RequestHead<'_, '_> {
+    /// Who the client is: `peer`, or whom it speaks for when it is trusted to say so.
+    ///
+    /// Of the `X-Forwarded-For` chain that is the last address which is not trusted itself; what stands before it
+    /// could be made up.
+    pub fn client(&self, peer: Option<IpAddr>, trusted: &Networks) -> Option<IpAddr> {
+        if self.chains.is_empty() || peer.is_some_and(|peer| !trusted.contains(peer)) {
+            return peer;
+        }
+        let mut client = peer;
+        let chains = self.fields.iter().rev().filter(|field| classify(field.name) == Known::XForwardedFor);
+        for member in chains.flat_map(|field| field.value.rsplit(|byte| *byte == b',')) {
+            let Some(address) = std::str::from_utf8(member).ok().and_then(|text| text.trim().parse().ok())
+            else {
+                return client;
+            };
+            client = Some(address);
+            if !trusted.contains(address) {
+                return client;
+            }
+        }
+        client
+    }
+}
+
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -196,5 +223,33 @@ impl Edits {
             template.render(facts, out);
             out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::request::{HeadLimits, parse};
+
+    fn client(fields: &str, peer: &str, trusted: &[&str]) -> String {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let limits = HeadLimits { head_bytes: 4096, headers: 20, target_bytes: 100 };
+        let mut room = crate::http1::field_room();
+        let head = parse(bytes.as_bytes(), limits, &mut room).expect("well-formed").expect("whole");
+        let trusted: Vec<String> = trusted.iter().map(ToString::to_string).collect();
+        let trusted = Networks::parse(&trusted).expect("networks");
+        head.client(peer.parse().ok(), &trusted).expect("an address").to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_say_who_it_is() {
+        assert_eq!(client("X-Forwarded-For: 10.1.1.1\r\n", "192.0.2.1", &["10.0.0.0/8"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_nobody_trusts() {
+        let chain = "X-Forwarded-For: 1.1.1.1, 192.0.2.9\r\nX-Forwarded-For: 10.0.0.7\r\n";
+        assert_eq!(client(chain, "10.0.0.1", &["10.0.0.0/8"]), "192.0.2.9");
+        assert_eq!(client("X-Forwarded-For: 1.1.1.1, nonsense\r\n", "10.0.0.1", &["10.0.0.0/8"]), "10.0.0.1");
     }
 }

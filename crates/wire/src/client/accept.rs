@@ -2,6 +2,7 @@
 
 use crate::client::bind::{Bound, Held};
 use crate::client::connection::{Connection, Peer};
+use crate::deadline::Deadline;
 use crate::socket::{Socket, Stream};
 use crate::worker::Worker;
 use bascule_contract::event::What;
@@ -124,9 +125,9 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
     let Ok(listening) = listening else { return };
     let mut paused = false;
     loop {
-        let reason = match next(&acceptor, &listening).await {
-            None => return,
-            Some(Ok((socket, peer))) => {
+        let reason = match next(&acceptor, &listening, paused).await {
+            Next::Closed => return,
+            Next::Accepted(socket, peer) => {
                 worker.welcome(Connection::new(Rc::clone(&worker), Rc::clone(&acceptor), socket, peer));
                 if !worker.is_full(&acceptor) {
                     resume(&worker, &acceptor, &mut paused);
@@ -134,19 +135,20 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
                 }
                 "the limit of open connections is reached".to_owned()
             }
+            Next::Nobody => {
+                resume(&worker, &acceptor, &mut paused);
+                continue;
+            }
             // The client gave up while it waited.
-            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-            Some(Err(error)) => error.to_string(),
+            Next::Failed(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Next::Failed(error) => error.to_string(),
         };
-        if !paused {
-            paused = true;
+        if !std::mem::replace(&mut paused, true) {
             worker.event(What::AcceptPaused { listener: acceptor.listener.borrow().to_string(), reason });
         }
-        loop {
+        tokio::time::sleep(PAUSE).await;
+        while worker.is_full(&acceptor) && !acceptor.closing.get() {
             tokio::time::sleep(PAUSE).await;
-            if acceptor.closing.get() || !worker.is_full(&acceptor) {
-                break;
-            }
         }
     }
 }
@@ -158,20 +160,36 @@ fn watch(listener: std::net::TcpListener) -> io::Result<AsyncFd<std::net::TcpLis
     watched.map_err(|error| io::Error::other(error.to_string()))
 }
 
-async fn next(acceptor: &Acceptor, listening: &Listening) -> Option<io::Result<(Socket, Peer)>> {
+enum Next {
+    Accepted(Socket, Peer),
+    Failed(io::Error),
+    /// Nobody came for a while.
+    Nobody,
+    Closed,
+}
+
+/// Waits for the next connection; after a pause not for long, so that the end of the pause is told.
+async fn next(acceptor: &Acceptor, listening: &Listening, paused: bool) -> Next {
+    let mut patience = Deadline::default();
+    if paused {
+        patience.start(PAUSE * 10);
+    }
     poll_fn(|cx| match listening.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-        Poll::Pending if acceptor.closing.get() => Poll::Ready(None),
+        Poll::Ready(Ok((socket, peer))) => Poll::Ready(Next::Accepted(socket, peer)),
+        Poll::Ready(Err(error)) => Poll::Ready(Next::Failed(error)),
+        Poll::Pending if acceptor.closing.get() => Poll::Ready(Next::Closed),
         Poll::Pending => {
             *acceptor.waker.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
+            patience.poll(cx).map(|()| Next::Nobody)
         }
     })
     .await
 }
 
+/// Says that the pause is over once there is room to spare: a listener that is all but full would say so all the time.
 fn resume(worker: &Worker, acceptor: &Acceptor, paused: &mut bool) {
-    if std::mem::take(paused) {
+    if *paused && worker.has_room(acceptor) {
+        *paused = false;
         worker.event(What::AcceptResumed { listener: acceptor.listener.borrow().to_string() });
     }
 }

@@ -4,7 +4,8 @@ use bascule_contract::snapshot::Bind;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 
 const BACKLOG: i32 = 4096;
 
@@ -104,18 +105,53 @@ fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// A socket file that nobody listens on is replaced; one in use is an error.
+/// A socket file that nobody listens on is replaced; one in use, or a file that is no socket, is an error.
 fn bind_unix(path: &str, mode: u32) -> io::Result<std::os::unix::net::UnixListener> {
     use std::os::unix::net::{UnixListener, UnixStream};
-    let stale = std::fs::metadata(path).is_ok()
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    if stale {
-        std::fs::remove_file(path)?;
+    if let Some(old) = SocketFile::at(path) {
+        match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => old.remove(),
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    } else if std::fs::symlink_metadata(path).is_ok() {
+        return Err(io::Error::other("there is a file of this name that is not a socket; move it away"));
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// A socket in the file system, known by more than its name: another balancer may have taken that over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// The socket of this path; `None` when there is none, or a file of another kind.
+    fn at(path: &str) -> Option<Self> {
+        let found = std::fs::symlink_metadata(path).ok()?;
+        let file = Self { path: path.into(), device: found.dev(), inode: found.ino() };
+        found.file_type().is_socket().then_some(file)
+    }
+
+    /// The file that was made for this bind just now.
+    pub(crate) fn of(bind: &Bind) -> Option<Self> {
+        match bind {
+            Bind::Unix { path, .. } => Self::at(path),
+            Bind::Tcp { .. } => None,
+        }
+    }
+
+    /// Removes the file, if it is still the same one.
+    pub(crate) fn remove(&self) {
+        if self.path.to_str().and_then(Self::at).as_ref() == Some(self) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// One name for one address, however it is spelt: `[0:0::1]:80` is `[::1]:80`, and a Unix socket is its path whatever its mode.
@@ -138,11 +174,5 @@ pub(crate) fn set_mode(bind: &Bind) -> io::Result<()> {
     match bind {
         Bind::Unix { path, mode } => std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode)),
         Bind::Tcp { .. } => Ok(()),
-    }
-}
-
-pub(crate) fn remove_socket_file(name: &str) {
-    if let Some(path) = name.strip_prefix("unix:") {
-        let _ = std::fs::remove_file(path);
     }
 }

@@ -13,6 +13,7 @@ use bascule_decide::retry::is_idempotent;
 use bascule_decide::table::{Action, ForwardedPolicy, Listener, Route};
 use bascule_decide::template::Facts;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
@@ -116,19 +117,23 @@ pub(crate) fn read_request(
     };
     let Ok(path) = path_of(&head) else { return Err(refuse(Answer::Refused(Malformed::Target))) };
     let too_large = matches!((head.framing, listener.limits.body_bytes), (Framing::Length(length), Some(limit)) if length > limit);
-    let log = connection.worker.log_is_on().then(|| Box::new(log_facts(&head)));
+    let log = connection
+        .worker
+        .log_is_on()
+        .then(|| Box::new(log_facts(&head, head.client(connection.peer.ip, &listener.forwarded.trusted))));
     if too_large {
         return Err(Refusal { answer: Answer::BodyTooLarge, began, listener: Some(place), facts: log });
     }
     connection.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
     let host = routing_host(head.authority);
+    let client = head.client(connection.peer.ip, &listener.forwarded.trusted);
     let asked = Routed {
         method: head.method,
         host: &host,
         path: &path.routed,
         query: head.target.query,
         fields: head.fields,
-        client: connection.peer.ip,
+        client,
     };
     let route = listener.index.find(&asked);
     let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes };
@@ -276,7 +281,7 @@ impl Reading<'_> {
     }
 }
 
-fn log_facts(head: &RequestHead<'_, '_>) -> LogFacts {
+fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>) -> LogFacts {
     let field = |name: &str| {
         head.fields
             .iter()
@@ -289,6 +294,7 @@ fn log_facts(head: &RequestHead<'_, '_>) -> LogFacts {
         target.extend_from_slice(query);
     }
     LogFacts {
+        client: client.map(|client| client.to_string()).unwrap_or_default(),
         method: head.method.to_owned(),
         host: String::from_utf8_lossy(head.authority).into_owned(),
         target,

@@ -61,7 +61,7 @@ class Expect(Section):
     ] = ((200, 399),)
     """Statuses and ranges, any of them."""
     body: BodyPattern | None = alternative()
-    """Found anywhere in the first 64 KiB of the body."""
+    """A regular expression, found anywhere in the first 64 KiB of the body; the search may take 100 ms."""
 
 
 def _expect(value: Any) -> Any:
@@ -106,11 +106,11 @@ class Check(Section):
     timeout: Duration = 1 * SECOND
     """A check that takes longer has failed."""
     rise: Annotated[int, Field(strict=True, ge=1, le=1000)] = 2
-    """Passes in a row that make an endpoint up."""
+    """Passes in a row that make an endpoint up that was down."""
     fall: Annotated[int, Field(strict=True, ge=1, le=1000)] = 3
-    """Failures in a row that make an endpoint down."""
+    """Failures in a row that make an endpoint down that was up."""
     initially: Literal["up", "down"] = "up"
-    """What is believed of an endpoint before it was checked for the first time."""
+    """What is believed of an endpoint until its first check has ended, whose outcome decides alone."""
     method: Method = "GET"
     """For `http`."""
     host: HostPattern | None = alternative()

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, StrictStr
 
 from bascule.config.problems import Mistake
 from bascule.config.values import shown, text
+from bascule.errors import BasculeError
 
 LONGEST = 4096
 _ESCAPE_HINT = "escape literal characters with \\"
@@ -85,12 +86,16 @@ def _flag_group(found: re.Match[str]) -> str:
 
 
 def read_body_pattern(value: object) -> str:
-    """A pattern that Python itself searches for: everything that `re` can do."""
+    """A pattern that the control plane searches for: everything that Python's `re` can do, and more."""
+    from bascule.health.body import BodyPattern  # noqa: PLC0415 (few configurations have one)
+
     pattern = text(value, "a regular expression")
+    if len(pattern) > LONGEST:
+        raise Mistake(f"a regular expression has at most {LONGEST} characters, this one {len(pattern)}")
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Mistake(f"{shown(pattern)} is not a regular expression: {error}", _ESCAPE_HINT) from error
+        BodyPattern.read(pattern)
+    except BasculeError as error:
+        raise Mistake(f"{shown(pattern)} is {error}", _ESCAPE_HINT) from error
     return pattern
 
 

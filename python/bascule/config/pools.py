@@ -76,7 +76,7 @@ class FileSource(Section):
     file: Annotated[StrictStr, Field(min_length=1, examples=["endpoints.yaml"])]
     """Its path, relative to the file in which it is written."""
     every: Duration = 2 * SECOND
-    """How often the file is looked at where the system cannot report changes."""
+    """How often the file is read. Its content is compared, so it may be replaced or written in any way."""
 
 
 class OtherSource(Section):

@@ -21,6 +21,17 @@ def targets_of(plan: Plan, found: Found) -> dict[Key, tuple[PlannedCheck, FoundE
     }
 
 
+def farewells(before: Found, after: Found) -> contract.Marks:
+    """What takes back every mark of endpoints that are gone, so that the data plane may forget them."""
+    there = {(pool, endpoint.id) for pool, endpoints in after.items() for endpoint in endpoints}
+    return tuple(
+        contract.Mark(pool, endpoint.id, up=True, draining=False)
+        for pool, endpoints in before.items()
+        for endpoint in endpoints
+        if (pool, endpoint.id) not in there
+    )
+
+
 def marks_of(plan: Plan, found: Found, states: Mapping[Key, EndpointHealth]) -> contract.Marks:
     """The verdict on every endpoint, complete, so that no older mark lingers.
 

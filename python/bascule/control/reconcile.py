@@ -7,8 +7,8 @@ import structlog
 from bascule import contract
 from bascule.clock import Clock
 from bascule.contract import codec
-from bascule.control.generations import Generations
-from bascule.control.marks import marks_of, targets_of
+from bascule.control.generations import Generations, Live
+from bascule.control.marks import farewells, marks_of, targets_of
 from bascule.discovery.watch import Watch
 from bascule.health.prober import HealthChange, Prober
 from bascule.health.registry import build as build_check
@@ -84,18 +84,28 @@ class Reconciler:
     def _step(self, plan: Plan) -> None:
         found = self._gather(plan)
         snapshot = compose(plan, found, self._generations.next())
-        marks = marks_of(plan, found, self.prober.states())
+        before = self._generations.live
+        # First, so that an endpoint that begins as down gets no request.
+        self._mark(marks_of(plan, found, self.prober.states()))
         if self._generations.is_live(snapshot):
             self._generations.stayed_live(plan, found)
         else:
-            # Before, so that an endpoint that begins as down gets no request; after, because marks of
-            # endpoints that the plane did not know yet are ignored.
-            self._mark(marks)
-            receipt = codec.decode(contract.Receipt, self._plane.apply(codec.encode(snapshot)))
+            try:
+                receipt = codec.decode(contract.Receipt, self._plane.apply(codec.encode(snapshot)))
+            except SnapshotRefused:
+                self._mark_again(before, found)
+                raise
             self._generations.became_live(plan, found, snapshot, receipt)
             log.info("generation is live", generation=receipt.live, digest=receipt.digest)
-        self._mark(marks)
+        if before is not None:
+            self._mark(farewells(before.found, found))
         self.prober.update(targets_of(plan, found))
+
+    def _mark_again(self, live: Live | None, refused: Found) -> None:
+        """Takes back what was marked for a snapshot that did not become live."""
+        if live is not None:
+            self._mark(farewells(refused, live.found))
+            self._mark(marks_of(live.plan, live.found, self.prober.states()))
 
     def _gather(self, plan: Plan) -> Found:
         """What is found now. A source that has yet to answer again keeps what it gave to the live one."""

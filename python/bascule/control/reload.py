@@ -16,6 +16,7 @@ from bascule.errors import BasculeError
 from bascule.observe import logs
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
+from bascule.plan.review import completed
 from bascule.tasks import Tasks
 
 log = structlog.get_logger("bascule.control")
@@ -41,8 +42,14 @@ class Prepared:
 
 
 def prepare(origin: Origin, catalog: contract.Catalog) -> Prepared:
-    """Steps 1 to 3: reads, parses and builds. May block on files. Raises `ConfigRefused`."""
-    config = origin.read()
+    """Steps 1 to 3: reads, parses and builds. May block on files.
+
+    Raises `ConfigRefused` with every mistake, of shape and of meaning.
+    """
+    try:
+        config = origin.read()
+    except ConfigRefused as refused:
+        raise completed(refused, catalog) from refused
     plan, problems = check(config, catalog)
     if plan is None:
         raise ConfigRefused(problems)

@@ -70,7 +70,7 @@ class _Watched:
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(self.health.up, self.health.streak)
+        return Verdict(self.health.up, self.health.streak, is_guess=self.health.last_checked is None)
 
 
 class Prober:
@@ -92,16 +92,23 @@ class Prober:
     def update(self, targets: Mapping[Key, tuple[PlannedCheck, FoundEndpoint]]) -> None:
         """Watches exactly these from now on, keyed by pool and endpoint id.
 
-        Verdicts of those that stay are kept, also when their check or address changes. New ones begin as
-        their check says and are checked at once. Raises `BasculeError`, and changes nothing, when a check
-        does not exist or refuses its options.
+        Verdicts of those that stay are kept, also when their check or address changes; a check that is
+        equal goes on at its own pace, by the newest of its functions. New ones begin as their check says and
+        are checked at once. Raises `BasculeError`, and changes nothing, when a check does not exist or
+        refuses its options.
         """
         wanted = {key: (planned, Target.of(key[0], found)) for key, (planned, found) in targets.items()}
         changed = [key for key, it in wanted.items() if not self._is_watched(key, *it)]
         built = [(key, *wanted[key], build(wanted[key][0])) for key in changed]
-
+        renewed = [
+            (watched, planned, build(planned))
+            for key, (planned, _) in wanted.items()
+            if self._is_watched(key, *wanted[key]) and (watched := self._watched[key]).planned is not planned
+        ]
         for key in self._watched.keys() - wanted.keys():
             self._forget(key)
+        for watched, planned, check in renewed:
+            watched.planned, watched.check = planned, check
         for place, (key, planned, target, check) in enumerate(built):
             health = self._watched[key].health if key in self._watched else self._unchecked(planned)
             self._forget(key)

@@ -13,9 +13,15 @@ class Verdict:
     up: bool
     streak: int = 0
     """Outcomes in a row that disagree with `up`."""
+    is_guess: bool = False
+    """Nothing is known yet: the first outcome decides, whatever `rise` and `fall` are."""
 
     def after(self, passed: bool, *, rise: int, fall: int) -> "Verdict":
         """What to believe once one more check has `passed` or not; `rise` and `fall` are at least 1."""
+        if self.is_guess:
+            # As HAProxy and Envoy have it: a check that has been made knows more than one that has not, and
+            # an endpoint that waits for `rise` passes after each restart is missed for nothing.
+            return Verdict(up=passed)
         if passed == self.up:
             return replace(self, streak=0)
         if self.streak + 1 < (fall if self.up else rise):

@@ -10,7 +10,7 @@ What sources and checks get as options:
 | `dns_srv` | `name`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` |
 | check `http` | `path`, `method`, `host`, `expect_status` (a list of pairs), `expect_body`, `headers` |
 | check `tcp` | none |
-| check `python` | `function` |
+| check `python` | `function`: an `OwnCheck`, equal to that of the same code in another reading of the file |
 | a package's | as they are written |
 """
 
@@ -28,6 +28,7 @@ from bascule.config.model import (
 )
 from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
+from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import Plan, PlannedAdmin, PlannedCheck, PlannedPool, PlannedSource
 from bascule.plan.pool_rules import beside
 from bascule.plan.routing import plan_listener
@@ -140,5 +141,5 @@ def _kind(check: Check) -> tuple[str, dict[str, object]]:
     if check.tcp is not None:
         return "tcp", {}
     if check.python is not None:
-        return "python", {"function": check.python}
+        return "python", {"function": OwnCheck(check.python)}
     return str(check.kind), dict(check.options)

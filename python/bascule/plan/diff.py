@@ -35,8 +35,7 @@ def _listeners(old: Sequence[contract.Listener], new: Sequence[contract.Listener
             yield f"listener {name}: unchanged (keeps its socket and connections)"
         else:
             yield from _listener(before[name], listener)
-    for name in before.keys() - after.keys():
-        yield f"listener {name}: removed; its connections drain"
+    yield from (f"listener {name}: removed; its connections drain" for name in before if name not in after)
 
 
 def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:
@@ -59,8 +58,7 @@ def _routes(listener: str, old: Sequence[contract.Route], new: Sequence[contract
             yield f"route {listener}/{name}: added; {_does(route.action)}"
         elif route != before[name]:
             yield from _route(listener, before[name], route)
-    for name in before.keys() - after.keys():
-        yield f"route {listener}/{name}: removed"
+    yield from (f"route {listener}/{name}: removed" for name in before if name not in after)
     kept = [name for name in before if name in after]
     if kept != [name for name in after if name in before]:
         yield f"listener {listener}: its routes are tried in another order"
@@ -87,8 +85,7 @@ def _pools(old: Sequence[PlannedPool], new: Sequence[PlannedPool]) -> Iterator[s
             yield f"pool {name}: added, with {_found_by(pool)}"
         elif pool != before[name]:
             yield from _pool(before[name], pool)
-    for name in before.keys() - after.keys():
-        yield f"pool {name}: removed; its exchanges finish"
+    yield from (f"pool {name}: removed; its exchanges finish" for name in before if name not in after)
 
 
 def _pool(old: PlannedPool, new: PlannedPool) -> Iterator[str]:
@@ -119,9 +116,7 @@ def _endpoints(
             yield f"endpoint {name} moves from {old[name]['address']} to {endpoint['address']}"
         elif endpoint["weight"] != old[name]["weight"]:
             yield f"endpoint {name} weight {old[name]['weight']} → {endpoint['weight']}"
-    for name in old:
-        if name not in new:
-            yield f"endpoint {name} removed; its exchanges finish"
+    yield from (f"endpoint {name} removed; its exchanges finish" for name in old if name not in new)
 
 
 def _check(old: PlannedPool, new: PlannedPool) -> str:

@@ -29,11 +29,11 @@ class PlannedCheck:
     timeout_ms: int
     """A check that takes longer has failed; at least 1."""
     rise: int
-    """Passes in a row that make an endpoint up; at least 1."""
+    """Passes in a row that make an endpoint up again; at least 1."""
     fall: int
     """Failures in a row that make it down; at least 1."""
     initially_up: bool
-    """What is believed before the first outcome."""
+    """What is believed before the first outcome, which decides alone."""
 
 
 @dataclass(frozen=True, slots=True)

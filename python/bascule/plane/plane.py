@@ -28,7 +28,7 @@ class Plane(Protocol):
         """
 
     def mark(self, marks: bytes) -> None:
-        """Takes a list of `Mark`. Marks of endpoints that do not exist are ignored."""
+        """Takes a list of `Mark`. Those of endpoints that are not live are kept until they are taken back."""
 
     def stats(self) -> bytes:
         """The `Stats` of this moment."""

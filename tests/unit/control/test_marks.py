@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.support.plans import plan_of, planned_check, planned_pool, static
 
 from bascule import contract
-from bascule.control.marks import marks_of, targets_of
+from bascule.control.marks import farewells, marks_of, targets_of
 from bascule.health.prober import EndpointHealth
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import Plan
@@ -36,6 +36,14 @@ def test_a_verdict_counts_for_more_than_the_initial_state() -> None:
 def test_an_endpoint_whose_check_was_taken_away_is_up_again() -> None:
     marks = marks_of(plan_of(site=(static(),)), {"site": found("a")}, {("site", "a"): DOWN})
     assert marks == (contract.Mark("site", "a", up=True),)
+
+
+def test_only_endpoints_that_are_gone_are_bidden_farewell() -> None:
+    before, after = {"site": found("a", "b"), "old": found("a")}, {"site": found("b", "c")}
+    assert farewells(before, after) == (
+        contract.Mark("site", "a", up=True, draining=False),
+        contract.Mark("old", "a", up=True, draining=False),
+    )
 
 
 def test_only_endpoints_of_pools_with_a_check_are_targets() -> None:

@@ -71,7 +71,7 @@ async def test_an_endpoint_that_begins_as_down_is_marked_before_the_data_plane_k
     check = planned_check("python", {"function": is_well}, initially_up=0)
     await scene.reconciler.adopt(checked(static("10.0.0.1:1"), check=check))
     down = contract.Mark("site", "10.0.0.1:1", up=False)
-    assert scene.plane.told == [down, scene.plane.applied[0], down]
+    assert scene.plane.told == [down, scene.plane.applied[0]]
 
 
 async def test_a_verdict_becomes_a_mark(scene: Scene) -> None:
@@ -144,6 +144,27 @@ async def test_a_refused_plan_leaves_the_live_one_with_its_sources_and_verdicts(
     listed.write_text("10.0.0.1:1\n10.0.0.2:1\n")
     await scene.clock.advance(5)
     assert scene.endpoints() == ["10.0.0.1:1", "10.0.0.2:1"]
+
+
+async def test_a_refused_plan_leaves_no_marks(scene: Scene) -> None:
+    await scene.reconciler.adopt(plan_of(site=(static("10.0.0.1:1"),)))
+    scene.plane.told.clear()
+    scene.plane.refuse_next("listener web: 127.0.0.1:80: permission denied")
+    wary = planned_check("python", {"function": is_well}, initially_up=0)
+    with pytest.raises(SnapshotRefused):
+        await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1"), check=wary))
+    last = {mark.endpoint: mark.up for mark in scene.plane.marks}
+    assert last == {"10.0.0.1:1": True, "10.0.0.2:1": True}
+
+
+async def test_marks_of_an_endpoint_that_vanishes_are_taken_back(scene: Scene) -> None:
+    SICK.add("10.0.0.2:1")
+    await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1")))
+    await scene.clock.advance(1)
+    scene.plane.told.clear()
+    await scene.reconciler.adopt(checked(static("10.0.0.1:1")))
+    assert scene.plane.marks[-1] == contract.Mark("site", "10.0.0.2:1", up=True, draining=False)
+    assert scene.plane.told[-2] == scene.plane.applied[-1], "not before the data plane has let go of it"
 
 
 async def test_a_check_that_cannot_be_built_refuses_the_plan_before_anything_changes(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """What an HTTP check sends, what passes it, and what it says about what does not."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from bascule.contract import TcpAddress
 from bascule.errors import BasculeError
+from bascule.health.body import BodyPattern, TooSlow
 from bascule.health.check import CheckFailed, Target
 from bascule.health.checks.http import BODY_BYTES, HttpCheck
 from bascule.plan.found import FoundEndpoint
@@ -92,6 +94,23 @@ async def test_the_body_must_match_when_asked_to() -> None:
         assert await failure(toy, expect_body="status: ok") == (
             "body of GET /healthz begins with 'status: degraded', wanted a match of 'status: ok'"
         )
+
+
+async def test_a_search_that_would_take_for_ever_is_given_up() -> None:
+    async with http_endpoint(response(200, b"a" * 60_000 + b"b")) as toy:
+        said = await failure(toy, expect_body="(a+)+$")
+    assert said == "body of GET /healthz takes longer than 100 ms to search for '(a+)+$'"
+
+
+async def test_a_long_search_holds_up_nobody_else() -> None:
+    pattern = BodyPattern.read("(a+)+$")
+    searching = asyncio.create_task(pattern.is_in("a" * 60_000 + "b"))
+    turns = 0
+    while not searching.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert isinstance(searching.exception(), TooSlow)
+    assert turns > 20, "the event loop stood still"
 
 
 async def test_a_chunked_body_is_matched_without_its_framing() -> None:

@@ -12,6 +12,7 @@ from bascule.errors import BasculeError
 from bascule.health.check import CheckFailed, Target
 from bascule.health.prober import AT_ONCE, HealthChange, Prober
 from bascule.plan.found import FoundEndpoint
+from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import PlannedCheck
 from bascule.tasks import Tasks
 from support.plans import planned_check
@@ -55,6 +56,8 @@ async def fails(_: Target) -> None:
 
 async def test_an_endpoint_goes_down_after_fall_failures_and_says_why() -> None:
     bench = Bench()
+    bench.watch(asking(passes))
+    await bench.clock.advance(0)
     bench.watch(asking(fails, fall=3))
     await bench.clock.advance(3)
     assert bench.changes == []
@@ -76,6 +79,39 @@ async def test_an_endpoint_that_recovers_is_up_after_rise_passes_and_keeps_its_r
     await bench.clock.advance(2.5)
     assert bench.state() == (True, 0, "python check passed")
     assert [it.up for it in bench.changes] == [False, True]
+    await bench.prober.stop()
+
+
+@pytest.mark.parametrize(("initially_up", "outcome"), [(0, passes), (1, fails)])
+async def test_the_first_outcome_decides_alone(initially_up: int, outcome: Ask) -> None:
+    bench = Bench()
+    bench.watch(asking(outcome, initially_up=initially_up, rise=5, fall=5))
+    await bench.clock.advance(0)
+    assert [it.up for it in bench.changes] == [not initially_up]
+    await bench.prober.stop()
+
+
+async def test_an_equal_check_of_another_reading_is_called_at_its_own_pace() -> None:
+    async def is_well(_: Target) -> None:
+        return None
+
+    bench, seen = Bench(), list[tuple[str, float]]()
+
+    def reading(name: str) -> PlannedCheck:
+        class Check(OwnCheck):
+            async def __call__(self, target: object) -> object:
+                seen.append((name, bench.clock.now()))
+                return None
+
+        return asking(Check(is_well))
+
+    bench.watch(reading("first"))
+    await bench.clock.advance(1)
+    bench.watch(reading("second"))
+    await bench.clock.advance(0)
+    assert seen == [("first", 0.0)]
+    await bench.clock.advance(1.5)
+    assert [name for name, _ in seen] == ["first", "second"]
     await bench.prober.stop()
 
 
@@ -206,6 +242,8 @@ async def test_no_more_checks_run_at_once_than_there_are_places() -> None:
 
 async def test_an_update_keeps_what_is_believed_of_endpoints_that_stay() -> None:
     bench = Bench()
+    bench.watch(asking(passes), 1, 2)
+    await bench.clock.advance(0.1)
     bench.watch(asking(fails, fall=2), 1, 2)
     await bench.clock.advance(0.1)
     bench.watch(asking(fails, fall=2), 2, 3)

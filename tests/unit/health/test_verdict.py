@@ -32,6 +32,11 @@ def test_with_rise_and_fall_of_one_the_latest_outcome_is_the_verdict() -> None:
     assert believe(False, (True,), rise=1) == Verdict(up=True)
 
 
+@given(st.booleans(), st.booleans(), st.integers(1, 5), st.integers(1, 5))
+def test_the_first_outcome_of_all_decides_alone(up: bool, passed: bool, rise: int, fall: int) -> None:
+    assert Verdict(up=up, is_guess=True).after(passed, rise=rise, fall=fall) == Verdict(up=passed)
+
+
 @given(st.booleans(), st.lists(st.booleans()).map(tuple), st.integers(1, 5), st.integers(1, 5))
 def test_a_verdict_is_what_the_longest_recent_run_says(
     up: bool, outcomes: tuple[bool, ...], rise: int, fall: int

@@ -1,6 +1,5 @@
 """Does it answer as it should? Sends one HTTP/1.1 request and looks at the status and the body."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, cast
@@ -9,6 +8,7 @@ import h11
 
 from bascule import __version__
 from bascule.errors import BasculeError
+from bascule.health.body import PATIENCE_S, BodyPattern, TooSlow
 from bascule.health.check import CheckFailed, Target
 from bascule.wording import in_words
 
@@ -41,7 +41,7 @@ class HttpCheck:
     """`Host`; `None`: the name the endpoint was found by, else its address."""
     expect_status: tuple[tuple[int, int], ...] = ((200, 399),)
     """Ranges, both ends included."""
-    expect_body: re.Pattern[str] | None = None
+    expect_body: BodyPattern | None = None
     """Searched for in the first `BODY_BYTES` of the body, read as UTF-8."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent as they are; they replace ours of the same name."""
@@ -55,9 +55,9 @@ class HttpCheck:
             raise BasculeError("an http check needs a path such as /healthz")
         body = cast("str | None", options.get("expect_body"))
         try:
-            pattern = None if body is None else re.compile(body)
-        except re.error as error:
-            raise BasculeError(f"expect_body is not a regular expression: {error}") from error
+            pattern = None if body is None else BodyPattern.read(body)
+        except BasculeError as error:
+            raise BasculeError(f"expect_body is {error}") from error
         ranges = cast("Sequence[tuple[int, int]]", options.get("expect_status", ((200, 399),)))
         return cls(
             path=path,
@@ -85,7 +85,7 @@ class HttpCheck:
         finally:
             # Cannot wait and cannot be cancelled, and the answer is over either way.
             writer.transport.abort()
-        self._judge(what, answer)
+        await self._judge(what, answer)
 
     def _request(self, connection: h11.Connection, target: Target) -> bytes:
         fields = {
@@ -98,7 +98,7 @@ class HttpCheck:
         request = h11.Request(method=self.method, target=self.path, headers=list(fields.items()))
         return (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
 
-    def _judge(self, what: str, answer: "_Answer") -> None:
+    async def _judge(self, what: str, answer: "_Answer") -> None:
         if answer.status is None:
             raise CheckFailed(f"{what}: no response in the first {answer.received} bytes")
         if not any(low <= answer.status <= high for low, high in self.expect_status):
@@ -106,10 +106,21 @@ class HttpCheck:
                 f"{low}-{high}" if low != high else f"{low}" for low, high in self.expect_status
             )
             raise CheckFailed(f"HTTP {answer.status} from {what}, wanted {wanted}")
-        body = bytes(answer.body[:BODY_BYTES]).decode("utf-8", "replace")
-        if self.expect_body is not None and self.expect_body.search(body) is None:
-            begins = f"begins with {body[:60]!r}" if body else "is empty"
-            raise CheckFailed(f"body of {what} {begins}, wanted a match of {self.expect_body.pattern!r}")
+        if self.expect_body is not None:
+            body = bytes(answer.body[:BODY_BYTES]).decode("utf-8", "replace")
+            await self._compare(what, body, self.expect_body)
+
+    async def _compare(self, what: str, body: str, wanted: BodyPattern) -> None:
+        try:
+            if await wanted.is_in(body):
+                return
+        except TooSlow as error:
+            limit = f"{PATIENCE_S * 1000:.0f} ms"
+            raise CheckFailed(
+                f"body of {what} takes longer than {limit} to search for {wanted.pattern!r}"
+            ) from error
+        begins = f"begins with {body[:60]!r}" if body else "is empty"
+        raise CheckFailed(f"body of {what} {begins}, wanted a match of {wanted.pattern!r}")
 
 
 class _Answer:

@@ -1,7 +1,7 @@
 """How messages end: lengths, chunks and closes, for clients of HTTP/1.0 and 1.1; trailers; no bodies."""
 
 import pytest
-from tests.support.endpoints import OK, Step, answering, play, response
+from tests.support.endpoints import OK, Step, answering, each, play, response
 from tests.support.plane import serving
 from tests.support.raw import request
 from tests.support.strict import Fields
@@ -37,16 +37,18 @@ def test_a_client_of_http_1_0_gets_no_chunks_and_knows_where_the_body_ends(
 
 @pytest.mark.parametrize("sent", EVERY_WAY.values(), ids=EVERY_WAY)
 def test_a_client_of_http_1_1_keeps_its_connection_however_the_answer_ends(sent: bytes) -> None:
-    ends = [Step.CLOSE] if sent in (CLOSE, CLOSE_1_0) else [Step.READ, OK]
-    with serving(play(Step.READ, sent, *ends)) as (_, plane):
+    closing = sent in (CLOSE, CLOSE_1_0)
+    steps = [Step.CLOSE] if closing else [Step.READ, OK]
+    script = each(play(Step.READ, sent, *steps), answering())
+    with serving(script) as (endpoint, plane):
         with plane.connect() as client:
             answer = client.ask(request())
             assert answer.body == BODY
             assert not answer.to_end
             assert answer.fields.one("connection") is None
-            if sent not in (CLOSE, CLOSE_1_0):
-                assert client.ask(request()).body == b"ok"
-        assert plane.endings(1) == {"ok": 2 if sent not in (CLOSE, CLOSE_1_0) else 1}
+            assert client.ask(request()).body == b"ok"
+        assert plane.endings(2) == {"ok": 2}
+        assert len(endpoint.conversations) == (2 if closing else 1)
 
 
 def test_trailers_reach_the_client_and_their_announcement_too() -> None:

@@ -149,7 +149,7 @@ def test_bytes_that_come_after_an_answer_end_the_idle_connection() -> None:
     with serving(script) as (endpoint, plane):
         with plane.connect() as client:
             client.ask(request())
-            assert plane.endpoint(endpoint).idle == 1
+            plane.wait_stats(lambda stats: stats.endpoints[0].idle == 1)
             more.set()
             plane.wait_stats(lambda stats: stats.endpoints[0].idle == 0)
             assert client.ask(request(target="/second")).body == b"ok"

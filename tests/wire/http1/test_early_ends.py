@@ -107,8 +107,7 @@ def test_a_client_that_resets_while_it_waits_frees_the_endpoint(content: bytes) 
         assert plane.codes(1) == {0: 1}
         over.set()
         endpoint.conversations[0].wait_end()
-        stats = plane.stats()
-        assert (stats.listeners[0].in_flight, stats.endpoints[0].in_flight) == (0, 0)
+        plane.wait_stats(lambda stats: stats.listeners[0].in_flight == stats.endpoints[0].in_flight == 0)
 
 
 def test_a_client_that_resets_within_the_answer_frees_the_endpoint() -> None:

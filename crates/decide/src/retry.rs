@@ -27,6 +27,32 @@ pub fn may_try_again(progress: Progress, idempotent: bool, replayable: bool) -> 
     }
 }
 
+/// How many refusals one request may meet before it gives up, whatever its number of attempts: nobody has done any
+/// work for it yet, and a balancer that prefers idle endpoints is drawn to those that refuse.
+pub const REFUSALS: u32 = 8;
+
+/// The tries that one request has left.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tries {
+    spent: u32,
+    refused: u32,
+}
+
+impl Tries {
+    /// Notes a failed try and says whether there may be another, on another endpoint.
+    ///
+    /// `refused`: the connect failed at once, so that the try cost nobody anything. Other tries count against
+    /// `attempts` and need `within_budget`.
+    pub fn another(&mut self, refused: bool, attempts: u32, within_budget: impl FnOnce() -> bool) -> bool {
+        if refused {
+            self.refused += 1;
+            return attempts > 0 && self.refused < REFUSALS.max(attempts);
+        }
+        self.spent += 1;
+        self.spent <= attempts && within_budget()
+    }
+}
+
 /// Keeps retries a small share of the traffic, so that failing endpoints do not multiply it (Envoy's retry budget).
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -64,6 +90,27 @@ mod tests {
     #[test]
     fn a_body_that_is_gone_cannot_be_sent_again() {
         assert!(!may_try_again(Progress::NotConnected, true, false));
+    }
+
+    #[test]
+    fn refusals_use_up_neither_the_attempts_nor_the_budget() {
+        let mut tries = Tries::default();
+        assert!((0..5).all(|_| tries.another(true, 1, || false)));
+        assert!(tries.another(false, 1, || true));
+        assert!(!tries.another(false, 1, || true));
+    }
+
+    #[test]
+    fn a_request_does_not_knock_at_every_door() {
+        let mut tries = Tries::default();
+        assert!((0..7).all(|_| tries.another(true, 1, || true)));
+        assert!(!tries.another(true, 1, || true));
+    }
+
+    #[test]
+    fn no_attempts_means_none() {
+        assert!(!Tries::default().another(true, 0, || true));
+        assert!(!Tries::default().another(false, 0, || true));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::forward::{Deadlines, Failed, Forward, Relayed, forward};
 use crate::local::LocalTable;
 use bascule_decide::balance::{Key, Slot};
 use bascule_decide::http1::Framing;
-use bascule_decide::retry::{Budget, Progress, may_try_again};
+use bascule_decide::retry::{Budget, Progress, Tries, may_try_again};
 use bascule_decide::table::{Endpoint, Pool};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -117,6 +117,7 @@ impl Exchange<'_> {
         let mut tried: Vec<Slot> = Vec::new();
         let mut failed: Option<Ending> = None;
         let mut retrying = None;
+        let mut tries = Tries::default();
         loop {
             let picked = table.pick(pool, Key(0), &tried, &mut self.connection.worker.random.borrow_mut());
             let Some(slot) = picked else {
@@ -138,22 +139,25 @@ impl Exchange<'_> {
             };
             failed = Some(ending);
             let replayable = progress == Progress::NotConnected || self.request.framing == Framing::None;
+            let refused = progress == Progress::NotConnected && ending != Ending::ConnectTimedOut;
+            let budget = || retrying.is_some() || self.within_budget(settings);
             if !may_try_again(progress, self.request.idempotent, replayable)
-                || !self.may_retry(settings, tried.len(), retrying.is_some())
+                || !tries.another(refused, settings.retries.attempts, budget)
             {
                 return self.answer(Answer::Failed(ending)).await;
             }
             settings.endpoints[slot.0 as usize].state.retried.fetch_add(1, Relaxed);
             tried.push(slot);
-            retrying.get_or_insert_with(|| Retrying::begin(&self.connection.worker));
+            if !refused {
+                retrying.get_or_insert_with(|| Retrying::begin(&self.connection.worker));
+            }
         }
     }
 
-    fn may_retry(&self, pool: &Pool, tried: usize, retrying: bool) -> bool {
+    fn within_budget(&self, pool: &Pool) -> bool {
         let budget = Budget { percent: pool.retries.budget_percent, minimum: pool.retries.budget_minimum };
         let worker = &self.connection.worker;
-        tried < pool.retries.attempts as usize
-            && (retrying || budget.allows(worker.retrying.get(), worker.in_flight.get()))
+        budget.allows(worker.retrying.get(), worker.in_flight.get())
     }
 
     /// One attempt, cut off when the whole exchange may take no longer.

@@ -1,5 +1,6 @@
 """Conversations that nobody thought of: random ones come through whole, mutated ones stay strict."""
 
+import contextlib
 import random
 import threading
 from collections.abc import Iterable
@@ -7,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.endpoints import Conversation, ScriptedEndpoint, response
+from tests.support.endpoints import OK, Conversation, ScriptedEndpoint, response
 from tests.support.plane import RunningPlane, listener, pool, serving
-from tests.support.raw import RawClient
+from tests.support.raw import RawClient, request
 from tests.support.strict import Ended, requests_in
+from tests.wire.http1.broken import SPLIT
 from tests.wire.http1.malformed import ACCEPTED, CANARY
 
 
@@ -145,3 +147,41 @@ def test_a_mutated_request_is_strict_for_the_endpoint_or_is_not_there(seed: int,
                 requests_in(conversation.received)
             except Ended:
                 continue
+
+
+ANSWERS = [
+    response(body=b"hello"),
+    response("200 OK", b"hello", "Connection: keep-alive", "X: y"),
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" + response(body=b"hello"),
+    b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\n\r\nhello",
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mutated_answer_is_strict_for_the_client_and_stays_with_its_request(
+    seed: int, tmp_path: Path
+) -> None:
+    source = random.Random(seed)
+
+    def script(conversation: Conversation) -> None:
+        while conversation.read().target != "/mutated":
+            conversation.send(OK)
+        conversation.send(mutate(source.choice(ANSWERS), source), SPLIT)
+        conversation.finish()
+
+    endpoint = ScriptedEndpoint(script, path=tmp_path / "endpoint")
+    only = listener(bind=f"unix:{tmp_path}/web")
+    with endpoint, RunningPlane([pool(endpoint, attempts=0)], [only]) as plane:
+        whole = 0
+        for _ in range(300):
+            with plane.connect() as client:
+                client.send(request(target="/mutated"), request(target="/next"))
+                with contextlib.suppress(Ended, ConnectionResetError):
+                    client.response()
+                    following = client.response()
+                    assert (following.status, following.body) == (200, b"ok")
+                    whole += 1
+        assert whole > 200

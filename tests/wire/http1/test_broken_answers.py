@@ -239,3 +239,9 @@ def test_a_broken_head_is_answered_with_502_also_when_it_comes_byte_by_byte(
     with endpoint, RunningPlane([pool(endpoint)]) as plane:
         assert plane.ask(request()).status == 502
         assert plane.endings(1) == {"bad_response": 1}
+
+
+def test_a_status_line_without_its_last_space_gets_it_back() -> None:
+    """Origins leave it out; a server must not (RFC 9112, 4). Refusing it would be right as well."""
+    with serving(answering(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")) as (_, plane):
+        assert plane.ask(request()).status in (200, 502)

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from tests.support.endpoints import OK, ScriptedEndpoint, Step, echo_targets, play, response
+from tests.support.endpoints import OK, ScriptedEndpoint, Step, answering, echo_targets, play, response
 from tests.support.plane import RunningPlane, client_limits, listener, pool, prefix, route, serving
 from tests.support.raw import request
 from tests.wire.http1.malformed import CANARY
@@ -125,3 +125,43 @@ def test_a_large_answer_before_a_small_one_does_not_change_their_order() -> None
     with serving(play(Step.READ, large, Step.READ, OK)) as (_, plane), plane.connect() as client:
         client.send(request(), request())
         assert [len(client.response().body) for _ in range(2)] == [1_000_000, 2]
+
+
+@pytest.mark.parametrize("rest", [b"", b"GET / HT"], ids=["whole requests", "a part of another"])
+def test_a_client_that_half_closes_behind_its_requests_gets_all_answers(rest: bytes) -> None:
+    with serving(echo_targets) as (_, plane), plane.connect() as client:
+        client.send(*(request(target=f"/{number}") for number in range(3)), rest)
+        client.finish()
+        assert [client.response().body for _ in range(3)] == [b"/0", b"/1", b"/2"]
+        assert client.rest() == b""
+        assert plane.endings(3) == {"ok": 3}
+
+
+def padded(message: bytes, length: int) -> bytes:
+    """The message with one more field, so that it is `length` bytes long."""
+    first, rest = message.split(b"\r\n", 1)
+    return first + b"\r\nX-Pad: " + b"y" * (length - len(message) - len("X-Pad: \r\n")) + b"\r\n" + rest
+
+
+@pytest.mark.parametrize("around", range(-2, 3))
+@pytest.mark.parametrize("buffer", [16 * 1024, 128 * 1024])
+def test_messages_that_end_where_a_buffer_does_come_through_whole(buffer: int, around: int) -> None:
+    """The balancer reads so much at a time: 16 KiB of a head, 128 KiB of everything else."""
+    size = buffer + around
+    long_heads = listener(limits=client_limits(head_bytes=65_536))
+    body = b"x" * (size - 300)
+    asked = [
+        padded(request("POST", "/", f"Content-Length: {len(body)}"), 300) + body,
+        padded(request("POST", "/", "Content-Length: 60000"), 16 * 1024 + around) + b"x" * 60_000,
+        padded(request(), 16 * 1024 + around),
+    ]
+    answers = [
+        padded(response(body=body), size),
+        padded(response(body=b"x" * 60_000), 60_000 + 16 * 1024 + around),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
+    ]
+    assert len(asked[0]) == len(answers[0]) == size
+    with serving(answering(*answers), long_heads) as (endpoint, plane), plane.connect() as client:
+        client.send(*asked)
+        assert [len(client.response().body) for _ in asked] == [len(body), 60_000, len(body)]
+    assert [len(seen.body) for seen in endpoint.requests] == [len(body), 60_000, 0]

@@ -150,7 +150,7 @@ def metrics() -> Iterator[str]:
     )
     first, last = prometheus.BOUNDS_US[0], prometheus.BOUNDS_US[-1]
     yield from paragraph(
-        f"Histograms have buckets at every power of two microseconds from {first} µs to {last // 1_000_000} s. "
+        f"Histograms have buckets at every power of two microseconds, {first} µs to {last // 1_000_000} s. "
         "They are exact: the data plane counts finer."
     )
     page = prometheus.render(_one_of_each(), prometheus.About("0", True, 0)).splitlines()

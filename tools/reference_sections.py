@@ -153,7 +153,8 @@ class Written:
 
 def _link(reference: str) -> str:
     heading = _heading(getattr(model, reference).title)
-    return f"[{heading[:1].lower()}{heading[1:]}](#{re.sub('[^a-z0-9]+', '-', heading.lower())})"
+    words = heading if heading[1:2].isupper() else heading[:1].lower() + heading[1:]
+    return f"[{words}](#{re.sub('[^a-z0-9]+', '-', heading.lower())})"
 
 
 def _of(items: Any, words: str = " of ") -> str:

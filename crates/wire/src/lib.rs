@@ -11,7 +11,7 @@
 //! | 5 pick | called from `exchange.rs` | `decide/pick.rs` → `decide/balance/*` |
 //! | 6 forward | `forward.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
 //! | 7 respond | `forward.rs`, or `answer.rs` | `decide/http1/response.rs` |
-//! | 8 account | `account.rs`, `access_log.rs` | – |
+//! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
 //!
 //! Each thread (`worker.rs`) has its own runtime, listeners, idle connections and counters. The threads share
 //! one pointer to the live table (`plane.rs`) and the atomics of each endpoint; nothing is locked on the way of a request.
@@ -29,6 +29,7 @@ mod events;
 mod exchange;
 mod forward;
 mod local;
+mod log_writer;
 mod plane;
 mod socket;
 mod tunnel;

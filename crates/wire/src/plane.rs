@@ -1,24 +1,22 @@
 //! The running data plane: starts its threads, makes snapshots live, tells what it sees, and stops.
 
-use crate::access_log::LogWriter;
 use crate::account::{self, SeriesBook};
 use crate::binds::{Binds, discard, tell};
 use crate::events::Events;
+use crate::log_writer::LogWriter;
 use crate::worker::{Command, Worker};
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::event::{Event, What};
 use bascule_contract::mark::Mark;
 use bascule_contract::receipt::Receipt;
 use bascule_contract::settings::Settings;
-use bascule_contract::snapshot::{AccessLog, AccessLogFormat, Snapshot};
+use bascule_contract::snapshot::{AccessLog, Snapshot};
 use bascule_contract::stats::{EndpointStats, Stats};
 use bascule_decide::table::{States, Table};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{
-    AtomicU8, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
-};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -58,14 +56,10 @@ pub(crate) struct Shared {
     live: Mutex<Arc<Live>>,
     pub(crate) events: Arc<Events>,
     pub(crate) log: LogWriter,
-    log_format: AtomicU8,
     /// Threads that have not ended, and what they cut off when they did.
     running: AtomicU32,
     cut: AtomicU64,
 }
-
-const LOG_FORMATS: [Option<AccessLogFormat>; 3] =
-    [None, Some(AccessLogFormat::Json), Some(AccessLogFormat::Combined)];
 
 impl Shared {
     pub(crate) fn generation(&self) -> u64 {
@@ -74,10 +68,6 @@ impl Shared {
 
     pub(crate) fn live(&self) -> Arc<Live> {
         Arc::clone(&lock(&self.live))
-    }
-
-    pub(crate) fn log_format(&self) -> Option<AccessLogFormat> {
-        LOG_FORMATS[usize::from(self.log_format.load(Relaxed))]
     }
 
     fn thread_ended(&self, cut: u64) {
@@ -134,7 +124,6 @@ impl Plane {
             live: Mutex::new(Arc::new(Live { table, events: Arc::clone(&events) })),
             log: LogWriter::start(Arc::clone(&events)).map_err(said)?,
             events,
-            log_format: AtomicU8::new(0),
             running: AtomicU32::new(settings.threads),
             cut: AtomicU64::new(0),
         });
@@ -204,9 +193,6 @@ impl Plane {
     fn go_live(&self, wanted: &mut Wanted, snapshot: Snapshot, table: Table) {
         if wanted.snapshot.access_log != snapshot.access_log {
             self.shared.log.open(snapshot.access_log.clone());
-            let format = snapshot.access_log.as_ref().map(|log| log.format);
-            let position = LOG_FORMATS.iter().position(|known| *known == format).unwrap_or(0);
-            self.shared.log_format.store(u8::try_from(position).unwrap_or(0), Relaxed);
         }
         let generation = snapshot.generation;
         let live = Arc::new(Live { table, events: Arc::clone(&self.shared.events) });

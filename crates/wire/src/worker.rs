@@ -7,6 +7,7 @@ use crate::client::accept::{Acceptor, ListenerCounters, accept};
 use crate::client::bind::{Bound, Held};
 use crate::client::connection::Connection;
 use crate::local::{IdleByEndpoint, LocalTable};
+use crate::log_writer::LogId;
 use crate::plane::Shared;
 use bascule_contract::event::What;
 use bascule_decide::random::Random;
@@ -68,7 +69,7 @@ pub(crate) struct Worker {
     connections: RefCell<Slab<Option<Waker>>>,
     /// Waits in [`Worker::finish`] for the last connection.
     finishing: RefCell<Option<Waker>>,
-    log: RefCell<(Vec<u8>, u64)>,
+    log: RefCell<LogBatch>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -243,17 +244,22 @@ impl Worker {
     }
 
     pub(crate) fn log_is_on(&self) -> bool {
-        self.shared.log_format().is_some()
+        self.shared.log.current().format().is_some()
     }
 
     /// Writes one line of the access log, if it is on.
     pub(crate) fn log(self: &Rc<Self>, line: &Line<'_>) {
-        let Some(format) = self.shared.log_format() else { return };
+        let current = self.shared.log.current();
+        let Some(format) = current.format() else { return };
+        if self.log.borrow().id != current {
+            self.flush_log();
+        }
         let mut log = self.log.borrow_mut();
-        let first = log.0.is_empty();
-        line.write(format, &mut log.0);
-        log.1 += 1;
-        let full = log.0.len() >= LOG_BATCH;
+        let first = log.lines.is_empty();
+        line.write(format, &mut log.lines);
+        log.count += 1;
+        log.id = current;
+        let full = log.lines.len() >= LOG_BATCH;
         drop(log);
         if full || self.stopping.get() {
             self.flush_log();
@@ -267,9 +273,17 @@ impl Worker {
     }
 
     fn flush_log(&self) {
-        let (lines, count) = std::mem::take(&mut *self.log.borrow_mut());
+        let LogBatch { lines, count, id } = std::mem::take(&mut *self.log.borrow_mut());
         if count > 0 {
-            self.shared.log.lines(lines, count);
+            self.shared.log.lines(lines, count, id);
         }
     }
+}
+
+/// Lines that the writer has not been given yet.
+#[derive(Debug, Default)]
+struct LogBatch {
+    lines: Vec<u8>,
+    count: u64,
+    id: LogId,
 }

@@ -41,16 +41,20 @@ def test_nothing_is_tried_again_when_the_pool_allows_no_further_attempt() -> Non
         assert plane.endings(2) == {"ok": 1, "endpoint_refused": 1}
 
 
-def test_a_pool_whose_endpoints_all_refuse_is_tried_as_often_as_allowed() -> None:
-    with (
-        closed_port() as one,
-        closed_port() as two,
-        closed_port() as three,
-        RunningPlane([pool(one, two, three, attempts=1)]) as plane,
-    ):
+@pytest.mark.parametrize(("endpoints", "asked"), [(3, 3), (10, 8)])
+def test_when_all_endpoints_refuse_each_is_asked_once_but_no_more_than_eight(
+    endpoints: int, asked: int
+) -> None:
+    """A refusal costs nobody anything and is no attempt; still no request knocks at every door."""
+    with ExitStack() as ending:
+        ports = [ending.enter_context(closed_port()) for _ in range(endpoints)]
+        plane = ending.enter_context(
+            RunningPlane([pool(*ports, attempts=1, budget_minimum=0, budget_percent=0)])
+        )
         assert plane.ask(request()).status == 502
         assert plane.endings(1) == {"endpoint_refused": 1}
-        assert sum(endpoint.picked for endpoint in plane.stats().endpoints) == 2
+        picked = sorted((endpoint.picked for endpoint in plane.stats().endpoints), reverse=True)
+        assert picked == [1] * asked + [0] * (endpoints - asked)
 
 
 def test_no_endpoint_is_tried_twice_for_one_request() -> None:

@@ -1,6 +1,7 @@
 """Exchanges that one side ends early: answers before the body, half-closed clients, vanished clients."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from tests.support.endpoints import OK, Conversation, Step, answering, each, play, response
@@ -150,3 +151,29 @@ def test_an_endpoint_that_stops_reading_half_way_may_still_answer() -> None:
     with serving(script) as (_, plane), plane.connect() as client:
         client.send(UPLOADING, b"x" * 1000)
         assert client.response().body == b"ok"
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_exchanges_that_end_in_any_way_leave_no_file_open() -> None:
+    half = response(body=b"x" * 10)[:-5]
+    script = each(
+        play(Step.HEAD, Step.RESET),
+        play(Step.HEAD, half, Step.CLOSE),
+        play(Step.HEAD, b"nonsense\r\n\r\n"),
+        play(Step.HEAD, TOO_LARGE),
+        play(Step.HEAD, half),
+    )
+    with serving(script, attempts=0, idle=0) as (endpoint, plane):
+        before = open_files()
+        for number in range(10):
+            with plane.connect() as client:
+                client.send(UPLOADING, b"x" * 100)
+                endpoint.wait_conversations(number + 1)
+                client.reset()
+        plane.wait_stats(lambda stats: stats.listeners[0].open == 0)
+        for conversation in endpoint.conversations:
+            conversation.wait_end()
+        eventually(lambda: open_files() <= before, lambda: f"{open_files()} files, {before} before")

@@ -8,6 +8,7 @@ from bascule.cli import options
 def command(as_json: options.AsJson = False) -> None:
     """List algorithms, matchers, checks and sources that exist, with their options.
 
+    \b
     Example: bascule catalog
     """
     from bascule.contract import codec  # noqa: PLC0415 (keeps `--help` fast)

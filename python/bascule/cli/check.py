@@ -19,6 +19,7 @@ def command(
 
     Also: bascule -t FILE, bascule -c FILE.
 
+    \b
     Example: bascule check bascule.yaml --json
     """
     from bascule.config import problems  # noqa: PLC0415 (keeps `--help` fast)

@@ -27,14 +27,18 @@ BY_HAND = """The same by hand, in three terminals:
 
 def command(
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, max=3600, help="How long traffic is sent.")
+        float,
+        typer.Option("--seconds", metavar="SECONDS", min=0.1, max=3600, help="How long traffic is sent."),
     ] = 5.0,
-    algorithm: Annotated[str, typer.Option("--algorithm", help="See `bascule catalog`.")] = "least_busy",
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", metavar="NAME", help="See `bascule catalog`.")
+    ] = "least_busy",
 ) -> None:
     """Start three toy endpoints, one three times slower, and a balancer; send traffic, show what happened.
 
     Ports are chosen by the system, and nothing is left behind.
 
+    \b
     Example: bascule demo --seconds 10 --algorithm round_robin
     """
     from bascule.cli.foreground import Manner, surroundings  # noqa: PLC0415 (keeps `--help` fast)

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 def command(
     binds: Annotated[
-        list[str], typer.Argument(metavar="ADDRESS...", help=":9001-9003 is three of them, on 127.0.0.1.")
+        list[str], typer.Argument(metavar="ADDRESS", help=":9001-9003 is three of them, on 127.0.0.1.")
     ],
     delay: Annotated[str, typer.Option("--delay", metavar="DURATION", help="Before each answer.")] = "0ms",
-    status: Annotated[int, typer.Option("--status", min=200, max=599, help="Of each answer.")] = 200,
+    status: Annotated[
+        int, typer.Option("--status", metavar="CODE", min=200, max=599, help="Of each answer.")
+    ] = 200,
     quiet: options.Quiet = False,
 ) -> None:
     """Run toy endpoints that answer with what they saw, as JSON.
 
     `/healthz` is always 200 and never delayed.
 
+    \b
     Example: bascule echo :9001-9003 --delay 20ms
     """
     from bascule.toy.endpoint import Behaviour  # noqa: PLC0415 (keeps `--help` fast)

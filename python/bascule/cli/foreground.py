@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from bascule.admin import address as admin_address
 from bascule.clock import SystemClock
 from bascule.control.balancer import Balancer
+from bascule.control.early import EarlySignals
 from bascule.control.generations import Live
+from bascule.control.open_files import raise_limit
 from bascule.control.origin import Origin
 from bascule.control.reload import prepare
 from bascule.control.supervisor import Supervisor, Surroundings
@@ -26,13 +28,20 @@ class Manner:
     quiet: bool = False
 
 
-def serve(origin: Origin, manner: Manner) -> None:
+def serve(origin: Origin, manner: Manner, early: EarlySignals) -> None:
     """Runs until a signal or `bascule stop`. Raises `BasculeError` when it cannot start."""
     catalog = embedded.catalog()
     prepared = prepare(origin, catalog)
     logs.configure(prepared.plan.log_level)
+    raise_limit()
     supervisor = Supervisor(origin, prepared, surroundings(manner))
-    asyncio.run(supervisor.run(_say_what_listens if not manner.quiet else _say_nothing))
+
+    def on_ready(supervisor: Supervisor, balancer: Balancer) -> None:
+        if not manner.quiet:
+            print("\n".join(what_listens(balancer.live, supervisor)), file=sys.stderr, flush=True)
+        early.repeat()
+
+    asyncio.run(supervisor.run(on_ready))
 
 
 def surroundings(manner: Manner, *, signals: bool = True) -> Surroundings:
@@ -82,11 +91,3 @@ def _shown(address: str) -> str:
         if address.startswith(everything):
             return f"http://127.0.0.1:{address.removeprefix(everything)} (all addresses)"
     return f"http://{address}"
-
-
-def _say_what_listens(supervisor: Supervisor, balancer: Balancer) -> None:
-    print("\n".join(what_listens(balancer.live, supervisor)), file=sys.stderr, flush=True)
-
-
-def _say_nothing(_supervisor: Supervisor, _balancer: Balancer) -> None:
-    """The operator asked for it."""

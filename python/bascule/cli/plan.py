@@ -24,13 +24,17 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         bool, typer.Option("--snapshot", help="Print what the data plane would be sent, as canonical JSON.")
     ] = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 1 when something would change.")
+        bool, typer.Option("--exit-code", help="End with 1 when something would change, like diff.")
     ] = False,
     admin: options.Admin = None,
     timeout: options.Timeout = 60.0,
 ) -> None:
     """Say in words what would change if a configuration were applied. Changes nothing.
 
+    The exit code is 0 whether something would change or not, and 1 when the configuration is wrong; with
+    --exit-code it is 1 when something would change, too.
+
+    \b
     Example: bascule plan bascule.yaml --from /etc/bascule/bascule.yaml
     """
     new = _prepared(file.found(path))
@@ -63,13 +67,13 @@ def _prepared(path: Path) -> "Prepared":
 def _against_running(
     path: Path, new: "Prepared", admin: str | None, timeout_s: float
 ) -> tuple[list[str], bool]:
-    from bascule.config.effective import effective  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.config.effective import portable  # noqa: PLC0415 (keeps `--help` fast)
 
     address = ask.where(admin)
     status = ask.ask(address, "GET", "/status", timeout_s=timeout_s).body
     # Its own file it reads itself: checks that are Python functions do not fit into a request.
     own = status["configuration"] == str(path.absolute())
-    body = {} if own else {"config": effective(new.config)}
+    body = {} if own else {"config": portable(new.config, defaults=False)}
     answer = ask.ask(address, "POST", "/plan", body, timeout_s=timeout_s).body
     return answer["changes"], answer["differs"]
 

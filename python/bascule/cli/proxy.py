@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bascule.cli import addresses, options
+from bascule.control import early
 
 if TYPE_CHECKING:
     from bascule.config.model import Config
@@ -27,20 +28,26 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
             "--check", metavar="PATH", help="Ask each endpoint for this path; or `tcp`.", show_default=False
         ),
     ] = None,
-    algorithm: Annotated[str, typer.Option("--algorithm", help="See `bascule catalog`.")] = "least_busy",
-    access_log: Annotated[str, typer.Option("--access-log", help="off, json or combined.")] = "off",
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", metavar="NAME", help="See `bascule catalog`.")
+    ] = "least_busy",
+    access_log: Annotated[
+        str, typer.Option("--access-log", metavar="FORMAT", help="off, json or combined.")
+    ] = "off",
     admin: options.Admin = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Run a balancer without a file.
 
+    \b
     Example: bascule proxy :8080 --to :9001 --to :9002 --check /healthz --algorithm least_busy
     """
-    from bascule.cli.foreground import Manner, serve  # noqa: PLC0415 (keeps `--help` fast)
-    from bascule.control.origin import FixedOrigin  # noqa: PLC0415
+    with early.signals() as signals:
+        from bascule.cli.foreground import Manner, serve  # noqa: PLC0415 (keeps `--help` fast)
+        from bascule.control.origin import FixedOrigin  # noqa: PLC0415
 
-    written = configuration(bind, to, check=check, algorithm=algorithm, access_log=access_log)
-    serve(FixedOrigin("bascule proxy", typed(written)), Manner(admin=admin, quiet=quiet))
+        written = configuration(bind, to, check=check, algorithm=algorithm, access_log=access_log)
+        serve(FixedOrigin("bascule proxy", typed(written)), Manner(admin=admin, quiet=quiet), signals)
 
 
 def configuration(

@@ -12,6 +12,7 @@ def command(
 
     Refused whole when anything is wrong: then the old configuration goes on, and the exit code is 1.
 
+    \b
     Example: bascule reload --timeout 120
     """
     answer = ask.ask(ask.where(admin), "POST", "/reload", timeout_s=timeout)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from bascule.cli import file, options
+from bascule.control import early
 
 
 def command(
@@ -20,9 +21,12 @@ def command(
     Signals: TERM and INT drain for the grace time, a second one stops at once; QUIT drains without
     a limit; HUP reloads; USR1 opens the access log again.
 
+    \b
     Example: bascule run bascule.yaml --watch
     """
-    from bascule.cli.foreground import Manner, serve  # noqa: PLC0415 (keeps `--help` fast)
-    from bascule.control.origin import FileOrigin  # noqa: PLC0415
+    with early.signals() as signals:
+        from bascule.cli.foreground import Manner, serve  # noqa: PLC0415 (keeps `--help` fast)
+        from bascule.control.origin import FileOrigin  # noqa: PLC0415
 
-    serve(FileOrigin(file.found(path)), Manner(admin=admin, watch_files=watch, quiet=quiet))
+        manner = Manner(admin=admin, watch_files=watch, quiet=quiet)
+        serve(FileOrigin(file.found(path)), manner, signals)

@@ -6,6 +6,7 @@ import json
 def command() -> None:
     """Print the JSON Schema of configuration files, for editors.
 
+    \b
     Example: bascule schema > bascule.schema.json
     """
     from bascule.config.schema import schema  # noqa: PLC0415 (keeps `--help` fast)

@@ -14,6 +14,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 def root() -> None:
     """Print a configuration as the balancer understands it.
 
+    \b
     Example: bascule show config --effective
     """
 
@@ -30,6 +31,7 @@ def config(
 ) -> None:
     """Print a configuration with its includes and variables resolved, as YAML.
 
+    \b
     Example: bascule show config bascule.yaml --effective
     """
     if running:

@@ -12,6 +12,7 @@ def command(
 ) -> None:
     """Show listeners, pools and endpoints, now: what is up, why not, and how fast it answers.
 
+    \b
     Example: bascule status --json | jq '.pools[].endpoints[] | select(.up | not)'
     """
     status = ask.ask(ask.where(admin), "GET", "/status", timeout_s=timeout).body

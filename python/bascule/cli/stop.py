@@ -26,6 +26,7 @@ def command(
 
     Exchanges in flight get the grace time of the configuration (`stop: {grace: 30s}`).
 
+    \b
     Example: bascule stop --timeout 45
     """
     address = ask.where(admin)

@@ -28,6 +28,7 @@ def command(
 
     Also: bascule -v, bascule -V (verbose), bascule --version.
 
+    \b
     Example: bascule version -v
     """
     print(f"bascule {bascule.__version__}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Literal
 
 from bascule.config.problems import Problem
@@ -109,6 +110,11 @@ class Places:
     def source(self, path: Iterable[str | int]) -> str:
         """The file that the value at `path` is written in."""
         return self.value(path).source.path
+
+    def beside(self, path: Iterable[str | int], written: str) -> str:
+        """The absolute path that is `written` at `path`; a relative one begins at the file it stands in."""
+        folder = FilePath(self.source(path)).absolute().parent
+        return str(folder / FilePath(written).expanduser())
 
 
 def merged(into: Place, other: Mapping[str | int, Place]) -> None:

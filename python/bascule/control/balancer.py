@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import bascule
 from bascule import contract
 from bascule.clock import Clock
-from bascule.config.effective import effective
+from bascule.config.effective import portable
 from bascule.config.model import Config
 from bascule.config.problems import ConfigRefused, Problem
 from bascule.contract import codec
@@ -120,11 +120,11 @@ class Balancer:
         return _changes(self.live.plan, prepared.plan)
 
     def configuration(self) -> dict[str, object]:
-        """The live configuration with every default filled in."""
+        """The live configuration with every default filled in and its paths absolute."""
         config = self._parts.reload.config
         if config is None:
             raise BasculeError("no configuration is live yet")
-        return effective(config)
+        return portable(config, defaults=True)
 
     async def metrics(self) -> str:
         """The Prometheus page."""

@@ -1,10 +1,9 @@
 """Starts the parts in order, runs until asked to stop, and stops them in reverse."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -17,12 +16,13 @@ from bascule.clock import Clock
 from bascule.control.balancer import Balancer, Parts
 from bascule.control.events import Events
 from bascule.control.generations import Generations
+from bascule.control.leave import Leave
 from bascule.control.origin import Origin
+from bascule.control.reactions import Reactions, reload
 from bascule.control.reconcile import Reconciler
 from bascule.control.reload import Prepared, Reload
 from bascule.control.stopping import Stopping
-from bascule.control.triggers import Trigger, file_changes, listen
-from bascule.errors import BasculeError
+from bascule.control.triggers import file_changes, listen
 from bascule.observe.rates import Readings
 from bascule.plane.plane import Plane, StartPlane
 from bascule.tasks import Tasks
@@ -69,21 +69,29 @@ class Supervisor:
     async def run(self, on_ready: Callable[["Supervisor", Balancer], None]) -> None:
         """Runs until stopped; `on_ready` is called once traffic is accepted.
 
-        Raises `BasculeError` when it cannot start, and leaves nothing behind.
+        Raises `BasculeError` when it cannot start, and leaves nothing behind. Asked to stop before traffic
+        is accepted, it returns at once.
         """
         async with AsyncExitStack() as ending:
-            admin, metrics = self._claim(ending)
             tasks = Tasks(self._note_crash)
+            leave = Leave()
+            reactions = Reactions(tasks, leave.now)
+            if self._around.signals:
+                ending.callback(listen(reactions.to_signal))
+            admin, metrics = self._claim(ending)
             ending.push_async_callback(tasks.stop)
             plane = self._start_plane()
             reconciler, parts = self._assemble(plane, tasks, ending)
-            await parts.reload.begin(self._prepared)
+            async with leave:
+                await parts.reload.begin(self._prepared)
+            if leave.was_asked:
+                log.info("stopped before any traffic was accepted")
+                return
 
             balancer = Balancer(parts)
             self._serve(admin, metrics, balancer, tasks, ending)
             self._start_background(balancer, reconciler, parts, tasks)
-            if self._around.signals:
-                ending.callback(listen(self._reactions(balancer, tasks)))
+            reactions.begin(balancer)
             on_ready(self, balancer)
             await parts.stopping.ended.wait()
 
@@ -165,24 +173,7 @@ class Supervisor:
     async def _reload_on_change(self, balancer: Balancer) -> None:
         async for _ in file_changes(self._origin.files):
             log.info("a file of the configuration has changed")
-            await _reload(balancer)
-
-    def _reactions(self, balancer: Balancer, tasks: Tasks) -> Callable[[signal.Signals, Trigger], None]:
-        def react(number: signal.Signals, trigger: Trigger) -> None:
-            log.info("signal", name=number.name, asks_to=trigger.value)
-            match trigger:
-                case Trigger.STOP:
-                    balancer.stop()
-                case Trigger.DRAIN:
-                    balancer.drain()
-                case Trigger.RELOAD:
-                    tasks.start("reload by signal", _reload(balancer))
-                case Trigger.REOPEN_LOGS:
-                    balancer.reopen_logs()
-                case Trigger.NOTHING:
-                    pass
-
-        return react
+            await reload(balancer)
 
     def _note_crash(self, name: str, error: BaseException) -> None:
         # Traffic does not depend on any of them; an operator who looks at the status must see it.
@@ -192,15 +183,6 @@ class Supervisor:
 def _hear(what: contract.What, stopping: Stopping) -> None:
     if isinstance(what, contract.Stopped):
         stopping.has_ended(what.cut)
-
-
-async def _reload(balancer: Balancer) -> None:
-    if not balancer.is_ready():
-        log.warning("not reloaded: the balancer is stopping")
-        return
-    # Why it was refused has been logged where it was.
-    with suppress(BasculeError):
-        await balancer.reload()
 
 
 async def _keep_reading(parts: Parts) -> None:

@@ -30,14 +30,19 @@ SIGNALS: Mapping[signal.Signals, Trigger] = {
 
 
 def listen(act: Callable[[signal.Signals, Trigger], None]) -> Callable[[], None]:
-    """Calls `act` on the event loop for every signal of `SIGNALS`; what is returned ends that."""
+    """Calls `act` on the event loop for every signal of `SIGNALS`.
+
+    What is returned ends that: signals then mean again what they meant before.
+    """
     loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, trigger in SIGNALS.items():
         loop.add_signal_handler(number, act, number, trigger)
 
     def deafen() -> None:
-        for number in SIGNALS:
+        for number, meaning in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, meaning)
 
     return deafen
 

@@ -30,7 +30,6 @@ from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import Plan, PlannedAdmin, PlannedCheck, PlannedPool, PlannedSource
-from bascule.plan.pool_rules import beside
 from bascule.plan.routing import plan_listener
 from bascule.plan.rules import problems
 
@@ -67,7 +66,7 @@ def _access_log(config: Config) -> contract.AccessLog | None:
     log = config.access_log
     if log is None:
         return None
-    path = None if log.path is None else beside(config, ("access_log", "path"), log.path)
+    path = None if log.path is None else config.places.beside(("access_log", "path"), log.path)
     return contract.AccessLog(log.format, path)
 
 
@@ -102,7 +101,7 @@ def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]
 
 def _source(config: Config, path: Path, source: Source) -> PlannedSource:
     if isinstance(source, FileSource):
-        absolute = beside(config, (*path, "file"), source.file)
+        absolute = config.places.beside((*path, "file"), source.file)
         return PlannedSource("file", {"path": absolute, "every_ms": source.every})
     if isinstance(source, OtherSource):
         return PlannedSource(source.source, source.options)

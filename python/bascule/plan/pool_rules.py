@@ -130,7 +130,7 @@ def the_access_log_can_be_a_file(config: Config, _: contract.Catalog) -> Iterato
     if config.access_log is None or config.access_log.path is None:
         return
     at = config.places.value(("access_log", "path"))
-    path = FilePath(beside(config, ("access_log", "path"), config.access_log.path))
+    path = FilePath(config.places.beside(("access_log", "path"), config.access_log.path))
     if path.is_dir():
         yield at.problem(f"{path} is a directory", "name a file in it")
     elif not path.parent.is_dir():
@@ -143,12 +143,6 @@ def admin_is_private(config: Config, _: contract.Catalog) -> Iterator[Problem]:
         at = config.places.value(("admin", "bind"))
         what = f"others can reach {config.admin.bind}, and whoever can reach it can stop the balancer"
         yield at.problem(what, "use a Unix socket or 127.0.0.1; `metrics` may be public", "warning")
-
-
-def beside(config: Config, path: Path, written: str) -> str:
-    """An absolute path; a relative one is relative to the file that it is written in."""
-    folder = FilePath(config.places.source(path)).absolute().parent
-    return str(folder / FilePath(written).expanduser())
 
 
 def _planned(check: Check) -> PlannedCheck:

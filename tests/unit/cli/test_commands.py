@@ -247,3 +247,16 @@ def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_version_is_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(words) == 0
     assert capsys.readouterr().out == "bascule 0.1.0\n"
+
+
+async def test_a_plan_of_a_file_elsewhere_reads_its_paths_from_there(
+    scene: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = scene.file.parent / "elsewhere"
+    folder.mkdir()
+    written = TWO_ENDPOINTS + "access_log: {path: access.log}\n"
+    (folder / "other.yaml").write_text(written.replace('"10.0.0.2:8000"', "{file: more}"))
+    assert await command("plan", "elsewhere/other.yaml") == 0
+    said = capsys.readouterr().out
+    assert f"access log: json to standard output → json to {folder}/access.log\n" in said
+    assert f"endpoints are now found by 1 endpoint, file {folder}/more\n" in said

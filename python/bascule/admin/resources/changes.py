@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bascule.config.load import LARGEST
 from bascule.config.problems import ConfigRefused
 from bascule.control.balancer import Balancer
 from bascule.control.balancer import Changes as Would
 from bascule.errors import BasculeError
 
-LARGEST_BODY = 16 << 20
-"""Bytes. The same as the largest file that a configuration may be."""
+LARGEST_BODY = 4 * LARGEST
+"""Bytes. What is written in `LARGEST` bytes of YAML, as JSON and in its long forms, takes up to that much."""
 
 
 class BodyRefused(Exception):  # noqa: N818 (an answer to the client)

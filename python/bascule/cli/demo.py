@@ -1,6 +1,7 @@
 """`bascule demo`: three toy endpoints, a balancer, some traffic, and what happened."""
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from bascule.cli.status import latency
 
 if TYPE_CHECKING:
     from bascule.control.origin import Origin
-    from bascule.toy.demonstration import Stage
+    from bascule.toy.demonstration import Script, Stage
     from bascule.toy.load import Outcome
 
 BY_HAND = """The same by hand, in three terminals:
@@ -36,16 +37,20 @@ def command(
 ) -> None:
     """Start three toy endpoints, one three times slower, and a balancer; send traffic, show what happened.
 
-    Ports are chosen by the system, and nothing is left behind.
+    Ports are chosen by the system, and nothing is left behind. Ctrl-C shows what happened so far.
 
     \b
     Example: bascule demo --seconds 10 --algorithm round_robin
     """
     from bascule.cli.foreground import Manner, surroundings  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.control.leave import Leave  # noqa: PLC0415
+    from bascule.control.open_files import raise_limit  # noqa: PLC0415
     from bascule.observe import logs  # noqa: PLC0415
     from bascule.toy import demonstration  # noqa: PLC0415
 
     logs.configure("warning")
+    raise_limit()
+    leave = Leave()
     progress = _Progress(seconds)
     with tempfile.TemporaryDirectory(prefix="bascule-demo-") as folder:
         script = demonstration.Script(
@@ -54,13 +59,22 @@ def command(
             seconds=seconds,
             on_stage=_say_stage,
             on_answer=progress.show,
+            leave=leave,
         )
-        outcome = asyncio.run(demonstration.play(script))
+        outcome = asyncio.run(_play(script))
     progress.end()
     _print_table(outcome)
     print(BY_HAND.format(algorithm=algorithm))
-    if not outcome.answered:
+    if not outcome.answered and not leave.was_asked:
         raise typer.Exit(Exit.WRONG)
+
+
+async def _play(script: "Script") -> "Outcome":
+    from bascule.toy import demonstration  # noqa: PLC0415 (keeps `--help` fast)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, script.leave.now)
+    return await demonstration.play(script)
 
 
 def _origin(endpoints: list[str], algorithm: str) -> "Origin":

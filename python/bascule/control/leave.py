@@ -8,7 +8,8 @@ class Leave:
     """Enter it once. `now`, before or during the block, takes the coroutine to the end of the block."""
 
     def __init__(self) -> None:
-        self._limit = asyncio.timeout(None)
+        # As `asyncio.Timeout`, whose time comes when somebody says so.
+        self._limit = asyncio.Timeout(None)
         self._is_inside = False
         self.was_asked = False
 

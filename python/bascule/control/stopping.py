@@ -22,6 +22,7 @@ class Stopping:
         self._clock = clock
         self._tasks = tasks
         self._limited = False
+        self._at_once = False
         self.asked = asyncio.Event()
         """No new work is wanted."""
         self.ended = asyncio.Event()
@@ -44,7 +45,9 @@ class Stopping:
 
     def has_ended(self, cut: int) -> None:
         """The data plane reports that all work has ended."""
-        if cut:
+        if cut and self._at_once:
+            log.info("stopped; exchanges in flight were cut, as asked", cut=cut)
+        elif cut:
             log.warning("stopped; the grace time cut exchanges in flight", cut=cut)
         else:
             log.info("stopped; every exchange in flight has ended")
@@ -52,6 +55,7 @@ class Stopping:
 
     def _begin(self, grace_ms: int | None) -> None:
         log.info("stopping", grace_ms="no limit" if grace_ms is None else grace_ms)
+        self._at_once = self._at_once or grace_ms == 0
         self.asked.set()
         self._plane.stop(grace_ms)
         if grace_ms is not None:

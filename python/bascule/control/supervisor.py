@@ -29,8 +29,8 @@ from bascule.tasks import Tasks
 
 log = structlog.get_logger("bascule.control")
 
-READ_EVERY_S = 1.0
-"""Between two readings of the counters, of which rates are made."""
+READ_EVERY_S = 5.0
+"""Between two readings of the counters, of which rates are made. Nothing else ticks in an idle balancer."""
 
 
 @dataclass(frozen=True, slots=True)

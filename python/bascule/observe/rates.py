@@ -8,7 +8,7 @@ from bascule import contract
 from bascule.clock import Clock
 
 WINDOW_S = 10.0
-"""Rates are over this much time, or over the life of the balancer while that is shorter."""
+"""Rates are over this much time and up to one more reading, or over a shorter life of the balancer."""
 
 Key = tuple[str, str]
 """Pool and endpoint."""

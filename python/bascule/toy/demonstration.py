@@ -8,6 +8,7 @@ from typing import Any
 
 from bascule.admin.address import AdminAddress
 from bascule.control.balancer import Balancer
+from bascule.control.leave import Leave
 from bascule.control.origin import Origin
 from bascule.control.reload import prepare
 from bascule.control.supervisor import Supervisor, Surroundings
@@ -38,6 +39,8 @@ class Script:
     seconds: float
     on_stage: Callable[[Stage], None]
     on_answer: Callable[[load.Outcome], None]
+    leave: Leave
+    """Ends the traffic early; what came until then counts."""
 
 
 async def play(script: Script) -> load.Outcome:
@@ -54,13 +57,11 @@ async def play(script: Script) -> load.Outcome:
         supervisor, address = await _start_balancer(script, addresses, tasks, ending)
         script.on_stage(Stage(tuple(addresses), address, supervisor.admin))
         host, _, port = address.rpartition(":")
-        return await load.send(
-            (host, int(port)),
-            clients=CLIENTS,
-            seconds=script.seconds,
-            clock=script.around.clock,
-            on_answer=script.on_answer,
-        )
+        traffic = load.Traffic((host, int(port)), CLIENTS, script.seconds, script.on_answer)
+        outcome = load.Outcome()
+        async with script.leave:
+            await load.send(traffic, script.around.clock, outcome)
+        return outcome
 
 
 async def _start_balancer(

@@ -42,19 +42,21 @@ class BadAnswer(Exception):  # noqa: N818 (it is counted, not raised to anybody)
     """What came back is not an HTTP/1.1 response with a Content-Length."""
 
 
-async def send(
-    address: tuple[str, int],
-    *,
-    clients: int,
-    seconds: float,
-    clock: Clock,
-    on_answer: Callable[[Outcome], None] = lambda _: None,
-) -> Outcome:
-    """Keeps `clients` connections busy, one request after another on each, until the time is over."""
-    outcome = Outcome()
-    until = clock.now() + seconds
-    await asyncio.gather(*(_client(address, until, clock, outcome, on_answer) for _ in range(clients)))
-    return outcome
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is sent where."""
+
+    address: tuple[str, int]
+    clients: int
+    """Connections that are kept busy, with one request after another on each."""
+    seconds: float
+    on_answer: Callable[[Outcome], None] = lambda _: None
+
+
+async def send(traffic: Traffic, clock: Clock, outcome: Outcome) -> None:
+    """Sends until the time is over, and counts in `outcome`, also when it is cancelled before."""
+    until = clock.now() + traffic.seconds
+    await asyncio.gather(*(_client(traffic, until, clock, outcome) for _ in range(traffic.clients)))
 
 
 def quantile(latencies: list[float], share: float) -> float | None:
@@ -65,16 +67,10 @@ def quantile(latencies: list[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def _client(
-    address: tuple[str, int],
-    until: float,
-    clock: Clock,
-    outcome: Outcome,
-    on_answer: Callable[[Outcome], None],
-) -> None:
+async def _client(traffic: Traffic, until: float, clock: Clock, outcome: Outcome) -> None:
     while clock.now() < until:
         try:
-            reader, writer = await asyncio.open_connection(*address)
+            reader, writer = await asyncio.open_connection(*traffic.address)
         except OSError as error:
             outcome.errors[f"connect: {error.strerror or error}"] += 1
             # A refused connect takes no time at all; without a pause it would be counted a million times.
@@ -83,7 +79,7 @@ async def _client(
         try:
             while clock.now() < until:
                 await _exchange(reader, writer, clock, outcome)
-                on_answer(outcome)
+                traffic.on_answer(outcome)
         except (OSError, asyncio.IncompleteReadError, BadAnswer, TimeoutError) as error:
             outcome.errors[_in_words(error)] += 1
         finally:

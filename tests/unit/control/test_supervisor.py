@@ -12,6 +12,7 @@ from tests.support.running import TWO_ENDPOINTS, running
 from bascule.config.load import Text
 from bascule.config.parse import parse
 from bascule.control.origin import FixedOrigin
+from bascule.control.supervisor import READ_EVERY_S
 from bascule.errors import BasculeError
 from bascule.plane.plane import SnapshotRefused
 from bascule.plane.recorded import RecordedPlane
@@ -159,7 +160,7 @@ async def test_a_failed_background_task_shows_in_the_status(
     async with running(tmp_path) as scene:
         with monkeypatch.context() as broken:
             broken.setattr(scene.plane, "stats", lambda: 1 // 0)
-            await scene.clock.advance(2)
+            await scene.clock.advance(READ_EVERY_S)
         assert "background task 'readings' failed" in str((await scene.balancer.status())["problems"])
 
 

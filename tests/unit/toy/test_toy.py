@@ -12,7 +12,7 @@ from bascule.clock import ManualClock
 from bascule.errors import BasculeError
 from bascule.tasks import Tasks
 from bascule.toy import endpoint
-from bascule.toy.load import BadAnswer, Outcome, quantile, read_answer, send
+from bascule.toy.load import BadAnswer, Outcome, Traffic, quantile, read_answer, send
 
 
 @pytest.fixture
@@ -70,7 +70,8 @@ async def sent(address: str, answers: int) -> Outcome:
         if outcome.answered + outcome.errors.total() >= answers and not advances:
             advances.append(asyncio.create_task(clock.advance(1)))
 
-    outcome = await send((host, int(port)), clients=2, seconds=1, clock=clock, on_answer=enough)
+    outcome = Outcome()
+    await send(Traffic((host, int(port)), clients=2, seconds=1, on_answer=enough), clock, outcome)
     await asyncio.gather(*advances)
     return outcome
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 from tests.support.processes import Program
 
 from bascule.control.origin import FileOrigin
@@ -30,18 +30,16 @@ def test_an_example_is_valid_and_warns_of_nothing(example: Path) -> None:
 class Started:
     """An example that runs, on ports of its own."""
 
-    folder: Path
-    listens_on: str
+    connection: http.client.HTTPConnection
+    """One for all requests: they meet one thread, whose turns are what is counted on."""
     endpoints: dict[str, str]
     """What is written in the example → where it is."""
 
     def get(self, path: str, host: str = "example.com") -> tuple[int, dict[str, str], str]:
         """Status, headers in lower case, and body."""
-        connection = http.client.HTTPConnection(self.listens_on, timeout=10)
-        connection.request("GET", path, headers={"Host": host})
-        response = connection.getresponse()
+        self.connection.request("GET", path, headers={"Host": host})
+        response = self.connection.getresponse()
         body = response.read().decode()
-        connection.close()
         return response.status, {name.lower(): value for name, value in response.getheaders()}, body
 
     def served_by(self, path: str, host: str = "example.com") -> str:
@@ -56,14 +54,17 @@ def started(name: str, folder: Path, endpoints: int) -> Iterator[Started]:
     """Runs a copy of an example with toy endpoints in the place of 127.0.0.1:9001 and so on."""
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
     with ExitStack() as ending:
-        toys = ending.enter_context(program("echo", *["127.0.0.1:0"] * endpoints))
+        toys = ending.enter_context(program("echo", *["127.0.0.1:0"] * max(1, endpoints)))
         found = {f"127.0.0.1:{9001 + at}": toys.line(at).rpartition("/")[2] for at in range(endpoints)}
         for file in [*folder.glob("*.*"), *folder.glob("*/*.py")]:
             file.write_text(with_ports(file.read_text(), found))
         admin = f"unix:{folder}/admin.sock"
         balancer = ending.enter_context(program("run", str(folder / name), "--admin", admin))
         at = next(at for at in range(20) if "  listening  " in balancer.line(at))
-        yield Started(folder, balancer.line(at).split()[1].removeprefix("http://"), found)
+        listens_on = balancer.line(at).split()[1].removeprefix("http://")
+        connection = http.client.HTTPConnection(listens_on, timeout=PATIENCE)
+        ending.callback(connection.close)
+        yield Started(connection, found)
         balancer.terminate()
 
 

@@ -9,8 +9,8 @@
 //! | 3 decode | `client/http1.rs` | `decide/http1/request.rs`, `decide/path.rs` |
 //! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
 //! | 5 pick | called from `exchange.rs` | `decide/pick.rs` → `decide/balance/*` |
-//! | 6 forward | `forward.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
-//! | 7 respond | `forward.rs`, or `answer.rs` | `decide/http1/response.rs` |
+//! | 6 forward | `forward.rs`, `upload.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
+//! | 7 respond | `download.rs` or `answer.rs`, `tunnel.rs` | `decide/http1/response.rs` |
 //! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
 //!
 //! Each thread (`worker.rs`) has its own runtime, listeners, idle connections and counters. The threads share
@@ -24,6 +24,7 @@ mod body;
 mod buffers;
 mod client;
 mod deadline;
+mod download;
 mod endpoint;
 mod events;
 mod exchange;
@@ -33,6 +34,7 @@ mod log_writer;
 mod plane;
 mod socket;
 mod tunnel;
+mod upload;
 mod worker;
 
 pub use plane::Plane;

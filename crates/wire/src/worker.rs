@@ -101,7 +101,7 @@ impl Worker {
         })
     }
 
-    /// Does what it is told until it is told to stop. Returns how many connections were cut off then.
+    /// Does what it is told until it is told to stop. Returns how many exchanges (tunnels among them) are cut off then.
     pub(crate) async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>) -> u64 {
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         loop {
@@ -164,7 +164,7 @@ impl Worker {
                 Some(other) => by = by.into_iter().chain(other).min(),
                 None => {
                     self.flush_log();
-                    return self.connections.borrow().len() as u64;
+                    return self.in_flight.get().into();
                 }
             }
         }

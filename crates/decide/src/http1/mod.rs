@@ -5,10 +5,12 @@ pub mod forwarded;
 mod layout;
 pub mod request;
 pub mod response;
+pub mod target;
 
 pub use chunked::{ChunkProblem, Decoder, Step};
-pub use request::{HeadLimits, Malformed, RequestHead, Target};
+pub use request::{HeadLimits, Malformed, RequestHead};
 pub use response::{BadResponse, ResponseHead};
+pub use target::{Target, routing_host};
 
 use httparse::Header;
 use std::mem::MaybeUninit;

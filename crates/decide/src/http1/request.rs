@@ -1,9 +1,9 @@
 //! Reads the head of a request: one meaning, or a refusal with its status (RFC 9112, 2-7; the smuggling rules of docs/reference/http.md).
 
+use super::target::{Target, is_authority};
 use super::{Dropped, FieldRoom, Framing, MAX_FIELDS, content_length, layout};
 use crate::headers::{Known, classify, options};
 use httparse::Header;
-use std::borrow::Cow;
 
 /// Why a request is refused. The connection is closed after the answer: its framing cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +99,6 @@ pub struct HeadLimits {
     pub headers: usize,
     /// The request target.
     pub target_bytes: usize,
-}
-
-/// The request target, taken apart. The path is as it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'b> {
-    /// Begins with `/`, or is `*` (OPTIONS).
-    pub path: &'b [u8],
-    /// What follows the first `?`.
-    pub query: Option<&'b [u8]>,
-    /// Of an absolute form.
-    authority: Option<&'b [u8]>,
 }
 
 /// The head of a request that has exactly one meaning.
@@ -363,94 +352,6 @@ struct Seen<'b> {
     trailers: Dropped,
     coding_at: usize,
     connection: bool,
-}
-
-impl<'b> Target<'b> {
-    fn parse(target: &'b [u8], method: &str) -> Result<Self, Malformed> {
-        if target.iter().any(|byte| !matches!(byte, b'!'..=b'~') || *byte == b'#') {
-            return Err(Malformed::Target);
-        }
-        match target.first() {
-            Some(b'/') => Ok(Self::split(target, None)),
-            Some(b'*') if target.len() == 1 && method == "OPTIONS" => {
-                Ok(Self { path: target, query: None, authority: None })
-            }
-            _ => Self::absolute(target),
-        }
-    }
-
-    fn absolute(target: &'b [u8]) -> Result<Self, Malformed> {
-        let after = |scheme: &str| {
-            target
-                .get(..scheme.len())
-                .filter(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-                .map(|_| &target[scheme.len()..])
-        };
-        let rest = after("http://").or_else(|| after("https://")).ok_or(Malformed::Target)?;
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if !is_authority(authority) {
-            return Err(Malformed::Target);
-        }
-        match path.first() {
-            None => Ok(Self { path: b"/", query: None, authority: Some(authority) }),
-            Some(b'?') => Ok(Self { path: b"/", query: Some(&path[1..]), authority: Some(authority) }),
-            Some(_) => Ok(Self::split(path, Some(authority))),
-        }
-    }
-
-    fn split(target: &'b [u8], authority: Option<&'b [u8]>) -> Self {
-        match memchr::memchr(b'?', target) {
-            Some(at) => Self { path: &target[..at], query: Some(&target[at + 1..]), authority },
-            None => Self { path: target, query: None, authority },
-        }
-    }
-}
-
-/// The host alone, as routes compare it: lower case, without its port and a trailing dot.
-pub fn routing_host(authority: &[u8]) -> Cow<'_, str> {
-    let host = match authority.first() {
-        Some(b'[') => memchr::memchr(b']', authority).map_or(authority, |end| &authority[..=end]),
-        _ => memchr::memchr(b':', authority).map_or(authority, |colon| &authority[..colon]),
-    };
-    let host = host.strip_suffix(b".").unwrap_or(host);
-    let host = std::str::from_utf8(host).unwrap_or_default();
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
-    }
-}
-
-/// Whether this is a name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without its rarities).
-fn is_authority(value: &[u8]) -> bool {
-    let (host_holds, port) = match value.first() {
-        Some(b'[') => {
-            let Some(end) = memchr::memchr(b']', value) else { return false };
-            let address = std::str::from_utf8(&value[1..end]).unwrap_or_default();
-            (address.parse::<std::net::Ipv6Addr>().is_ok(), &value[end + 1..])
-        }
-        _ => {
-            let end = memchr::memchr(b':', value).unwrap_or(value.len());
-            let host = &value[..end];
-            let letters =
-                host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-            (
-                !host.is_empty() && letters && host[0] != b'.' && !host.windows(2).any(|pair| pair == b".."),
-                &value[end..],
-            )
-        }
-    };
-    let port_holds = match port.split_first() {
-        None => true,
-        Some((b':', digits)) => {
-            digits.len() <= 5
-                && digits.iter().all(u8::is_ascii_digit)
-                && content_length(digits).is_none_or(|port| port <= 65535)
-        }
-        Some(_) => false,
-    };
-    host_holds && port_holds
 }
 
 /// Where the fields begin, if the request line is `method SP target SP HTTP/1.x CRLF` after nothing but empty lines.

@@ -64,6 +64,8 @@ pub struct ResponseHead<'b, 'f> {
     dropped: Dropped,
     coding: Option<usize>,
     trailers: Dropped,
+    /// There is a blank behind the status, as RFC 9112, 4 wants it even before an empty reason.
+    blank: bool,
     upgrade: Option<&'b [u8]>,
     first_field: usize,
 }
@@ -121,6 +123,7 @@ pub fn parse<'b, 'f>(
         dropped: Dropped::default(),
         coding: None,
         trailers: Dropped::default(),
+        blank: bytes.get(12) == Some(&b' '),
         upgrade: None,
         first_field,
     };
@@ -213,6 +216,7 @@ impl ResponseHead<'_, '_> {
     pub fn passes_unchanged(&self, shape: Shape, edits: &Edits) -> bool {
         let coding_fits = shape.http11 || self.coding.is_none();
         self.http11
+            && self.blank
             && coding_fits
             && !shape.close
             && !shape.say_keep_alive
@@ -224,7 +228,11 @@ impl ResponseHead<'_, '_> {
     /// Appends the head for the client, its empty line included. `bytes` are those that were parsed.
     pub fn write(&self, bytes: &[u8], shape: Shape, edits: &Edits, facts: &Facts<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1");
-        out.extend_from_slice(&bytes[8..self.first_field]);
+        out.extend_from_slice(&bytes[8..12]);
+        if !self.blank {
+            out.push(b' ');
+        }
+        out.extend_from_slice(&bytes[12..self.first_field]);
         let mut dropped = self.dropped;
         if let (Some(position), false) = (self.coding, shape.http11) {
             dropped.insert(position);

@@ -2,7 +2,8 @@
 
 use bascule_decide::edits::Edits;
 use bascule_decide::http1::forwarded::{Onward, Told};
-use bascule_decide::http1::request::{parse, routing_host};
+use bascule_decide::http1::request::parse;
+use bascule_decide::http1::target::routing_host;
 use bascule_decide::http1::{Framing, HeadLimits, RequestHead, field_room, has_empty_line};
 use bascule_decide::path::normalize;
 use bascule_decide::template::Facts;

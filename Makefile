@@ -49,6 +49,7 @@ lint: build  ## Check format, types and style, in both languages
 	$(BIN)/ruff format --check --quiet python tests tools
 	$(BIN)/ruff check --quiet python tests tools
 	$(BIN)/mypy --strict
+	MYPYPATH=.:python $(BIN)/mypy --strict --explicit-package-bases tests
 
 format: build  ## Format everything
 	cargo fmt --all
@@ -59,7 +60,7 @@ bench: build  ## Measure against nginx, HAProxy and Envoy, side by side (bench/R
 	@tools/need bench
 	$(BIN)/python bench/run.py
 
-fuzz:  ## Fuzz the parsers for a minute each (nightly Rust), or replay the corpus without it
+fuzz:  ## Fuzz the parsers with libFuzzer (needs a C++ compiler)
 	fuzz/run
 
 docs: build  ## Write the reference pages from the models and the catalogue into docs/reference

@@ -21,6 +21,8 @@ pub enum Known {
     Host,
     /// `100-continue`.
     Expect,
+    /// How many more hops an OPTIONS request may take.
+    MaxForwards,
     /// Chain of clients, as told by proxies before us.
     XForwardedFor,
     /// The scheme that the first client used.
@@ -49,6 +51,7 @@ pub fn classify(name: &str) -> Known {
         9 if is("forwarded") => Known::Forwarded,
         10 if is("connection") => Known::Connection,
         10 if is("keep-alive") => Known::Hop,
+        12 if is("max-forwards") => Known::MaxForwards,
         14 if is("content-length") => Known::ContentLength,
         14 if is("http2-settings") => Known::Hop,
         14 if is("x-forwarded-by") => Known::XForwardedMore,
@@ -76,7 +79,7 @@ pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Fields that may not come after a body: they would change framing, routing or trust (RFC 9110, 6.5.1).
 pub fn may_be_trailer(name: &str) -> bool {
-    const NEVER: [&str; 12] = [
+    const NEVER: [&str; 11] = [
         "authorization",
         "cache-control",
         "content-encoding",
@@ -85,7 +88,6 @@ pub fn may_be_trailer(name: &str) -> bool {
         "cookie",
         "date",
         "location",
-        "max-forwards",
         "range",
         "set-cookie",
         "www-authenticate",

@@ -1,4 +1,4 @@
-//! May this be tried again, and with what budget (RFC 9110, 9.2.2; the ladder of docs/reference/retries.md).
+//! May this be tried again, and with what budget (RFC 9110, 9.2.2; the ladder of docs/reference/http.md).
 
 /// How far a try had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -109,7 +109,12 @@ impl Line<'_> {
     }
 
     fn protocol(&self) -> &'static str {
-        if self.facts.http11 { "HTTP/1.1" } else { "HTTP/1.0" }
+        match self.facts.http11 {
+            // What could not be read has no version.
+            _ if self.facts.method.is_empty() => "",
+            true => "HTTP/1.1",
+            false => "HTTP/1.0",
+        }
     }
 }
 

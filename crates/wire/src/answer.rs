@@ -5,6 +5,9 @@ use bascule_decide::http1::Malformed;
 use std::io::Write;
 use std::time::SystemTime;
 
+/// The methods that we pass on (RFC 9110, 10.2.1), beside those that we do not know.
+pub(crate) const ALLOW: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+
 /// Why we answer instead of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -81,7 +84,7 @@ impl Answer {
         let body = format!("{status} {}: {}\n", phrase(status), self.sentence());
         let mut headers = vec![("Content-Type", "text/plain; charset=utf-8")];
         if status == 405 {
-            headers.push(("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));
+            headers.push(("Allow", ALLOW));
         }
         render(status, headers.into_iter(), body.as_bytes(), Ways { close, keep_alive: false, with_body })
     }

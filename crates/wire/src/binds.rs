@@ -4,7 +4,7 @@ use crate::client::accept::ListenerCounters;
 use crate::client::bind::{Bound, Held, SocketFile, name_of, port_of, set_mode};
 use crate::worker::Command;
 use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
-use bascule_contract::snapshot::{Bind, Snapshot};
+use bascule_contract::snapshot::{Bind, Listener, Snapshot};
 use bascule_contract::stats::ListenerStats;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,11 +41,11 @@ impl Binds {
     pub(crate) fn open(&self, snapshot: &Snapshot, threads: usize, receipt: &mut Receipt) -> Fresh {
         let mut fresh = Fresh::new();
         for listener in &snapshot.listeners {
-            for bind in &listener.binds {
-                let name = name_of(bind);
+            for (position, bind) in listener.binds.iter().enumerate() {
+                let name = key_of(listener, position);
                 let opened = match self.served.get(&name) {
                     Some(served) => Ok(served.address.clone()),
-                    None => Bound::bind(bind, threads, self.is_ours(port_of(&name))).map(|bound| {
+                    None => Bound::bind(bind, threads, self.is_ours(port_of(&name_of(bind)))).map(|bound| {
                         let address = bound.first().map(Bound::address).unwrap_or_default();
                         fresh.insert(name.clone(), (bound, SocketFile::of(bind)));
                         address
@@ -81,8 +81,8 @@ impl Binds {
         self.closing.retain(|held| held.strong_count() > 0);
         let mut unwanted: HashSet<String> = self.served.keys().cloned().collect();
         for listener in &snapshot.listeners {
-            for bind in &listener.binds {
-                let name = name_of(bind);
+            for (position, bind) in listener.binds.iter().enumerate() {
+                let name = key_of(listener, position);
                 unwanted.remove(&name);
                 match fresh.remove(&name) {
                     Some(bound) => self.serve(&listener.id, name, bound, threads),
@@ -170,6 +170,12 @@ pub(crate) fn tell(threads: &Threads, command: impl Fn() -> Command) {
     for thread in threads {
         let _ = thread.send(command());
     }
+}
+
+/// What a bind's socket is kept by: its address, or, when the system chooses the port, whose it is.
+fn key_of(listener: &Listener, position: usize) -> String {
+    let name = name_of(&listener.binds[position]);
+    if name.ends_with(":0") { format!("{name} of {} {position}", listener.id) } else { name }
 }
 
 /// As an operator would write it.

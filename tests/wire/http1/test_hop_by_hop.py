@@ -161,3 +161,14 @@ def test_a_query_travels_as_it_is(query: str) -> None:
     with serving() as (endpoint, plane):
         assert plane.ask(request("GET", f"/a{query}")).status == 200
     assert endpoint.requests[0].target == f"/a{query}"
+
+
+def test_an_options_request_that_may_go_no_further_is_answered_here() -> None:
+    """RFC 9110, 7.6.2."""
+    with serving() as (endpoint, plane):
+        answer = plane.ask(request("OPTIONS", "/", "Max-Forwards: 0"))
+        assert plane.ask(request("OPTIONS", "/", "Max-Forwards: 1")).status == 200
+    assert answer.status == 200
+    assert "GET" in (answer.fields.one("Allow") or "")
+    assert len(endpoint.requests) == 1
+    assert endpoint.requests[0].fields.one("Max-Forwards") == "0"

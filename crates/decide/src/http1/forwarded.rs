@@ -62,6 +62,9 @@ impl RequestHead<'_, '_> {
                 if self.authority.is_empty() { onward.fallback_host.as_bytes() } else { self.authority },
             );
         }
+        if let Some(hops) = self.hops_left {
+            line(out, "Max-Forwards", hops.saturating_sub(1).to_string().as_bytes());
+        }
         if self.respelt {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
@@ -239,6 +242,33 @@ mod tests {
         let trusted: Vec<String> = trusted.iter().map(ToString::to_string).collect();
         let trusted = Networks::parse(&trusted).expect("networks");
         head.client(peer.parse().ok(), &trusted).expect("an address").to_string()
+    }
+
+    fn rewritten(request: &str) -> String {
+        let limits = HeadLimits { head_bytes: 4096, headers: 20, target_bytes: 100 };
+        let mut room = crate::http1::field_room();
+        let head = parse(request.as_bytes(), limits, &mut room).expect("well-formed").expect("whole");
+        let facts =
+            Facts { scheme: "http", host: b"", path: b"/", query: None, client: "", listener: "", route: "" };
+        let onward = Onward { path: b"/", fallback_host: "a", edits: &Edits::default(), facts };
+        let told = Told { client: "", scheme: "http", trusted: false, x_forwarded: false, rfc7239: false };
+        let mut out = Vec::new();
+        head.write(request.as_bytes(), &onward, &told, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn each_hop_counts_an_options_request_down_and_nothing_else() {
+        let options = rewritten("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n");
+        assert!(options.contains("Max-Forwards: 4\r\n") && !options.contains(": 5"), "{options}");
+        let get = rewritten("GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n");
+        assert!(get.contains("Max-Forwards: 5\r\n"), "{get}");
+    }
+
+    #[test]
+    fn a_coding_travels_on_as_everybody_spells_it() {
+        let post = rewritten("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n");
+        assert!(post.contains("Transfer-Encoding: chunked\r\n") && !post.contains("CHUNKED"), "{post}");
     }
 
     #[test]

@@ -122,6 +122,8 @@ pub struct RequestHead<'b, 'f> {
     pub expects_continue: bool,
     /// The protocols that the client offers to switch to, when it may.
     pub upgrade: Option<&'b [u8]>,
+    /// How many more hops this request may take; only OPTIONS says so (RFC 9110, 7.6.2). At 0 we answer it.
+    pub hops_left: Option<u32>,
     /// Fields that end at this hop.
     pub dropped: Dropped,
     /// Fields in which proxies before us tell of the client.
@@ -187,6 +189,7 @@ pub fn parse<'b, 'f>(
         persistent: minor == 1,
         expects_continue: false,
         upgrade: None,
+        hops_left: None,
         dropped: Dropped::default(),
         told: Dropped::default(),
         chains: Dropped::default(),
@@ -238,6 +241,12 @@ impl<'b> RequestHead<'b, '_> {
                 Known::XForwardedHost | Known::XForwardedProto | Known::XForwardedMore => {
                     self.told.insert(position);
                     continue;
+                }
+                Known::MaxForwards if self.method != "OPTIONS" => continue,
+                Known::MaxForwards => {
+                    // Beyond what fits it is as good as no limit; several or malformed ones are dropped.
+                    let hops = content_length(field.value).and_then(|hops| u32::try_from(hops).ok());
+                    self.hops_left = self.hops_left.or(hops);
                 }
                 Known::Connection => seen.connection = true,
                 Known::Upgrade => seen.upgrade = Some(field.value),

@@ -1,7 +1,7 @@
 //! Stages 3 and 4 of a request's life: its head is decoded and routed, and what the endpoint will read is written.
 
 use crate::access_log::LogFacts;
-use crate::answer::{Answer, Ways, render};
+use crate::answer::{ALLOW, Answer, Ways, render};
 use crate::client::connection::Connection;
 use crate::local::LocalTable;
 use bascule_decide::http1::forwarded::{Onward, Told};
@@ -192,6 +192,9 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn destination(&self, route: &Route) -> Destination {
+        if self.head.hops_left == Some(0) {
+            return self.own(route, 200, &[("Allow", ALLOW)], b"");
+        }
         match &route.action {
             Action::Pool(pool) => Destination::Pool(*pool, self.onward(route)),
             Action::Redirect { status, location } => {

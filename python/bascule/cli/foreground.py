@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bascule.admin import address as admin_address
@@ -17,6 +18,9 @@ from bascule.control.reload import prepare
 from bascule.control.supervisor import Supervisor, Surroundings
 from bascule.observe import logs
 from bascule.plane import embedded
+
+MOST_NAMED = 8
+"""Of pools and of endpoints; an operator with hundreds of them looks at `bascule status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,25 @@ def what_listens(live: Live, supervisor: Supervisor) -> list[str]:
     """The first thing an operator wants to see: one line for each address and each pool."""
     lines = []
     for bound in live.receipt.binds:
-        leads_to = ", ".join(dict.fromkeys(_pools_of(bound.listener, live))) or "no pool"
+        leads_to = _some(dict.fromkeys(_pools_of(bound.listener, live))) or "no pool"
         lines.append(f"  listening  {_shown(bound.address or bound.asked)}  →  {leads_to}")
-    for pool in live.plan.pools:
-        found = live.found.get(pool.id, ())
-        endpoints = ", ".join(one.id for one in found[:8]) or "none found yet"
-        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+    for pool in live.plan.pools[:MOST_NAMED]:
+        endpoints = _some(one.id for one in live.found.get(pool.id, ())) or "none found yet"
         check = f", {pool.check.kind} check" if pool.check is not None else ""
-        lines.append(f"  pool       {pool.id} ({pool.template.algorithm.name}{check}): {endpoints}{more}")
+        lines.append(f"  pool       {pool.id} ({pool.template.algorithm.name}{check}): {endpoints}")
+    if (more := len(live.plan.pools) - MOST_NAMED) > 0:
+        lines.append(f"  pool       … and {more} more")
     lines.append(f"  admin      {supervisor.admin}")
     if supervisor.metrics is not None:
         lines.append(f"  metrics    http://{supervisor.metrics}/metrics")
     return lines
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of them, and how many more there are."""
+    known = list(names)
+    more = [f"and {len(known) - MOST_NAMED} more"] if len(known) > MOST_NAMED else []
+    return ", ".join(known[:MOST_NAMED] + more)
 
 
 def _pools_of(listener: str, live: Live) -> list[str]:

@@ -59,15 +59,27 @@ def json_name(field: str) -> str:
 
 
 def _to_json(value: object) -> object:
-    if value is None or isinstance(value, bool | int | str):
+    kind = type(value)
+    if kind in _PLAIN:
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {json_name(name): _to_json(getattr(value, name)) for name in _names(type(value))}
+    if (members := _members(cast(Any, kind))) is not None:
+        return {key: _to_json(getattr(value, name)) for key, name in members}
     if isinstance(value, Mapping):
         return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_to_json(item) for item in value]
+    if isinstance(value, int | str):
+        return value
     raise CodecRefused(f"the contract has no place for {type(value).__name__} ({value!r:.60})")
+
+
+_PLAIN = frozenset((type(None), bool, int, str))
+
+
+@cache
+def _members(kind: type) -> tuple[tuple[str, str], ...] | None:
+    """Names on the wire and here, of a message; `None` of what is none."""
+    return tuple((json_name(name), name) for name in _names(kind)) if is_dataclass(kind) else None
 
 
 @cache

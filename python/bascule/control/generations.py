@@ -42,10 +42,14 @@ class Generations:
         self.adopted_at: float | None = None
         """When a configuration last became live, by `wall`."""
 
+    @property
     def next(self) -> int:
-        """The number for the snapshot that is offered next. A refused one is not used again."""
-        self._offered += 1
-        return self._offered
+        """The number for the snapshot that is offered next."""
+        return self._offered + 1
+
+    def offered(self, snapshot: contract.Snapshot) -> None:
+        """Its number is taken, also when it is refused."""
+        self._offered = snapshot.generation
 
     def is_live(self, snapshot: contract.Snapshot) -> bool:
         """Whether all but the number is live already."""

@@ -83,13 +83,14 @@ class Reconciler:
 
     def _step(self, plan: Plan) -> None:
         found = self._gather(plan)
-        snapshot = compose(plan, found, self._generations.next())
+        snapshot = compose(plan, found, self._generations.next)
         before = self._generations.live
         # First, so that an endpoint that begins as down gets no request.
         self._mark(marks_of(plan, found, self.prober.states()))
         if self._generations.is_live(snapshot):
             self._generations.stayed_live(plan, found)
         else:
+            self._generations.offered(snapshot)
             try:
                 receipt = codec.decode(contract.Receipt, self._plane.apply(codec.encode(snapshot)))
             except SnapshotRefused:

@@ -13,6 +13,7 @@ use bascule_contract::settings::Settings;
 use bascule_contract::snapshot::{AccessLog, Snapshot};
 use bascule_contract::stats::{EndpointStats, Stats};
 use bascule_decide::table::{States, Table};
+use rustix::process::{Resource, getrlimit};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::RawFd;
@@ -56,6 +57,10 @@ pub(crate) struct Shared {
     live: Mutex<Arc<Live>>,
     pub(crate) events: Arc<Events>,
     pub(crate) log: LogWriter,
+    /// Client connections of all threads now, and how many the process can afford: each may need a second
+    /// descriptor for its endpoint, and the admin side must still answer.
+    pub(crate) clients: AtomicU64,
+    pub(crate) client_limit: u64,
     /// Threads that have not ended, and what they cut off when they did.
     running: AtomicU32,
     cut: AtomicU64,
@@ -124,6 +129,8 @@ impl Plane {
             live: Mutex::new(Arc::new(Live { table, events: Arc::clone(&events) })),
             log: LogWriter::start(Arc::clone(&events)).map_err(said)?,
             events,
+            clients: AtomicU64::new(0),
+            client_limit: affordable_clients(),
             running: AtomicU32::new(settings.threads),
             cut: AtomicU64::new(0),
         });
@@ -320,6 +327,11 @@ fn log_problem(log: &AccessLog) -> Option<String> {
     let error = LogWriter::check(log).err()?;
     let place = log.path.as_deref().unwrap_or("on standard output");
     Some(format!("the access log {place} cannot be opened: {error}"))
+}
+
+fn affordable_clients() -> u64 {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    (descriptors.saturating_sub(64) / 2).max(1)
 }
 
 /// The standard library seeds its maps from the system: the only random number that we need.

@@ -196,23 +196,32 @@ impl Worker {
         tokio::task::spawn_local(async move { connection.serve().await });
     }
 
-    /// Whether this listener may have no more connections now.
-    pub(crate) fn is_full(&self, acceptor: &Acceptor) -> bool {
-        let table = self.table();
-        let limit =
-            acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
-        limit.is_some_and(|limit| acceptor.counters.borrow().open.load(Relaxed) >= u64::from(limit))
+    /// Why there may be no more connections now: the listener's limit, or the descriptors of the process.
+    pub(crate) fn is_full(&self, acceptor: &Acceptor) -> Option<&'static str> {
+        if self.listener_load(acceptor).is_some_and(|(open, limit)| open >= limit) {
+            return Some("limits.connections of the listener is reached");
+        }
+        (self.shared.clients.load(Relaxed) >= self.shared.client_limit)
+            .then_some("half of the process's file descriptors are clients, the rest is for endpoints; raise its open-files limit")
     }
 
     /// Whether so many have left that being full is no longer to be feared.
     pub(crate) fn has_room(&self, acceptor: &Acceptor) -> bool {
+        let few = |open: u64, limit: u64| open <= limit * 9 / 10;
+        few(self.shared.clients.load(Relaxed), self.shared.client_limit)
+            && self.listener_load(acceptor).is_none_or(|(open, limit)| few(open, limit))
+    }
+
+    /// Open connections of a listener that has a limit, and the limit.
+    fn listener_load(&self, acceptor: &Acceptor) -> Option<(u64, u64)> {
         let table = self.table();
-        let limit =
-            acceptor.place(table.table()).and_then(|place| table.table().listeners[place].limits.connections);
-        limit.is_none_or(|limit| acceptor.counters.borrow().open.load(Relaxed) <= u64::from(limit) * 9 / 10)
+        let place = acceptor.place(table.table())?;
+        let limit = table.table().listeners[place].limits.connections?;
+        Some((acceptor.counters.borrow().open.load(Relaxed), limit.into()))
     }
 
     pub(crate) fn register(&self) -> usize {
+        self.shared.clients.fetch_add(1, Relaxed);
         self.connections.borrow_mut().insert(None)
     }
 
@@ -226,6 +235,7 @@ impl Worker {
     }
 
     pub(crate) fn farewell(&self, registration: usize) {
+        self.shared.clients.fetch_sub(1, Relaxed);
         let mut connections = self.connections.borrow_mut();
         connections.remove(registration);
         if connections.is_empty()

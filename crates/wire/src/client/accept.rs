@@ -129,11 +129,13 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
             Next::Closed => return,
             Next::Accepted(socket, peer) => {
                 worker.welcome(Connection::new(Rc::clone(&worker), Rc::clone(&acceptor), socket, peer));
-                if !worker.is_full(&acceptor) {
-                    resume(&worker, &acceptor, &mut paused);
-                    continue;
+                match worker.is_full(&acceptor) {
+                    Some(reason) => reason.to_owned(),
+                    None => {
+                        resume(&worker, &acceptor, &mut paused);
+                        continue;
+                    }
                 }
-                "the limit of open connections is reached".to_owned()
             }
             Next::Nobody => {
                 resume(&worker, &acceptor, &mut paused);
@@ -147,7 +149,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
             worker.event(What::AcceptPaused { listener: acceptor.listener.borrow().to_string(), reason });
         }
         tokio::time::sleep(PAUSE).await;
-        while worker.is_full(&acceptor) && !acceptor.closing.get() {
+        while worker.is_full(&acceptor).is_some() && !acceptor.closing.get() {
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.errors import BasculeError
+from bascule.wording import in_words
 
 BACKLOG = 64
 
@@ -95,7 +96,7 @@ def claim(address: AdminAddress) -> Claim:
         )
     except OSError as error:
         raise BasculeError(
-            f"cannot listen for admin requests on {address}: {error.strerror or error}",
+            f"cannot listen for admin requests on {address}: {in_words(error)}",
             "choose another address with `admin: {bind: ...}` in the file, or with --admin",
         ) from error
     port = listening.getsockname()[1]

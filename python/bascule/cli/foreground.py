@@ -50,16 +50,16 @@ def serve(origin: Origin, manner: Manner, early: EarlySignals) -> None:
 
 def surroundings(manner: Manner, *, signals: bool = True) -> Surroundings:
     """The system's clock, the real data plane, one thread for each core that this process may use."""
+    # Commands that ask heed the variable too: who has set it means one balancer.
+    named = manner.admin or os.environ.get("BASCULE_ADMIN")
     return Surroundings(
         start_plane=embedded.start,
         catalog=embedded.catalog(),
         clock=SystemClock(),
         threads=len(os.sched_getaffinity(0)),
-        admin=admin_address.parse(manner.admin)
-        if manner.admin is not None
-        else admin_address.default(os.environ, os.geteuid()),
+        admin=admin_address.parse(named) if named else admin_address.default(os.environ, os.geteuid()),
         seed=random.SystemRandom().getrandbits(32),
-        admin_named=manner.admin is not None,
+        admin_named=bool(named),
         watch_files=manner.watch_files,
         signals=signals,
     )

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from bascule.admin.server import Server
 from bascule.errors import BasculeError
 from bascule.tasks import Tasks
+from bascule.wording import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise BasculeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise BasculeError(f"cannot listen on {host}:{port}: {in_words(error)}") from error
 
 
 async def _length_of_body(receive: Receive) -> int:

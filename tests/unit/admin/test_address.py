@@ -93,7 +93,7 @@ def test_the_socket_of_a_successor_outlives_its_predecessor(tmp_path: Path) -> N
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BasculeError, match=r"cannot listen for admin requests on unix:.*No such file"):
+    with pytest.raises(BasculeError, match=r"cannot listen for admin requests on unix:.*no such file"):
         claim(UnixAdmin(tmp_path / "missing" / "a.sock"))
 
 

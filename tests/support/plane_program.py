@@ -1,9 +1,10 @@
 """A process that hosts a data plane and then keeps Python busy, as a stuck control plane would.
 
 Reads a snapshot from standard input to its end, prints the address of the first bind, and holds the
-interpreter's lock for SECONDS without a pause. `python plane_program.py SECONDS`
+interpreter's lock for SECONDS without a pause. `python plane_program.py SECONDS [DESCRIPTORS]`
 """
 
+import resource
 import sys
 import time
 
@@ -21,6 +22,8 @@ def hold_the_lock(seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[2])))
     plane = embedded.start(contract.Settings(threads=1, seed=1))
     receipt = codec.decode(contract.Receipt, plane.apply(sys.stdin.buffer.read()))
     print(receipt.binds[0].address, flush=True)

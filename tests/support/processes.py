@@ -120,12 +120,15 @@ class EndpointProgram(Program):
 
 
 class HostedPlane(Program):
-    """A data plane in a process whose Python is stuck for `seconds` right after the start."""
+    """A data plane in a process whose Python is stuck for so long right after the start.
 
-    def __init__(self, snapshot: bytes, *, stuck_for: float) -> None:
-        super().__init__(
-            [sys.executable, _HERE / "plane_program.py", str(stuck_for)], standard_input=snapshot
-        )
+    `descriptors`: how many file descriptors the process may have, when not as many as this one.
+    """
+
+    def __init__(self, snapshot: bytes, *, stuck_for: float, descriptors: int | None = None) -> None:
+        limit = [] if descriptors is None else [str(descriptors)]
+        command = [sys.executable, _HERE / "plane_program.py", str(stuck_for), *limit]
+        super().__init__(command, standard_input=snapshot)
 
     @property
     def address(self) -> str:

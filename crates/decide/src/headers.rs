@@ -66,7 +66,7 @@ pub fn classify(name: &str) -> Known {
         19 if is("proxy-authorization") => Known::Hop,
         _ => Known::Other,
     };
-    if known == Known::Other && memchr::memchr(b'_', name).is_some() {
+    if known == Known::Other && name.contains(&b'_') {
         return Known::Ambiguous;
     }
     known

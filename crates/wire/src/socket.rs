@@ -1,32 +1,32 @@
 //! One connected stream, read and written through a shared reference so that both directions can be driven by one task.
 
 use crate::deadline::Deadline;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-/// What a [`Socket`] is made of.
+/// A connected stream, TCP or Unix. Borrowed only within a poll, so that one task may wait for both directions.
 #[derive(Debug)]
-pub(crate) enum Stream {
-    /// Accepted just now and not known to the runtime. A client that has sent its request already, and takes
-    /// the whole response at once, never needs to be: that saves two system calls for each connection.
-    Fresh(std::net::TcpStream),
-    Tcp(TcpStream),
-    Unix(UnixStream),
+pub(crate) struct Socket(RefCell<Stream>);
+
+#[derive(Debug)]
+enum Stream {
+    /// Not known to the runtime. A client that has sent its request already, and takes the whole response at
+    /// once, never needs to be: that saves two system calls for each connection.
+    Fresh(OwnedFd),
+    /// The runtime can wait for it.
+    Known(AsyncFd<OwnedFd>),
     /// The runtime did not take it.
     Gone,
 }
-
-/// A connected stream. Borrowed only within a poll, so that one task may wait for both directions.
-#[derive(Debug)]
-pub(crate) struct Socket(RefCell<Stream>);
 
 /// Why a write did not finish.
 #[derive(Debug)]
@@ -38,15 +38,16 @@ pub(crate) enum WriteStop {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: Stream) -> Self {
-        Self(RefCell::new(stream))
+    /// Takes a connected socket that does not block.
+    pub(crate) fn new(descriptor: impl Into<OwnedFd>) -> Self {
+        Self(RefCell::new(Stream::Fresh(descriptor.into())))
     }
 
     /// Makes the socket known to the runtime, which can wait for it from now on.
     pub(crate) fn register(&self) -> io::Result<()> {
         let mut stream = self.0.borrow_mut();
         *stream = match std::mem::replace(&mut *stream, Stream::Gone) {
-            Stream::Fresh(fresh) => Stream::Tcp(TcpStream::from_std(fresh)?),
+            Stream::Fresh(fresh) => Stream::Known(watch(fresh, Interest::READABLE | Interest::WRITABLE)?),
             known => known,
         };
         Ok(())
@@ -57,98 +58,96 @@ impl Socket {
     }
 
     /// What a fresh stream says at once; `None` when it has to be waited for, which it can be from now on.
-    fn at_once(
-        &self,
-        act: impl FnOnce(&std::net::TcpStream) -> io::Result<usize>,
-    ) -> Option<io::Result<usize>> {
+    fn at_once(&self, act: impl FnOnce(&OwnedFd) -> Result<usize, Errno>) -> Option<io::Result<usize>> {
         let done = match &*self.0.borrow() {
-            Stream::Fresh(stream) => act(stream),
+            Stream::Fresh(fresh) => act(fresh),
             _ => return None,
         };
         match done {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register().err().map(Err),
-            done => Some(done),
+            Err(Errno::AGAIN | Errno::INTR) => self.register().err().map(Err),
+            done => Some(done.map_err(io::Error::from)),
         }
     }
 
     /// Reads what there is. `Ok(0)` is the end of the stream (or `into` is empty).
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        if let Some(read) = self.at_once(|mut stream| stream.read(into)) {
+        if let Some(read) =
+            self.at_once(|fresh| recv(fresh, &mut *into, RecvFlags::empty()).map(|(read, _)| read))
+        {
             return Poll::Ready(read);
         }
-        let mut room = ReadBuf::new(into);
-        let read = match &mut *self.0.borrow_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut room),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, &mut room),
-            Stream::Fresh(_) | Stream::Gone => return Poll::Ready(gone()),
-        };
-        read.map_ok(|()| room.filled().len())
-    }
-
-    fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = self.at_once(|mut stream| match parts {
-            [whole] => stream.write(whole),
-            _ => stream.write_vectored(parts),
-        });
-        if let Some(written) = written {
-            return Poll::Ready(written);
-        }
-        match (&mut *self.0.borrow_mut(), parts) {
-            (Stream::Tcp(stream), [whole]) => Pin::new(stream).poll_write(cx, whole),
-            (Stream::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, parts),
-            (Stream::Unix(stream), [whole]) => Pin::new(stream).poll_write(cx, whole),
-            (Stream::Unix(stream), _) => Pin::new(stream).poll_write_vectored(cx, parts),
-            (Stream::Fresh(_) | Stream::Gone, _) => Poll::Ready(gone()),
-        }
-    }
-
-    /// Whether nothing has arrived since the last read, neither bytes nor an end. Asks no system call.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let mut heard = false;
-        let mut note = || {
-            heard = true;
-            Ok(())
-        };
-        let _ = match &*self.0.borrow() {
-            Stream::Fresh(_) | Stream::Gone => Ok(()),
-            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, &mut note),
-            Stream::Unix(stream) => stream.try_io(Interest::READABLE, &mut note),
-        };
-        !heard
-    }
-
-    /// Ready once the peer has reset the connection.
-    ///
-    /// A peer that only stopped sending may still read (a half-closed client), so the end of its stream is not a reset;
-    /// `watching` turns false when there is nothing more to be learnt.
-    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
-        let heard = match &*self.0.borrow() {
-            _ if !*watching => return Poll::Pending,
-            Stream::Fresh(_) | Stream::Gone => return Poll::Pending,
-            Stream::Tcp(stream) => stream.poll_read_ready(cx),
-            Stream::Unix(stream) => stream.poll_read_ready(cx),
-        };
-        if heard.is_pending() {
-            return Poll::Pending;
-        }
-        match self.peek() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            Err(_) => Poll::Ready(()),
-            Ok(_) => {
-                *watching = false;
-                Poll::Pending
+        let stream = self.0.borrow();
+        let Stream::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        loop {
+            let mut ready = ready!(known.poll_read_ready(cx))?;
+            match recv(known, &mut *into, RecvFlags::empty()) {
+                Ok((read, _)) => {
+                    // Less than there was room for: the next read would find nothing, and need not be tried.
+                    if 0 < read && read < into.len() {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(read));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }
 
-    fn peek(&self) -> io::Result<usize> {
-        let mut byte = [MaybeUninit::uninit(); 1];
-        match &*self.0.borrow() {
-            Stream::Fresh(stream) => SockRef::from(stream).peek(&mut byte),
-            Stream::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
-            Stream::Unix(stream) => SockRef::from(stream).peek(&mut byte),
-            Stream::Gone => gone(),
+    fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let Some(written) = self.at_once(|fresh| write(fresh, parts)) {
+            return Poll::Ready(written);
         }
+        let stream = self.0.borrow();
+        let Stream::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        loop {
+            let mut ready = ready!(known.poll_write_ready(cx))?;
+            match write(known.get_ref(), parts) {
+                Ok(written) => return Poll::Ready(Ok(written)),
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Whether nothing has arrived since the last read, neither bytes nor an end. Asks no system call of a socket
+    /// that the runtime knows.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let heard = match &*self.0.borrow() {
+            Stream::Known(known) => known.try_io(Interest::READABLE, |_| Ok(())),
+            Stream::Fresh(fresh) => peek(fresh).map(drop).map_err(io::Error::from),
+            Stream::Gone => Ok(()),
+        };
+        heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Ready once the peer has reset the connection. Says nothing of a fresh stream.
+    ///
+    /// A peer that only stopped sending may still read (a half-closed client), so the end of its stream is not a
+    /// reset; `watching` turns false when there is nothing more to be learnt.
+    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
+        let stream = self.0.borrow();
+        let Stream::Known(known) = &*stream else { return Poll::Pending };
+        while *watching {
+            let Ok(mut ready) = ready!(known.poll_read_ready(cx)) else { return Poll::Ready(()) };
+            match peek(known.get_ref()) {
+                Ok(_) => *watching = false,
+                Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ready once a connect that was begun has succeeded or failed.
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.register()?;
+        let stream = self.0.borrow();
+        let Stream::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        drop(ready!(known.poll_write_ready(cx))?);
+        Poll::Ready(SockRef::from(known.get_ref()).take_error()?.map_or(Ok(()), Err))
     }
 
     /// Writes all parts. The time limit counts from the last byte that the peer took.
@@ -185,11 +184,9 @@ impl Socket {
 
     /// Tells the peer that no more bytes come.
     pub(crate) fn finish_writing(&self) {
-        let how = std::net::Shutdown::Write;
         let _ = match &*self.0.borrow() {
-            Stream::Fresh(stream) => stream.shutdown(how),
-            Stream::Tcp(stream) => SockRef::from(stream).shutdown(how),
-            Stream::Unix(stream) => SockRef::from(stream).shutdown(how),
+            Stream::Fresh(fresh) => shutdown(fresh, Shutdown::Write),
+            Stream::Known(known) => shutdown(known, Shutdown::Write),
             Stream::Gone => Ok(()),
         };
     }
@@ -197,12 +194,34 @@ impl Socket {
     /// The local address in text, for requests that name no host.
     pub(crate) fn local_text(&self) -> String {
         let address = match &*self.0.borrow() {
-            Stream::Fresh(stream) => stream.local_addr(),
-            Stream::Tcp(stream) => stream.local_addr(),
-            Stream::Unix(_) | Stream::Gone => return "localhost".to_owned(),
+            Stream::Fresh(fresh) => SockRef::from(fresh).local_addr(),
+            Stream::Known(known) => SockRef::from(known.get_ref()).local_addr(),
+            Stream::Gone => gone(),
         };
-        address.map(|address| address.to_string()).unwrap_or_default()
+        let address = address.ok().and_then(|address| address.as_socket());
+        address.map_or_else(|| "localhost".to_owned(), |address| address.to_string())
     }
+}
+
+/// Has the runtime watch a descriptor.
+#[allow(unsafe_code)]
+pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` owns its descriptor and always names the same one; nobody takes it out of the `AsyncFd`.
+    let watched = unsafe { AsyncFd::register_with_interest(descriptor, interest) };
+    watched.map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// One system call, and never a signal.
+fn write(to: &OwnedFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    match parts {
+        [whole] => send(to, whole, SendFlags::NOSIGNAL),
+        _ => sendmsg(to, parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
+    }
+}
+
+fn peek(from: &OwnedFd) -> Result<usize, Errno> {
+    let mut byte = [0; 1];
+    recv(from, &mut byte[..], RecvFlags::PEEK).map(|(read, _)| read)
 }
 
 fn gone<T>() -> io::Result<T> {

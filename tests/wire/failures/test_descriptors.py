@@ -1,4 +1,4 @@
-"""A process that runs out of file descriptors serves whom it has, and those that come later once there is room."""
+"""A process that runs out of file descriptors serves whom it has, and the others once there is room."""
 
 from contextlib import ExitStack
 

@@ -3,22 +3,23 @@
 use crate::client::bind::{Bound, Held};
 use crate::client::connection::{Connection, Peer};
 use crate::deadline::Deadline;
-use crate::socket::{Socket, Stream};
+use crate::socket::{Socket, watch};
 use crate::worker::Worker;
 use bascule_contract::event::What;
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::UnixListener;
 
 /// How long accepting rests when the process or the listener is full.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -82,47 +83,48 @@ impl Acceptor {
     }
 }
 
-enum Listening {
-    Tcp(AsyncFd<std::net::TcpListener>),
-    Unix(UnixListener),
+/// A listening socket that the runtime watches.
+struct Listening {
+    socket: AsyncFd<OwnedFd>,
+    /// Its peers are on this machine and have no address.
+    is_unix: bool,
 }
 
 impl Listening {
+    fn new(bound: Bound) -> io::Result<Self> {
+        let is_unix = matches!(bound, Bound::Unix(_));
+        Ok(Self { socket: watch(bound.into(), Interest::READABLE)?, is_unix })
+    }
+
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
-        match self {
-            Self::Tcp(listener) => {
-                while let Poll::Ready(ready) = listener.poll_read_ready(cx) {
-                    if let Ok(accepted) = ready?.try_io(|listener| accept_tcp(listener.get_ref())) {
-                        return Poll::Ready(accepted);
-                    }
-                }
-                Poll::Pending
+        loop {
+            let mut ready = ready!(self.socket.poll_read_ready(cx))?;
+            match self.accept() {
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                accepted => return Poll::Ready(accepted.map_err(io::Error::from)),
             }
-            Self::Unix(listener) => listener
-                .poll_accept(cx)
-                .map_ok(|(stream, _)| (Socket::new(Stream::Unix(stream)), Peer::unix())),
         }
     }
-}
 
-/// Accepts without telling the runtime yet: see [`Stream::Fresh`].
-fn accept_tcp(listener: &std::net::TcpListener) -> io::Result<(Socket, Peer)> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (socket, address) = acceptfrom_with(listener, flags)?;
-    let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
-    let address = SocketAddr::try_from(address).map_err(|_| io::ErrorKind::ConnectionAborted)?;
-    Ok((Socket::new(Stream::Fresh(socket.into())), Peer::tcp(address)))
+    fn accept(&self) -> Result<(Socket, Peer), Errno> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, address) = acceptfrom_with(&self.socket, flags)?;
+        let peer = if self.is_unix {
+            Peer::unix()
+        } else {
+            // Without an address nothing can be said about trust: as good as gone.
+            let address = address.ok_or(Errno::CONNABORTED)?;
+            Peer::tcp(SocketAddr::try_from(address).map_err(|_| Errno::CONNABORTED)?)
+        };
+        Ok((Socket::new(socket), peer))
+    }
 }
 
 /// Accepts until the acceptor closes, then takes what already waits in the backlog, so that no handshake is lost.
 ///
 /// `_held` says for as long as this runs that the port is ours.
 pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bound, _held: Arc<Held>) {
-    let listening = match bound {
-        Bound::Tcp(listener) => watch(listener).map(Listening::Tcp),
-        Bound::Unix(listener) => UnixListener::from_std(listener).map(Listening::Unix),
-    };
-    let Ok(listening) = listening else { return };
+    let Ok(listening) = Listening::new(bound) else { return };
     let mut paused = false;
     loop {
         let reason = match next(&acceptor, &listening, paused).await {
@@ -153,13 +155,6 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
             tokio::time::sleep(PAUSE).await;
         }
     }
-}
-
-#[allow(unsafe_code)]
-fn watch(listener: std::net::TcpListener) -> io::Result<AsyncFd<std::net::TcpListener>> {
-    // SAFETY: a `TcpListener` owns its descriptor and always names the same one, and nobody takes it out of the `AsyncFd`.
-    let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
-    watched.map_err(|error| io::Error::other(error.to_string()))
 }
 
 enum Next {

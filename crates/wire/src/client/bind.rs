@@ -4,6 +4,7 @@ use bascule_contract::snapshot::Bind;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
@@ -150,6 +151,15 @@ impl SocketFile {
     pub(crate) fn remove(&self) {
         if self.path.to_str().and_then(Self::at).as_ref() == Some(self) {
             let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl From<Bound> for OwnedFd {
+    fn from(bound: Bound) -> Self {
+        match bound {
+            Bound::Tcp(listener) => listener.into(),
+            Bound::Unix(listener) => listener.into(),
         }
     }
 }

@@ -10,14 +10,14 @@ import bascule
 
 MADE_OF = (
     "dnspython",
-    "httpx2",
+    "h11",
     "pydantic",
+    "regex",
     "ruamel.yaml",
     "starlette",
     "structlog",
     "typer",
     "uvicorn",
-    "watchfiles",
 )
 
 

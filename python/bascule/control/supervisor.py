@@ -171,7 +171,7 @@ class Supervisor:
             tasks.start("watch files", self._reload_on_change(balancer))
 
     async def _reload_on_change(self, balancer: Balancer) -> None:
-        async for _ in file_changes(self._origin.files):
+        async for _ in file_changes(self._origin, self._around.clock):
             log.info("a file of the configuration has changed")
             await reload(balancer)
 

@@ -3,8 +3,10 @@
 import asyncio
 import enum
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from bascule.clock import Clock
+from bascule.control.origin import Origin, Print
 
 
 class Trigger(enum.Enum):
@@ -47,42 +49,21 @@ def listen(act: Callable[[signal.Signals, Trigger], None]) -> Callable[[], None]
     return deafen
 
 
-Print = tuple[tuple[str, int, int, int], ...]
-"""What tells one state of some files from another."""
+LOOK_EVERY_S = 0.5
+"""Between two looks at the files of a configuration, with `--watch`."""
 
 
-def fingerprint(files: Iterable[Path]) -> Print:
-    """Changes when a file is written, replaced, or its symbolic link leads elsewhere."""
-    prints = []
-    for file in sorted(files):
-        try:
-            status = file.stat()
-        except OSError:
-            prints.append((str(file), 0, 0, 0))
-        else:
-            prints.append((str(file), status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(prints)
+async def file_changes(origin: Origin, clock: Clock) -> AsyncGenerator[None, None]:
+    """Yields when a file of the configuration is another than the one that was read, and stays like that.
 
-
-async def file_changes(files: Callable[[], Iterable[Path]]) -> AsyncGenerator[None, None]:
-    """Yields whenever one of `files()` has changed. The set may change as well; it is asked each time."""
-    from watchfiles import awatch  # noqa: PLC0415 (a tenth of a second at start, for --watch only)
-
-    seen = fingerprint(files())
+    The files are looked at again and again rather than watched by the system: a look costs microseconds,
+    sees replaced files and swapped links on every file system, and misses nothing that happened before it.
+    """
+    before: Print | None = None
     while True:
-        folders = _folders(files())
-        # Folders, not files: editors and Kubernetes replace files, and a watch on the old inode goes blind.
-        async for _ in awatch(*folders, debounce=300, recursive=False):
-            now = fingerprint(files())
-            if now != seen:
-                seen = now
-                yield
-            if _folders(files()) != folders:
-                break
-
-
-def _folders(files: Iterable[Path]) -> set[Path]:
-    """Where to look for changes: a directory itself, since files may appear in it, and where a file is."""
-    absolute = [file.absolute() for file in files]
-    folders = {file if file.is_dir() else file.parent for file in absolute}
-    return {folder for folder in folders if folder.is_dir()}
+        await clock.sleep(LOOK_EVERY_S)
+        now = origin.files_now()
+        # Editors write in steps: the new state counts when it is found twice.
+        if now != origin.files_read() and now == before:
+            yield
+        before = now

@@ -49,7 +49,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     root.handlers = [sink]
     set_level(level)
     # Uvicorn tells its own life at level info; ours is told by the supervisor.
-    for noisy in ("uvicorn", "uvicorn.error", "watchfiles", "httpx2", "httpcore2", "asyncio"):
+    for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -1,13 +1,17 @@
 """What signals ask for, and which file changes count."""
 
 import asyncio
-import itertools
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+from bascule.clock import ManualClock
 from bascule.control.origin import FileOrigin
-from bascule.control.triggers import SIGNALS, Trigger, file_changes, fingerprint, listen
+from bascule.control.triggers import LOOK_EVERY_S, SIGNALS, Trigger, file_changes, listen
+from bascule.errors import BasculeError
 
 
 def test_the_signals_are_those_that_administrators_of_nginx_know() -> None:
@@ -37,67 +41,63 @@ async def test_a_signal_reaches_the_event_loop_until_nobody_listens() -> None:
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
-def test_writing_and_replacing_a_file_change_its_print_and_touching_a_neighbour_does_not(
-    tmp_path: Path,
+def watched(folder: Path) -> FileOrigin:
+    """A configuration that has been read, in a file and a folder of included ones that is empty so far."""
+    (folder / "conf.d").mkdir()
+    (folder / "bascule.yaml").write_text("include: conf.d/*.yaml\n")
+    origin = FileOrigin(folder / "bascule.yaml")
+    origin.read()
+    return origin
+
+
+@pytest.mark.parametrize("name", ["bascule.yaml", "conf.d/new.yaml"])
+async def test_a_change_of_a_file_and_one_that_appears_are_told_until_they_are_read(
+    tmp_path: Path, name: str
 ) -> None:
-    file = tmp_path / "a.yaml"
-    file.write_text("one")
-    first = fingerprint([file])
-    (tmp_path / "other").write_text("x")
-    assert fingerprint([file]) == first
+    clock, origin, told = ManualClock(), watched(tmp_path), list[float]()
 
-    file.write_text("one and two")
-    second = fingerprint([file])
-    assert second != first
+    async def listen_to_changes() -> None:
+        async for _ in file_changes(origin, clock):
+            told.append(clock.now())
+            origin.read()
 
-    (tmp_path / "new").write_text("one and six")
-    (tmp_path / "new").rename(file)
-    assert fingerprint([file]) != second
-
-
-def test_a_symbolic_link_that_leads_elsewhere_changes_the_print(tmp_path: Path) -> None:
-    """This is how Kubernetes changes a mounted ConfigMap."""
-    for version in ("v1", "v2"):
-        (tmp_path / version).mkdir()
-        (tmp_path / version / "a.yaml").write_text("same length")
-    (tmp_path / "data").symlink_to("v1")
-    file = tmp_path / "data" / "a.yaml"
-    before = fingerprint([file])
-    (tmp_path / "data").unlink()
-    (tmp_path / "data").symlink_to("v2")
-    assert fingerprint([file]) != before
+    listening = asyncio.create_task(listen_to_changes())
+    # Before anybody looks for the first time: it is compared with what was read.
+    (tmp_path / name).write_text("include: conf.d/*.yaml\n\n")
+    await clock.advance(10 * LOOK_EVERY_S)
+    assert told == [2 * LOOK_EVERY_S]
+    listening.cancel()
 
 
-async def test_a_file_that_appears_in_an_included_directory_is_a_change(tmp_path: Path) -> None:
-    """The directory is empty at first, so that none of its files is known."""
-    (tmp_path / "conf.d").mkdir()
-    file = tmp_path / "bascule.yaml"
-    file.write_text("include: conf.d/*.yaml\n")
-    origin = FileOrigin(file)
-    origin.read()
-    changes = file_changes(origin.files)
-    noticed = asyncio.ensure_future(anext(changes))
-    async with asyncio.timeout(30):
-        # When the watch begins cannot be seen from here; a change before it would go unnoticed.
-        for number in itertools.count():
-            (tmp_path / "conf.d" / f"{number}.yaml").write_text("")
-            if (await asyncio.wait([noticed], timeout=0.2))[0]:
-                break
-    await changes.aclose()
+async def test_a_file_that_is_still_being_written_is_not_told_yet(tmp_path: Path) -> None:
+    clock, origin, told = ManualClock(), watched(tmp_path), list[float]()
+
+    async def listen_to_changes() -> None:
+        async for _ in file_changes(origin, clock):
+            told.append(clock.now())
+            origin.read()
+
+    listening = asyncio.create_task(listen_to_changes())
+    for size in range(3):
+        (tmp_path / "bascule.yaml").write_text("include: conf.d/*.yaml\n" + "#" * (size + 1))
+        await clock.advance(LOOK_EVERY_S)
+    assert told == []
+    await clock.advance(LOOK_EVERY_S)
+    assert told == [4 * LOOK_EVERY_S]
+    listening.cancel()
 
 
-def test_a_file_is_watched_by_the_name_it_was_given_and_where_that_leads(tmp_path: Path) -> None:
-    (tmp_path / "v1.yaml").write_text("{}\n")
-    link = tmp_path / "bascule.yaml"
-    link.symlink_to("v1.yaml")
-    origin = FileOrigin(link)
-    origin.read()
-    assert origin.files() == (link, (tmp_path / "v1.yaml").resolve())
+async def test_a_file_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    clock, origin, told = ManualClock(), watched(tmp_path), list[float]()
 
+    async def listen_to_changes() -> None:
+        async for _ in file_changes(origin, clock):
+            told.append(clock.now())
+            with suppress(BasculeError):
+                origin.read()
 
-def test_a_file_that_vanished_has_a_print_of_its_own(tmp_path: Path) -> None:
-    file = tmp_path / "a.yaml"
-    file.write_text("")
-    before = fingerprint([file])
-    file.unlink()
-    assert fingerprint([file]) != before
+    listening = asyncio.create_task(listen_to_changes())
+    (tmp_path / "bascule.yaml").unlink()
+    await clock.advance(10 * LOOK_EVERY_S)
+    assert len(told) == 1
+    listening.cancel()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def command(folder: Path, *words: str) -> Done:
 class Bascule:
     """`bascule` with these words, running for as long as the `with` lasts."""
 
-    def __init__(self, folder: Path, *words: str, limit_files: int | None = None) -> None:
+    def __init__(self, folder: Path, *words: str, limit_files: str | None = None) -> None:
         self._folder = folder
         self._words = words
         self._limit = ["prlimit", f"--nofile={limit_files}"] if limit_files else []
@@ -144,6 +145,17 @@ class Bascule:
         """Hundredths of a second that it has computed, all threads together."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
+
+    def quiet_for(self, seconds: float) -> int:
+        """Hundredths of a second that it computes while nobody wants anything of it for so long.
+
+        Begins once what it did before is over. The wait is what is measured: there is nothing to wait for.
+        """
+        before = -1
+        while before != (before := self.cpu_ticks()):
+            time.sleep(0.05)
+        time.sleep(seconds)
+        return self.cpu_ticks() - before
 
     def is_running(self) -> bool:
         return self._process.poll() is None

@@ -1,10 +1,12 @@
 """The wrapper around the extension, with a stand-in for the extension."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.support.plans import planned_pool
 
 import bascule.plane
 from bascule import contract
@@ -56,3 +58,20 @@ def test_a_missing_extension_says_how_to_build_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delattr(bascule.plane, "_plane", raising=False)
     with pytest.raises(BasculeError, match="make build"):
         embedded.start(contract.Settings(threads=1, seed=None))
+
+
+def test_a_mark_that_comes_before_its_endpoint_is_kept() -> None:
+    """With the real data plane: the reconciler marks first, so that nothing is sent to who begins as down."""
+    endpoint = contract.Endpoint("a", contract.TcpAddress("127.0.0.1:1"), 1)
+    pool = replace(planned_pool("site", ()).template, endpoints=(endpoint,))
+    snapshot = contract.Snapshot(contract.CONTRACT_VERSION, 1, (), (pool,), None)
+    plane = embedded.start(contract.Settings(threads=1, seed=None))
+    try:
+        plane.mark(codec.encode((contract.Mark("site", "a", up=False),)))
+        plane.apply(codec.encode(snapshot))
+        (counted,) = codec.decode(contract.Stats, plane.stats()).endpoints
+        assert not counted.up
+        plane.mark(codec.encode((contract.Mark("site", "a", up=True, draining=False),)))
+        assert codec.decode(contract.Stats, plane.stats()).endpoints[0].up
+    finally:
+        plane.stop(0)

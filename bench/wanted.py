@@ -1,0 +1,56 @@
+"""What a balancer is asked to do, and what its clients ask of it, in one trial."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FIRST_PORT = 19601
+PORTS = 4
+HOSTS = 250
+
+
+def addresses(count: int) -> tuple[str, ...]:
+    """The first `count` addresses of the origin, at most 1,000: each is an endpoint of its own."""
+    every = [f"127.0.0.{host}:{FIRST_PORT + port}" for host in range(1, HOSTS + 1) for port in range(PORTS)]
+    if not 1 <= count <= len(every):
+        raise ValueError(f"the origin has {len(every)} addresses, not {count}")
+    return tuple(every[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a balancer is asked to do. Only Bascule is asked for more than the first three."""
+
+    endpoints: tuple[str, ...] = field(default_factory=lambda: addresses(PORTS))
+    """`ip:port` each."""
+    access_log: bool = False
+    """Written to a file, in the combined format."""
+    algorithm: str = "round_robin"
+    routes_by: str = ""
+    """`host` (h0.test, h1.test …), `path` (/p0/, /p1/ …), or all traffic by one route."""
+    routes: int = 1
+    blockable: bool = False
+    """Whether Python can be made to stand still (configs/bascule.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the clients do: `connections` of them, each with one request at a time."""
+
+    connections: int = 64
+    fresh: bool = False
+    """A new connection for each request."""
+    path: str = "/"
+    """`/big` is 10 MB, all else 1 KiB. `%` becomes a number below `variants`, as it does in `host`."""
+    host: str = "lab.test"
+    variants: int = 1
+
+    def arguments(self) -> list[str]:
+        """As c/load.c takes them."""
+        options: Mapping[str, object] = {
+            "-c": self.connections,
+            "-P": self.path,
+            "-h": self.host,
+            "-n": self.variants,
+        }
+        listed = [text for name, value in options.items() for text in (name, str(value))]
+        return [*listed, *(["-k"] if self.fresh else [])]

@@ -240,6 +240,7 @@ impl<'a> Download<'a> {
             if body.done {
                 break;
             }
+            self.to.know_both();
             match self.more().await {
                 Ok(true) => {}
                 Ok(false) if body.end() => {}
@@ -306,9 +307,6 @@ impl<'a> Download<'a> {
             if !waiting {
                 waiting = true;
                 deadlines.endpoint.start(to.idle());
-                if to.client.register().is_err() {
-                    return Poll::Ready(Err(Ending::ClientAborted));
-                }
             }
             if to.client.poll_reset(cx, &mut watching).is_ready() {
                 return Poll::Ready(Err(Ending::ClientAborted));

@@ -169,6 +169,13 @@ impl Forward<'_> {
         &self.request.table.table().listeners[self.request.listener]
     }
 
+    /// Has the runtime know both sides, which a long body needs: only then does it share the thread fairly.
+    /// A side that cannot be known fails at its next read or write.
+    pub(crate) fn know_both(&self) {
+        let _ = self.client.register();
+        let _ = self.endpoint.register();
+    }
+
     /// Between two reads or writes on the endpoint's side.
     pub(crate) fn idle(&self) -> Duration {
         Duration::from_millis(self.request.route().map_or(60_000, |route| route.timeouts.idle_ms))

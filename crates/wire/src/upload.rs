@@ -68,6 +68,7 @@ pub(crate) async fn upload(
         if body.done {
             return Ok(());
         }
+        to.know_both();
         deadline.start(Duration::from_millis(to.listener().timeouts.body_ms));
         let read = poll_fn(|cx| match input.poll_fill(to.client, Size::Relay, cx) {
             Poll::Ready(read) => Poll::Ready(Some(read)),

@@ -117,7 +117,8 @@ impl Connection {
             };
             self.served += 1;
             match after {
-                After::Keep => {}
+                // A client that comes again is waited for, and shares the thread fairly.
+                After::Keep => drop(self.socket.register()),
                 After::Close => return,
                 After::Linger => return Box::pin(self.linger()).await,
             }

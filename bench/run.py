@@ -6,7 +6,9 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from bench.peers import TARGETS, Target
 from bench.results import Measurement, Run
 from bench.scenarios import SCENARIOS, Case, Scenario
 from bench.trial import Figures, Lab, Trial
+
+SPARE_SECONDS = 120
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,20 +101,22 @@ def measure(options: argparse.Namespace) -> tuple[Path, bool]:
     results.write(path, about)
     complete = all(it.installed() or it.optional for it in targets)
     with origin() as running:
-        lab = Lab(running, options.patience)
+        lab, attempts = Lab(running, options.patience), Attempts(1 if options.quick else options.tries)
         for scenario in [it for it in SCENARIOS if it.name in options.scenarios]:
-            complete &= carry_out(scenario, options, lab, path)
+            complete &= carry_out(scenario, options, lab, attempts, path)
     return path, complete
 
 
-def carry_out(scenario: Scenario, options: argparse.Namespace, lab: Lab, path: Path) -> bool:
+def carry_out(
+    scenario: Scenario, options: argparse.Namespace, lab: Lab, attempts: "Attempts", path: Path
+) -> bool:
     """All rounds of a scenario. Says whether every measurement could be made."""
     complete = True
     for number, case, target in order(scenario, options):
         trial = Trial(target, case.wanted, case.load, seconds(scenario, options), case.blocked)
         label = f"{scenario.name} {case.name}".strip()
         try:
-            figures = cleanest(lab, scenario, trial, options.tries)
+            figures = attempts.cleanest(lab, scenario, trial)
         except Failed as failed:
             print(f"{label}, {target.name}: {failed}", file=sys.stderr)
             complete &= scenario.optional
@@ -147,14 +153,26 @@ def seconds(scenario: Scenario, options: argparse.Namespace) -> float:
     return asked or (1.0 if options.quick else scenario.seconds)
 
 
-def cleanest(lab: Lab, scenario: Scenario, trial: Trial, tries: int) -> Figures:
-    """Measures again while others disturb, and gives the attempt that was disturbed least."""
-    attempts: list[Figures] = []
-    while len(attempts) < tries:
-        attempts.append(scenario.measure(lab, trial))
-        if attempts[-1]["foreign_percent"] < QUIET_PERCENT:
-            break
-    return min(attempts, key=lambda it: it["foreign_percent"])
+@dataclass(slots=True)
+class Attempts:
+    """How often a disturbed measurement is made again."""
+
+    tries: int
+    """At most, each."""
+    spare: float = SPARE_SECONDS
+    """Seconds that all second tries of the run may take together."""
+
+    def cleanest(self, lab: Lab, scenario: Scenario, trial: Trial) -> Figures:
+        """Measures again while others disturb, and gives the attempt that was disturbed least."""
+        found = scenario.measure(lab, trial)
+        for _ in range(self.tries - 1):
+            if found["foreign_percent"] < QUIET_PERCENT or self.spare < 0:
+                break
+            began = time.monotonic()
+            again = scenario.measure(lab, trial)
+            self.spare -= time.monotonic() - began
+            found = min(found, again, key=lambda it: it["foreign_percent"])
+        return found
 
 
 def finish(path: Path, write: bool) -> int:

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bench import measure
 from bench.load import Failed, send
@@ -37,7 +37,7 @@ def while_blocked(lab: Lab, trial: Trial) -> Figures:
     """The same while Python stands still. Raises `Failed` unless it did so from first to last request."""
     if not trial.blocked:
         return under_traffic(lab, trial)
-    with running(trial.target, replace(trial.wanted, blockable=True)) as balancer:
+    with running(trial.target, trial.wanted) as balancer:
         send(trial.load, balancer.port, WARM_SECONDS)
         measure.wait_until_quiet(lab.patience)
         (balancer.folder / "block").write_text(str(round(trial.seconds + BLOCK_MARGIN_SECONDS)))

@@ -340,6 +340,7 @@ impl<'a> Download<'a> {
             return Relayed::cut(head.status, Ending::ClientAborted);
         }
         self.input.consume(head.length);
+        self.to.know_both();
         let sent = tunnel(
             (self.to.client, client_input),
             (self.to.endpoint, &mut self.input),

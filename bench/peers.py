@@ -96,8 +96,6 @@ TARGETS = (
         version=("version",),
     ),
 )
-PEERS = ("nginx", "haproxy")
-"""Those whose better one a figure is held to."""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.measure import QUIET_PERCENT
 from bench.results import Measurement
 
 PEERS = ("nginx", "haproxy")
@@ -62,6 +63,21 @@ def grouped(measurements: Sequence[Measurement]) -> Mapping[Key, Sequence[Measur
     return found
 
 
+def is_disturbed(measurement: Measurement) -> bool:
+    """Whether others took so much of a core that the figures may not be compared."""
+    return measurement.figures["foreign_percent"] >= QUIET_PERCENT
+
+
+def undisturbed(measurements: Sequence[Measurement]) -> Sequence[Measurement]:
+    """The quiet rounds of each target and case; all of them where there was no quiet one.
+
+    A disturbed round is not only noisier: in `close` it looks cheaper, for more is done per wake-up.
+    """
+    groups = grouped(measurements).values()
+    quiet = [[it for it in rounds if not is_disturbed(it)] or rounds for rounds in groups]
+    return [it for rounds in quiet for it in rounds]
+
+
 def ratio(
     groups: Mapping[Key, Sequence[Measurement]], key: Key, comparison: Comparison, to: Sequence[str] = PEERS
 ) -> Ratio | None:
@@ -88,12 +104,15 @@ def ratio(
 def table(
     measurements: Sequence[Measurement], columns: Sequence[Column], comparison: Comparison | None
 ) -> str:
-    """One row for each target and case."""
-    groups = grouped(measurements)
+    """One row for each target and case, of its quiet rounds."""
+    made, groups = grouped(measurements), grouped(undisturbed(measurements))
     has_cases = any(case for _, case in groups)
     titles = ["target", *(["case"] if has_cases else []), *(it.title for it in columns)]
-    titles += [*([comparison.title] if comparison else []), "foreign %", "errors"]
-    rows = [_row(groups, key, columns, comparison, has_cases) for key in groups]
+    titles += [*([comparison.title] if comparison else []), "foreign %", "errors", "rounds"]
+    rows = [
+        [*_row(groups, key, columns, comparison), f"{len(groups[key])} of {len(made[key])}"] for key in groups
+    ]
+    rows = rows if has_cases else [[target, *others] for target, _, *others in rows]
     rule = ["---"] * (1 + has_cases) + ["--:"] * (len(titles) - 1 - has_cases)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [titles, rule, *rows])
 
@@ -103,10 +122,9 @@ def _row(
     key: Key,
     columns: Sequence[Column],
     comparison: Comparison | None,
-    has_cases: bool,
 ) -> list[str]:
     rounds = groups[key]
-    cells = [key[0], *([key[1]] if has_cases else [])]
+    cells = [*key]
     cells += [shown(median(rounds, column.figure), column.digits) for column in columns]
     if comparison:
         found = ratio(groups, key, comparison)
@@ -116,13 +134,15 @@ def _row(
 
 
 def breakdown(measurements: Sequence[Measurement], prefix: str, least: float = 0.01) -> str:
-    """One row for each target: figures whose names begin with `prefix`, the largest first."""
-    lines = ["| target | by name |", "|---|---|"]
-    for (target, _), rounds in grouped(measurements).items():
+    """One row for each target and case: figures whose names begin with `prefix`, the largest first."""
+    lines = ["| target | case | by name |", "|---|---|---|"]
+    for (target, case), rounds in grouped(measurements).items():
         names = {name for it in rounds for name in it.figures if name.startswith(prefix)}
         found = {name.removeprefix(prefix): median(rounds, name) or 0.0 for name in names}
         listed = sorted(found.items(), key=lambda it: (-it[1], it[0]))
-        lines.append(f"| {target} | {', '.join(f'{name} {n:.2f}' for name, n in listed if n >= least)} |")
+        lines.append(
+            f"| {target} | {case} | {', '.join(f'{name} {n:.2f}' for name, n in listed if n >= least)} |"
+        )
     return "\n".join(lines)
 
 

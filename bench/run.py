@@ -84,6 +84,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     options.scenarios = options.scenarios or scenarios
+    if options.quick:
+        options.rounds, options.seconds, options.tries, options.patience = 1, 1.0, 1, 0.5
     options.command = shlex.join(["bench/run.py", *arguments])
     return options
 
@@ -101,7 +103,7 @@ def measure(options: argparse.Namespace) -> tuple[Path, bool]:
     results.write(path, about)
     complete = all(it.installed() or it.optional for it in targets)
     with origin() as running:
-        lab, attempts = Lab(running, options.patience), Attempts(1 if options.quick else options.tries)
+        lab, attempts = Lab(running, options.patience), Attempts(options.tries)
         for scenario in [it for it in SCENARIOS if it.name in options.scenarios]:
             complete &= carry_out(scenario, options, lab, attempts, path)
     return path, complete
@@ -113,7 +115,7 @@ def carry_out(
     """All rounds of a scenario. Says whether every measurement could be made."""
     complete = True
     for number, case, target in order(scenario, options):
-        trial = Trial(target, case.wanted, case.load, seconds(scenario, options), case.blocked)
+        trial = Trial(target, case.wanted, case.load, options.seconds or scenario.seconds, case.blocked)
         label = f"{scenario.name} {case.name}".strip()
         try:
             figures = attempts.cleanest(lab, scenario, trial)
@@ -136,7 +138,7 @@ def carry_out(
 
 def order(scenario: Scenario, options: argparse.Namespace) -> Iterator[tuple[int, Case, Target]]:
     """Round by round, and within a round target by target, so that a slow minute is everybody's."""
-    rounds = 1 if options.quick else options.rounds or scenario.rounds
+    rounds = options.rounds or scenario.rounds
     targets = [
         it for it in TARGETS if it.name in options.targets and it.name in scenario.targets and it.installed()
     ]
@@ -145,12 +147,6 @@ def order(scenario: Scenario, options: argparse.Namespace) -> Iterator[tuple[int
             for target in targets:
                 if not options.quick or (case.quick and not target.optional):
                     yield number, case, target
-
-
-def seconds(scenario: Scenario, options: argparse.Namespace) -> float:
-    """How long a measurement lasts."""
-    asked: float | None = options.seconds
-    return asked or (1.0 if options.quick else scenario.seconds)
 
 
 @dataclass(slots=True)

@@ -193,10 +193,11 @@ SCENARIOS = (
     ),
     Scenario(
         "syscalls",
-        "System calls per request (keep-alive, under strace: approximate)",
+        "System calls per request, under strace: approximate",
         (Column("calls per request", "calls", 2),),
         Comparison("calls", "best peer"),
         syscalls,
+        cases=(Case("keep-alive"), Case("new connection", load=Load(fresh=True), quick=False)),
         rounds=1,
         seconds=1,
         optional=True,

@@ -1,5 +1,7 @@
 """The arithmetic of the benchmark's tables, and what is said where there is no figure."""
 
+from dataclasses import replace
+
 import pytest
 from bench import goals, report
 from bench.report import Column, Comparison
@@ -60,18 +62,38 @@ def test_a_table_has_a_row_for_each_target_with_foreign_time_and_errors() -> Non
     every = [*measured("nginx", 2000), *measured("bascule", 1500)]
     assert report.table(every, [Column("CPU µs", "cpu_us", 1), Column("p99", "p99_us")], CPU) == "\n".join(
         [
-            "| target | CPU µs | p99 | best peer: by median (by best round) | foreign % | errors |",
-            "| --- | --: | --: | --: | --: | --: |",
-            "| nginx | 2,000.0 | - | 1.00 (1.00) | 1 | 0 |",
-            "| bascule | 1,500.0 | - | 0.75 (0.75) | 1 | 0 |",
+            "| target | CPU µs | p99 | best peer: by median (by best round) | foreign % | errors | rounds |",
+            "| --- | --: | --: | --: | --: | --: | --: |",
+            "| nginx | 2,000.0 | - | 1.00 (1.00) | 1 | 0 | 1 of 1 |",
+            "| bascule | 1,500.0 | - | 0.75 (0.75) | 1 | 0 | 1 of 1 |",
         ]
     )
+
+
+def disturbed(one: Measurement) -> Measurement:
+    """The same round, while others took half a core."""
+    return replace(one, figures={**one.figures, "foreign_percent": 50.0})
+
+
+def test_disturbed_rounds_do_not_count_where_there_is_a_quiet_one() -> None:
+    quiet, *others = measured("bascule", 20, 1, 2)
+    assert report.undisturbed([quiet, *map(disturbed, others)]) == [quiet]
+
+
+def test_disturbed_rounds_count_where_there_is_no_other() -> None:
+    every = [disturbed(it) for it in measured("bascule", 20, 1, 2)]
+    assert report.undisturbed(every) == every
+
+
+def test_a_disturbed_peer_leaves_a_goal_undecided() -> None:
+    every = [*map(disturbed, measured("nginx", 10)), *measured("bascule", 5)]
+    assert goals.table(every).endswith("| disturbed: measure again |")
 
 
 @pytest.mark.parametrize(("cost", "verdict"), [(8.5, "met"), (8.6, "**missed**")])
 def test_a_goal_is_met_up_to_its_limit(cost: float, verdict: str) -> None:
     every = [*measured("nginx", 10), *measured("bascule", cost)]
-    assert goals.table(every).endswith(f"| {cost / 10:.2f} | at most 0.85 | {verdict} |")
+    assert goals.table(every).endswith(f"| {cost / 10:.3f} | at most 0.850 | {verdict} |")
 
 
 def test_a_goal_that_was_not_measured_is_not_listed() -> None:

@@ -65,7 +65,7 @@ def grouped(measurements: Sequence[Measurement]) -> Mapping[Key, Sequence[Measur
 
 def is_disturbed(measurement: Measurement) -> bool:
     """Whether others took so much of a core that the figures may not be compared."""
-    return measurement.figures["foreign_percent"] >= QUIET_PERCENT
+    return measurement.figures.get("foreign_percent", 0.0) >= QUIET_PERCENT
 
 
 def undisturbed(measurements: Sequence[Measurement]) -> Sequence[Measurement]:

@@ -130,7 +130,7 @@ def carry_out(
             if it.figure in figures
         )
         print(
-            f"{label} {number} {target.name}: {said} foreign={figures['foreign_percent']:.0f}%",
+            f"{label} {number} {target.name}: {said} foreign={foreign(figures):.0f}%",
             file=sys.stderr,
         )
     return complete
@@ -162,13 +162,18 @@ class Attempts:
         """Measures again while others disturb, and gives the attempt that was disturbed least."""
         found = scenario.measure(lab, trial)
         for _ in range(self.tries - 1):
-            if found["foreign_percent"] < QUIET_PERCENT or self.spare < 0:
+            if foreign(found) < QUIET_PERCENT or self.spare < 0:
                 break
             began = time.monotonic()
             again = scenario.measure(lab, trial)
             self.spare -= time.monotonic() - began
-            found = min(found, again, key=lambda it: it["foreign_percent"])
+            found = min(found, again, key=foreign)
         return found
+
+
+def foreign(figures: Figures) -> float:
+    """What others took meanwhile, in percent of a core; nothing where it does not matter."""
+    return figures.get("foreign_percent", 0.0)
 
 
 def finish(path: Path, write: bool) -> int:

@@ -42,7 +42,6 @@ def syscalls(lab: Lab, trial: Trial) -> Figures:
         "calls": sum(each.values()),
         "requests": counted["requests"],
         "errors": counted["errors"],
-        "foreign_percent": 0.0,
     }
 
 

@@ -7,7 +7,10 @@ from bench.peers import Target
 from bench.wanted import Load, Wanted
 
 Figures = Mapping[str, float]
-"""What a trial found, by name. The unit is in the name; `foreign_percent` and `errors` are always there."""
+"""What a trial found, by name. The unit is in the name.
+
+`errors` is always there, and so is `foreign_percent` wherever others could change what was found.
+"""
 
 
 @dataclass(frozen=True, slots=True)

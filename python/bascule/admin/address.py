@@ -120,6 +120,12 @@ def _bind_unix(path: Path) -> socket.socket:
         return listening
 
 
+def peer_process(connected: socket.socket) -> int:
+    """Who listens at the other end of a Unix socket; 0 for a process that we cannot see."""
+    process: int = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return process
+
+
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Two programs that start at once must not each remove the other's fresh socket as stale."""
@@ -148,7 +154,7 @@ def _remove_stale(path: Path) -> None:
             return
         except OSError as error:
             raise BasculeError(f"cannot tell whether unix:{path} is in use: {error}") from error
-        process = struct.unpack("3i", knock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        process = peer_process(knock)
     raise BasculeError(
         f"another balancer listens on unix:{path} (process {process})",
         "stop it with `bascule stop`, or choose another path with `admin: {bind: ...}` or --admin",

@@ -6,6 +6,9 @@ from typing import Any
 
 from bascule.cli import ask, options
 
+WIDE = 120
+"""Columns from which on reasons fit beside the numbers."""
+
 
 def command(
     admin: options.Admin = None, as_json: options.AsJson = False, timeout: options.Timeout = 10.0
@@ -41,7 +44,11 @@ def _print(status: dict[str, Any]) -> None:
         console.print(f"[yellow]![/] {escape(problem)}")
     console.print(_listeners(status["listeners"]))
     for pool in status["pools"]:
-        console.print(_pool(pool))
+        is_wide = console.width >= WIDE
+        console.print(_pool(pool, with_reasons=is_wide))
+        if not is_wide:
+            for line in _reasons(pool):
+                console.print(line, soft_wrap=True)
 
 
 def _listeners(listeners: list[dict[str, Any]]) -> Any:
@@ -57,14 +64,15 @@ def _listeners(listeners: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _pool(pool: dict[str, Any]) -> Any:
+def _pool(pool: dict[str, Any], *, with_reasons: bool) -> Any:
     title = f"pool {pool['pool']} ({pool['algorithm']}), {pool['up']} of {len(pool['endpoints'])} up"
-    table = _table(
-        title, "endpoint", "state", "weight", "in flight", "req/s", "err/s", "p50", "p99", "for", "because"
-    )
+    from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
+
+    columns = ("endpoint", "state", "weight", "in flight", "req/s", "err/s", "p50", "p99", "for")
+    table = _table(title, *columns, *(["because"] if with_reasons else []))
     for it in pool["endpoints"]:
         table.add_row(
-            it["endpoint"],
+            escape(it["endpoint"]),
             _state(it),
             str(it["weight"]),
             str(it.get("in_flight", 0)),
@@ -73,9 +81,17 @@ def _pool(pool: dict[str, Any]) -> Any:
             latency(it["p50_us"]),
             latency(it["p99_us"]),
             _age(it["changed_s_ago"]),
-            it["reason"],
+            *([escape(it["reason"])] if with_reasons else []),
         )
     return table
+
+
+def _reasons(pool: dict[str, Any]) -> list[str]:
+    """Why endpoints are down, line by line, where the table has no room for it."""
+    from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
+
+    down = [it for it in pool["endpoints"] if not it["up"]]
+    return [f" {escape(it['endpoint'])} is [red]down[/]: {escape(it['reason'])}" for it in down]
 
 
 def _table(title: str, *columns: str) -> Any:

@@ -40,9 +40,7 @@ def command(
         ask.ask(address, "POST", "/stop", {"now": now, "drain": drain}, timeout_s=min(timeout, 10.0))
         gone = _is_deaf(address, until) and _has_ended(process, until)
     if not gone:
-        raise TimedOut(
-            f"the balancer at {address} is still there after {timeout:g} s", "stop it with --now"
-        )
+        raise TimedOut(f"the balancer at {address} is still there after {timeout:g} s", "stop it with --now")
     if not quiet:
         print("stopped", file=sys.stderr)
 

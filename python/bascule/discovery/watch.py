@@ -190,8 +190,8 @@ class _Watched:
         now = tuple(in_one_line(it) for it in problems)
         for problem in now:
             if problem not in self.problems:
-                kept = None if self.answer is None else len(self.answer)
-                self._log.warning("endpoints not found", reason=problem, kept=kept)
+                kept = {} if self.answer is None else {"kept": len(self.answer)}
+                self._log.warning("endpoints not found", reason=problem, **kept)
         if self.problems and not now:
             self._log.info("endpoints found again")
         self.problems = now

@@ -46,15 +46,15 @@ test-python: build  ## Run the Python tests, with real peers (nginx, curl, h2loa
 lint: build  ## Check format, types and style, in both languages
 	cargo fmt --all --check
 	cargo clippy --release --locked --quiet --workspace --all-targets -- -D warnings
-	$(BIN)/ruff format --check --quiet python tests tools
-	$(BIN)/ruff check --quiet python tests tools
+	$(BIN)/ruff format --check --quiet python tests tools bench
+	$(BIN)/ruff check --quiet python tests tools bench
 	$(BIN)/mypy --strict
-	MYPYPATH=.:python $(BIN)/mypy --strict --explicit-package-bases tests
+	MYPYPATH=.:python $(BIN)/mypy --strict --explicit-package-bases tests bench
 
 format: build  ## Format everything
 	cargo fmt --all
-	$(BIN)/ruff format --quiet python tests tools
-	$(BIN)/ruff check --quiet --fix python tests tools
+	$(BIN)/ruff format --quiet python tests tools bench
+	$(BIN)/ruff check --quiet --fix python tests tools bench
 
 # QUICK=1 takes two minutes instead of fifteen; ARGS is passed on, as in ARGS="keepalive --rounds 7 --write".
 bench: build build/bench/.envoy  ## Measure against nginx, HAProxy and Envoy, side by side (bench/README.md)

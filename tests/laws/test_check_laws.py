@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.support.plans import planned_check
+from tests.support.toy_endpoint import Behaviour, ToyEndpoint, dripping, endless, silent
 
 from bascule.clock import SystemClock
 from bascule.health.check import Check, CheckFailed, Target
 from bascule.health.registry import CHECKS, build, find, names
 from bascule.plan.plan import PlannedCheck
-from support.plans import planned_check
-from support.toy_endpoint import Behaviour, ToyEndpoint, dripping, endless, silent
 
 
 async def connect_and_wait(endpoint: Target) -> None:

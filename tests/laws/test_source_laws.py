@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.plans import plan_of
+from tests.support.reports import running
+from tests.support.toy_dns import ToyDns
 
 from bascule.clock import ManualClock
 from bascule.discovery.registry import SOURCES, build, find, names
@@ -13,9 +16,6 @@ from bascule.discovery.source import Source
 from bascule.discovery.watch import Watch
 from bascule.plan.plan import PlannedSource
 from bascule.tasks import Tasks
-from support.plans import plan_of
-from support.reports import running
-from support.toy_dns import ToyDns
 
 
 @dataclass

@@ -126,8 +126,8 @@ class HostedPlane(Program):
     """
 
     def __init__(self, snapshot: bytes, *, stuck_for: float, descriptors: int | None = None) -> None:
-        limit = [] if descriptors is None else [str(descriptors)]
-        command = [sys.executable, _HERE / "plane_program.py", str(stuck_for), *limit]
+        limit: list[str | Path] = [] if descriptors is None else [str(descriptors)]
+        command: list[str | Path] = [sys.executable, _HERE / "plane_program.py", str(stuck_for), *limit]
         super().__init__(command, standard_input=snapshot)
 
     @property

@@ -1,14 +1,14 @@
 """Every address of a name, by its TTL, kept through whatever DNS does."""
 
 import pytest
+from tests.support.reports import running
+from tests.support.toy_dns import ToyDns
 
 from bascule.clock import ManualClock
 from bascule.discovery.names import Name, Ttl
 from bascule.discovery.resolver import Resolver
 from bascule.discovery.sources.dns import DnsSource
 from bascule.errors import BasculeError
-from support.reports import running
-from support.toy_dns import ToyDns
 
 
 def source_of(

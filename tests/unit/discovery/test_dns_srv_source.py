@@ -1,9 +1,10 @@
 """The services that SRV records list."""
 
+from tests.support.reports import running
+from tests.support.toy_dns import ToyDns
+
 from bascule.clock import ManualClock
 from bascule.discovery.sources.dns_srv import DnsSrvSource
-from support.reports import running
-from support.toy_dns import ToyDns
 
 NAME = "_http._tcp.app.internal"
 

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.reports import running
 
 from bascule.clock import ManualClock
 from bascule.discovery.sources.file import LARGEST_BYTES, FileSource
 from bascule.errors import BasculeError
-from support.reports import running
 
 
 class Bench:

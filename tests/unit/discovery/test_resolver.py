@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests.support.toy_dns import ToyDns
 
 from bascule.discovery.resolver import Addresses, Resolver, Service, Services, Unanswered
 from bascule.errors import BasculeError
-from support.toy_dns import ToyDns
 
 
 def resolver_of(dns: ToyDns, patience_s: float = 10) -> Resolver:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from tests.support.reports import running
+from tests.support.toy_dns import ToyDns
 
 from bascule.clock import ManualClock
 from bascule.contract import UnixAddress
@@ -10,8 +12,6 @@ from bascule.discovery.resolver import Resolver
 from bascule.discovery.sources.static import PARTIAL_AFTER_S, StaticSource
 from bascule.discovery.written import read_endpoint
 from bascule.errors import BasculeError
-from support.reports import running
-from support.toy_dns import ToyDns
 
 
 def source_of(dns: ToyDns, *written: object, patience_s: float = 10) -> StaticSource:

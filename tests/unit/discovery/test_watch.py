@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar, Self
 
 import pytest
+from tests.support.plans import plan_of, static
 
 from bascule.clock import Clock, ManualClock
 from bascule.contract import TcpAddress
@@ -14,7 +15,6 @@ from bascule.errors import BasculeError
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import PlannedSource
 from bascule.tasks import Tasks
-from support.plans import plan_of, static
 
 Life = Callable[[Report, Clock], Awaitable[None]]
 

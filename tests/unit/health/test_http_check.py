@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.toy_endpoint import ToyEndpoint, endless, http_endpoint, response
 
 from bascule.contract import TcpAddress
 from bascule.errors import BasculeError
@@ -12,7 +13,6 @@ from bascule.health.body import BodyPattern, TooSlow
 from bascule.health.check import CheckFailed, Target
 from bascule.health.checks.http import BODY_BYTES, HttpCheck
 from bascule.plan.found import FoundEndpoint
-from support.toy_endpoint import ToyEndpoint, endless, http_endpoint, response
 
 
 async def run(toy: ToyEndpoint, *, name: str | None = None, **options: Any) -> None:

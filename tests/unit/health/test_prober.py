@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
+from tests.support.plans import planned_check
 
 from bascule.clock import ManualClock
 from bascule.contract import TcpAddress
@@ -15,7 +16,6 @@ from bascule.plan.found import FoundEndpoint
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import PlannedCheck
 from bascule.tasks import Tasks
-from support.plans import planned_check
 
 Ask = Callable[[Target], Awaitable[object]]
 

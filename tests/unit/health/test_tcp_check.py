@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from tests.support.toy_endpoint import ToyEndpoint, silent
 
 from bascule.errors import BasculeError
 from bascule.health.check import CheckFailed, Target
 from bascule.health.checks.tcp import TcpCheck
-from support.toy_endpoint import ToyEndpoint, silent
 
 
 async def test_a_listener_that_says_nothing_passes() -> None:

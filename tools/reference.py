@@ -18,7 +18,7 @@ from reference_sections import Key, Written, sections
 
 from bascule import cli, contract
 from bascule.admin.app import INDEX
-from bascule.cli import run
+from bascule.cli import answer
 from bascule.cli.exits import Exit
 from bascule.control.triggers import SIGNALS
 from bascule.discovery.registry import SOURCES
@@ -137,7 +137,7 @@ def command_line() -> Iterator[str]:
 def _help(words: list[str]) -> Iterator[str]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        run([*words, "--help"])
+        answer([*words, "--help"])
     yield from ("```text", *(line.rstrip() for line in said.getvalue().strip().splitlines()), "```")
 
 

@@ -62,10 +62,10 @@ class _Commands(TyperGroup):
 
 def main() -> None:
     """The entry point of the program."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(answer(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def answer(arguments: Sequence[str]) -> int:
     """Runs one command line and gives its exit code. Errors are printed to standard error."""
     words = list(arguments)
     words[:1] = ALIASES.get(words[0], words[:1]) if words else ["--help"]

@@ -150,7 +150,7 @@ class ClientLimits(Section):
 
     head: Size = 64 * KIB
     """Request line and headers together; then 431."""
-    headers: Annotated[int, Field(strict=True, ge=1, le=1000)] = 100
+    headers: Annotated[int, Field(strict=True, ge=1, le=256)] = 100
     """Number of headers; then 431."""
     target: Size = 8 * KIB
     """Length of the request target; then 414."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.running import CATALOG, TWO_ENDPOINTS, Running, running
 
-from bascule.cli import COMMANDS, run
+from bascule.cli import COMMANDS, answer
 from bascule.plane import embedded
 
 
@@ -32,20 +32,20 @@ async def scene(folder: Path) -> AsyncIterator[Running]:
 
 async def command(*words: str) -> int:
     """In a thread, because the balancer that it asks runs in this one."""
-    return await asyncio.to_thread(run, words)
+    return await asyncio.to_thread(answer, words)
 
 
 @pytest.mark.parametrize("words", [*((name,) for name in COMMANDS), ("show", "config")], ids=" ".join)
 def test_the_help_of_every_command_has_an_example(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([*words, "--help"]) == 0
+    assert answer([*words, "--help"]) == 0
     assert f"Example: bascule {' '.join(words)}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_help_lists_every_command_and_loads_none(tmp_path: Path) -> None:
     code = (
-        "import sys; from bascule.cli import run; run(['--help']);"
+        "import sys; from bascule.cli import answer; answer(['--help']);"
         "print('loaded:', *(name for name in sys.modules if name.split('.')[0] in"
         " ('httpx2', 'rich', 'ruamel', 'starlette', 'structlog', 'uvicorn')), sep=' ')"
     )
@@ -71,18 +71,18 @@ def test_the_help_lists_every_command_and_loads_none(tmp_path: Path) -> None:
     ids=" ".join,
 )
 def test_a_command_line_that_makes_no_sense_ends_with_2(words: list[str]) -> None:
-    assert run(words) == 2
+    assert answer(words) == 2
 
 
 def test_a_good_configuration_ends_with_0_and_says_so_on_standard_error(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bascule.yaml").write_text(TWO_ENDPOINTS)
-    assert run(["check"]) == 0
+    assert answer(["check"]) == 0
     out, err = capsys.readouterr()
     assert (out, err) == ("", "bascule.yaml: valid (1 listener, 1 pool)\n")
     for words in (["check", "-q"], ["-t", "bascule.yaml", "-q"], ["-c", "bascule.yaml", "--quiet"]):
-        assert run(words) == 0
+        assert answer(words) == 0
         assert capsys.readouterr() == ("", "")
 
 
@@ -90,9 +90,9 @@ def test_a_broken_configuration_ends_with_1_and_shows_the_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bascule.yaml").write_text(TWO_ENDPOINTS.replace("pool: site", "pool: sight"))
-    assert run(["check", "-q"]) == 1
+    assert answer(["check", "-q"]) == 1
     assert "bascule.yaml:2:" in capsys.readouterr().err
-    assert run(["check", "--json"]) == 1
+    assert answer(["check", "--json"]) == 1
     (problem,) = [it for it in json.loads(capsys.readouterr().out) if it["severity"] == "error"]
     assert problem["line"] == 2
 
@@ -101,14 +101,14 @@ def test_a_warning_is_an_error_only_when_it_is_wanted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bascule.yaml").write_text(TWO_ENDPOINTS + "  unused: {endpoints: ['10.0.0.3:1']}\n")
-    assert run(["check"]) == 0
+    assert answer(["check"]) == 0
     assert "warning" in capsys.readouterr().err
-    assert run(["check", "--strict"]) == 1
+    assert answer(["check", "--strict"]) == 1
 
 
 def test_a_balancer_that_is_not_there_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["status"], ["reload"], ["stop"], ["show", "config", "--running"]):
-        assert run(words) == 3
+        assert answer(words) == 3
         assert "no balancer answers on unix:" in capsys.readouterr().err
 
 
@@ -116,7 +116,7 @@ def test_a_balancer_that_says_nothing_ends_with_4(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(folder / "admin.sock"))
         silent.listen()
-        assert run(["status", "--timeout", "0.05"]) == 4
+        assert answer(["status", "--timeout", "0.05"]) == 4
 
 
 async def test_status_shows_endpoints_to_people_and_programs(
@@ -172,7 +172,7 @@ async def test_a_plan_against_the_running_balancer_changes_nothing(
 def test_a_plan_between_two_files_needs_no_balancer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bascule.yaml").write_text(TWO_ENDPOINTS)
     (folder / "old.yaml").write_text(TWO_ENDPOINTS.replace("10.0.0.2", "10.0.0.3"))
-    assert run(["plan", "--from", "old.yaml"]) == 0
+    assert answer(["plan", "--from", "old.yaml"]) == 0
     assert "pool site: endpoint 10.0.0.2:8000 added\n" in capsys.readouterr().out
 
 
@@ -180,7 +180,7 @@ def test_a_snapshot_is_canonical_and_holds_the_endpoints(
     folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     (folder / "bascule.yaml").write_text(TWO_ENDPOINTS)
-    assert run(["plan", "--snapshot"]) == 0
+    assert answer(["plan", "--snapshot"]) == 0
     sys.stdout.flush()
     written = capfdbinary.readouterr().out
     snapshot = json.loads(written)
@@ -207,11 +207,11 @@ def test_an_effective_configuration_reads_back_as_the_same(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bascule.yaml").write_text(TWO_ENDPOINTS)
-    assert run(["show", "config", "--effective"]) == 0
+    assert answer(["show", "config", "--effective"]) == 0
     once = capsys.readouterr().out
     assert "panic: 50%" in once or "panic: 50" in once
     (folder / "bascule.yaml").write_text(once)
-    assert run(["show", "config", "--effective"]) == 0
+    assert answer(["show", "config", "--effective"]) == 0
     assert capsys.readouterr().out == once
 
 
@@ -222,30 +222,30 @@ def test_what_looks_like_a_variable_is_written_so_that_it_stays_text(
         "pool: site}", "routes: [{pool: site, rewrite: {regex: '/(?P<a>x)', with: '/$${a}'}}]}"
     )
     (folder / "bascule.yaml").write_text(written)
-    assert run(["show", "config"]) == 0
+    assert answer(["show", "config"]) == 0
     assert "$${a}" in capsys.readouterr().out
 
 
 def test_the_catalogue_names_algorithms_matchers_checks_and_sources(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(["catalog", "--json"]) == 0
+    assert answer(["catalog", "--json"]) == 0
     catalog = json.loads(capsys.readouterr().out)
     assert [it["name"] for it in catalog["algorithms"]] == [it.name for it in CATALOG.algorithms]
     assert {"http", "tcp", "python"} <= set(catalog["checks"])
     assert {"static", "file", "dns", "dns_srv"} <= set(catalog["sources"])
-    assert run(["catalog"]) == 0
+    assert answer(["catalog"]) == 0
     assert "least_busy" in capsys.readouterr().out
 
 
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["schema"]) == 0
+    assert answer(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org/")
 
 
 @pytest.mark.parametrize("words", [["version"], ["-v"], ["--version"]], ids=" ".join)
 def test_the_version_is_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(words) == 0
+    assert answer(words) == 0
     assert capsys.readouterr().out == "bascule 0.1.0\n"
 
 

@@ -4,7 +4,7 @@ use bascule_contract::snapshot::Bind;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
@@ -91,9 +91,25 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     // Accepted sockets inherit this on Linux: one system call less for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
+    defer_accept(&socket)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Has the kernel hand a connection over once the client has said something, or after about a second of silence
+/// (`TCP_DEFER_ACCEPT`, as Apache does it for HTTP): then the request can be read at once, and a connection that
+/// serves one request is never waited for.
+#[allow(unsafe_code)]
+fn defer_accept(socket: &socket2::Socket) -> io::Result<()> {
+    let seconds: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of_val(&seconds)).unwrap_or(0);
+    // SAFETY: the descriptor is open while `socket` is borrowed; the value is a `c_int` and lives through the call.
+    let done = unsafe {
+        let value = (&raw const seconds).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, value, size)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {

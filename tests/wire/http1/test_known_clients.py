@@ -1,7 +1,6 @@
 """Ready-made clients and a ready-made parser on both sides: curl, http.client, h11."""
 
 import http.client
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,23 +8,21 @@ import h11
 import pytest
 from tests.support.endpoints import OK, Step, answering, echo_targets, play, response
 from tests.support.plane import RunningPlane, serving
+from tests.support.processes import tool
 from tests.support.raw import request
 from tests.wire.http1.malformed import ACCEPTED
 
 BODY = bytes(range(256)) * 2_000
 
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-
 
 def curl(plane: RunningPlane, *arguments: str, path: str = "/") -> bytes:
     """What curl prints; fails when curl does."""
-    command = ["curl", "-sS", "--max-time", "10", "--noproxy", "*", *arguments]
+    command = [tool("curl"), "-sS", "--max-time", "10", "--noproxy", "*", *arguments]
     return subprocess.run(
         [*command, f"http://{plane.address()}{path}"], check=True, capture_output=True
     ).stdout
 
 
-@needs_curl
 @pytest.mark.parametrize("version", ["--http1.0", "--http1.1"])
 def test_curl_gets_whole_bodies_however_they_end(version: str) -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (
@@ -39,7 +36,6 @@ def test_curl_gets_whole_bodies_however_they_end(version: str) -> None:
         assert curl(plane, version) == BODY
 
 
-@needs_curl
 def test_curl_reuses_its_connection() -> None:
     with serving(echo_targets) as (endpoint, plane):
         url = f"http://{plane.address()}/second"
@@ -48,7 +44,6 @@ def test_curl_reuses_its_connection() -> None:
         assert len(endpoint.conversations) == 1
 
 
-@needs_curl
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "X: y"])
 @pytest.mark.parametrize("expect", ["Expect: 100-continue", "Expect:"])
 def test_curl_sends_whole_bodies(tmp_path: Path, framing: str, expect: str) -> None:
@@ -62,7 +57,6 @@ def test_curl_sends_whole_bodies(tmp_path: Path, framing: str, expect: str) -> N
     assert endpoint.requests[0].body == BODY * 4
 
 
-@needs_curl
 def test_curl_sees_heads_without_bodies() -> None:
     with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")) as (_, plane):
         assert b"Content-Length: 1000" in curl(plane, "-I")

@@ -43,16 +43,16 @@ impl PathProblem {
     /// The reason in one sentence, for logs.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::NotAbsolute => "The path does not begin with a slash.",
-            Self::BadEscape => "The path has a percent sign that two hexadecimal digits do not follow.",
-            Self::EncodedNul => "The path has an encoded NUL byte.",
-            Self::ControlCharacter => "The path has a control character.",
-            Self::Backslash => "The path has a backslash.",
-            Self::Fragment => "The path has a number sign.",
-            Self::Delimiter => "The path has a space or a question mark.",
-            Self::AboveRoot => "The path climbs above the root.",
-            Self::DotWithParameters => "The path has a dot segment with parameters.",
-            Self::EncodedTraversal => "The path has a dot segment beside an encoded slash.",
+            Self::NotAbsolute => "the path does not begin with a slash",
+            Self::BadEscape => "the path has a percent sign that two hexadecimal digits do not follow",
+            Self::EncodedNul => "the path has an encoded NUL byte",
+            Self::ControlCharacter => "the path has a control character",
+            Self::Backslash => "the path has a backslash",
+            Self::Fragment => "the path has a number sign",
+            Self::Delimiter => "the path has a space or a question mark",
+            Self::AboveRoot => "the path climbs above the root",
+            Self::DotWithParameters => "the path has a dot segment with parameters",
+            Self::EncodedTraversal => "the path has a dot segment beside an encoded slash",
         }
     }
 }

@@ -394,7 +394,7 @@ mod tests {
             "pool \"q\": endpoint \"e0\" is there twice",
             "pool \"q\", endpoint \"e0\": \"localhost:80\" is not an IP address with a port",
             "listener \"web\", route \"lost\": there is no pool \"nowhere\"",
-            "listener \"web\", route \"lost\": \"x\" cannot be a path: The path does not begin with a slash.",
+            "listener \"web\", route \"lost\": \"x\" cannot be a path: the path does not begin with a slash",
             "listener \"web\", route \"lost\", response headers: \"content-length\" frames the message or its connection and cannot be changed",
             "listener \"web\", trusted: \"10.0.0.0/99\" is not a network; write it like 10.0.0.0/8 or 2001:db8::/32",
             "listener \"web\", route \"r\": matcher \"host\": \"a:1\": write the host without a port, and an IPv6 address in brackets",

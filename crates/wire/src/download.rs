@@ -162,10 +162,9 @@ impl<'a> Download<'a> {
         let no_edits = Edits::default();
         let edits =
             request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);
-        let upload_is_open = self.sent.get() == Sent::Partly || matches!(self.sent.get(), Sent::Broken(_));
         let framed = matches!(head.framing, Framing::None | Framing::Length(_)) || request.http11;
-        let close =
-            kind == Kind::Final && ((self.to.is_last)() || !request.persistent || upload_is_open || !framed);
+        let close = kind == Kind::Final
+            && ((self.to.is_last)() || !request.persistent || !self.is_uploaded() || !framed);
         let shape = Shape {
             http11: request.http11,
             close,
@@ -316,8 +315,13 @@ impl<'a> Download<'a> {
         .await
     }
 
+    /// Whether the endpoint has taken the whole request: only then can either connection go on.
+    fn is_uploaded(&self) -> bool {
+        matches!(self.sent.get(), Sent::Wholly(_))
+    }
+
     fn whole(&self, head: &Head, ended: Instant) -> Relayed {
-        let uploaded = matches!(self.sent.get(), Sent::Wholly(_));
+        let uploaded = self.is_uploaded();
         let after = match (head.close || !uploaded, uploaded) {
             (false, _) => After::Keep,
             (true, true) => After::Close,

@@ -202,7 +202,7 @@ impl Exchange<'_> {
     ) -> Result<Relayed, Failed> {
         let settings = &table.table().pools[pool];
         let endpoint = &settings.endpoints[slot.0 as usize];
-        let _held = Held::begin(endpoint);
+        let _in_flight = InFlight::begin(endpoint);
         let mut idle = table.idle(pool, slot).take();
         loop {
             let reused = idle.is_some();
@@ -422,9 +422,9 @@ fn now_ms() -> u64 {
 }
 
 /// An endpoint's count of exchanges, for as long as this lives.
-struct Held<'a>(&'a Endpoint);
+struct InFlight<'a>(&'a Endpoint);
 
-impl<'a> Held<'a> {
+impl<'a> InFlight<'a> {
     fn begin(endpoint: &'a Endpoint) -> Self {
         endpoint.state.in_flight.fetch_add(1, Relaxed);
         endpoint.state.picked.fetch_add(1, Relaxed);
@@ -432,7 +432,7 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.state.in_flight.fetch_sub(1, Relaxed);
     }

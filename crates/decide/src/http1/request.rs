@@ -3,6 +3,7 @@
 use super::target::{Target, is_authority};
 use super::{Dropped, FieldRoom, Framing, MAX_FIELDS, content_length, layout};
 use crate::headers::{Known, classify, options};
+use crate::path::PathProblem;
 use httparse::Header;
 
 /// Why a request is refused. The connection is closed after the answer: its framing cannot be trusted.
@@ -26,6 +27,8 @@ pub enum Malformed {
     Trace,
     /// A form or a character that a request target cannot have.
     Target,
+    /// A path that others could take for another one.
+    Path(PathProblem),
     /// No `Host` in HTTP/1.1, or several.
     HostCount,
     /// Not a host with an optional port.
@@ -76,6 +79,7 @@ impl Malformed {
             Self::Connect => "CONNECT is not offered",
             Self::Trace => "TRACE is not offered",
             Self::Target => "the request target is malformed",
+            Self::Path(problem) => problem.sentence(),
             Self::HostCount => "there must be exactly one Host field",
             Self::HostSyntax => "the Host field is malformed",
             Self::HostDisagrees => "the Host field and the request target disagree",
@@ -99,6 +103,19 @@ pub struct HeadLimits {
     pub headers: usize,
     /// The request target.
     pub target_bytes: usize,
+}
+
+impl HeadLimits {
+    /// The limits of a complete head: the lengths of its target, its request line, and all of it, and its fields.
+    fn check(self, target: usize, line: usize, head: usize, fields: usize) -> Result<(), Malformed> {
+        match () {
+            () if target > self.target_bytes => Err(Malformed::TargetTooLong),
+            () if head > self.head_bytes => Err(Malformed::HeadTooLarge),
+            () if fields > self.headers.min(MAX_FIELDS) => Err(Malformed::TooManyFields),
+            () if line > self.target_bytes + LINE_EXTRA => Err(Malformed::TargetTooLong),
+            () => Ok(()),
+        }
+    }
 }
 
 /// The head of a request that has exactly one meaning.
@@ -158,19 +175,9 @@ pub fn parse<'b, 'f>(
         return Err(Malformed::Syntax);
     };
     let fields: &'f [Header<'b>] = parsed.headers;
-    if target.len() > limits.target_bytes {
-        return Err(Malformed::TargetTooLong);
-    }
-    if length > limits.head_bytes {
-        return Err(Malformed::HeadTooLarge);
-    }
-    if fields.len() > limits.headers.min(MAX_FIELDS) {
-        return Err(Malformed::TooManyFields);
-    }
-    let first_field = request_line_end(bytes, method, target).ok_or(Malformed::Layout)?;
-    if first_field > limits.target_bytes + LINE_EXTRA {
-        return Err(Malformed::TargetTooLong);
-    }
+    let first_field = request_line_end(bytes, method, target);
+    limits.check(target.len(), first_field.unwrap_or(0), length, fields.len())?;
+    let first_field = first_field.ok_or(Malformed::Layout)?;
     if !layout::holds(bytes, first_field, length, fields) {
         return Err(Malformed::Layout);
     }
@@ -207,52 +214,9 @@ impl<'b> RequestHead<'b, '_> {
         let mut seen = Seen::default();
         for (position, field) in self.fields.iter().enumerate() {
             let known = classify(field.name);
-            match known {
-                Known::Other => continue,
-                Known::Host if seen.host.replace(field.value).is_some() => return Err(Malformed::HostCount),
-                Known::Host => continue,
-                Known::ContentLength if seen.length.replace(field.value).is_some() => {
-                    return Err(Malformed::Length);
-                }
-                Known::ContentLength => continue,
-                Known::TransferEncoding if seen.coding.replace(field.value).is_some() => {
-                    return Err(Malformed::Coding);
-                }
-                Known::TransferEncoding => {
-                    seen.coding_at = position;
-                    continue;
-                }
-                Known::Expect if !field.value.eq_ignore_ascii_case(b"100-continue") => {
-                    return Err(Malformed::Expectation);
-                }
-                Known::Expect if self.http11 => {
-                    self.expects_continue = true;
-                    continue;
-                }
-                Known::Trailer => {
-                    seen.trailers.insert(position);
-                    continue;
-                }
-                Known::XForwardedFor | Known::Forwarded => {
-                    self.told.insert(position);
-                    self.chains.insert(position);
-                    continue;
-                }
-                Known::XForwardedHost | Known::XForwardedProto | Known::XForwardedMore => {
-                    self.told.insert(position);
-                    continue;
-                }
-                Known::MaxForwards if self.method != "OPTIONS" => continue,
-                Known::MaxForwards => {
-                    // Beyond what fits it is as good as no limit; several or malformed ones are dropped.
-                    let hops = content_length(field.value).and_then(|hops| u32::try_from(hops).ok());
-                    self.hops_left = self.hops_left.or(hops);
-                }
-                Known::Connection => seen.connection = true,
-                Known::Upgrade => seen.upgrade = Some(field.value),
-                Known::Expect | Known::Hop | Known::Ambiguous => {}
+            if known != Known::Other && !self.read_field(position, known, field.value, &mut seen)? {
+                self.dropped.insert(position);
             }
-            self.dropped.insert(position);
         }
         self.agree_on_authority(&seen)?;
         self.agree_on_framing(&seen)?;
@@ -267,6 +231,61 @@ impl<'b> RequestHead<'b, '_> {
             self.read_connection(&seen)?;
         }
         Ok(())
+    }
+
+    /// Takes note of a field that is not merely passed on. Whether it travels on all the same.
+    fn read_field(
+        &mut self,
+        position: usize,
+        known: Known,
+        value: &'b [u8],
+        seen: &mut Seen<'b>,
+    ) -> Result<bool, Malformed> {
+        match known {
+            Known::Host if seen.host.replace(value).is_some() => return Err(Malformed::HostCount),
+            Known::Host => return Ok(true),
+            Known::ContentLength if seen.length.replace(value).is_some() => {
+                return Err(Malformed::Length);
+            }
+            Known::ContentLength => return Ok(true),
+            Known::TransferEncoding if seen.coding.replace(value).is_some() => {
+                return Err(Malformed::Coding);
+            }
+            Known::TransferEncoding => {
+                seen.coding_at = position;
+                return Ok(true);
+            }
+            Known::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
+                return Err(Malformed::Expectation);
+            }
+            Known::Expect if self.http11 => {
+                self.expects_continue = true;
+                return Ok(true);
+            }
+            Known::Trailer => {
+                seen.trailers.insert(position);
+                return Ok(true);
+            }
+            Known::XForwardedFor | Known::Forwarded => {
+                self.told.insert(position);
+                self.chains.insert(position);
+                return Ok(true);
+            }
+            Known::XForwardedHost | Known::XForwardedProto | Known::XForwardedMore => {
+                self.told.insert(position);
+                return Ok(true);
+            }
+            Known::MaxForwards if self.method != "OPTIONS" => return Ok(true),
+            Known::MaxForwards => {
+                // Beyond what fits it is as good as no limit; several or malformed ones are dropped.
+                let hops = content_length(value).and_then(|hops| u32::try_from(hops).ok());
+                self.hops_left = self.hops_left.or(hops);
+            }
+            Known::Connection => seen.connection = true,
+            Known::Upgrade => seen.upgrade = Some(value),
+            Known::Other | Known::Expect | Known::Hop | Known::Ambiguous => {}
+        }
+        Ok(false)
     }
 
     fn agree_on_authority(&mut self, seen: &Seen<'b>) -> Result<(), Malformed> {

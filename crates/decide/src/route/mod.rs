@@ -180,7 +180,7 @@ mod tests {
         for (problem, expected) in problems.iter().zip([
             "route \"a\": matcher \"hots\": there is no such matcher; there are host, path, method, header, query, client",
             "route \"b\": matcher \"host\": \"hosts\" is empty; leave the matcher out to match everything",
-            "route \"b\": matcher \"path\": no request can have the path \"v1\": The path does not begin with a slash.",
+            "route \"b\": matcher \"path\": no request can have the path \"v1\": the path does not begin with a slash",
             "route \"c\": matcher \"host\": unknown field `host`, expected `hosts`",
         ]) {
             assert_eq!(problem, expected);

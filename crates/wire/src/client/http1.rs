@@ -7,7 +7,7 @@ use crate::local::LocalTable;
 use bascule_decide::http1::forwarded::{Onward, Told};
 use bascule_decide::http1::request::parse;
 use bascule_decide::http1::{Framing, HeadLimits, Malformed, RequestHead, field_room, routing_host};
-use bascule_decide::path::{Normal, normalize};
+use bascule_decide::path::{Normal, PathProblem, normalize};
 use bascule_decide::request::Request as Routed;
 use bascule_decide::retry::is_idempotent;
 use bascule_decide::table::{Action, ForwardedPolicy, Listener, Route};
@@ -115,25 +115,21 @@ pub(crate) fn read_request(
         Ok(None) => return Ok(None),
         Err(malformed) => return Err(refuse(Answer::Refused(malformed))),
     };
-    let Ok(path) = path_of(&head) else { return Err(refuse(Answer::Refused(Malformed::Target))) };
-    let too_large = matches!((head.framing, listener.limits.body_bytes), (Framing::Length(length), Some(limit)) if length > limit);
-    let log = connection
-        .worker
-        .log_is_on()
-        .then(|| Box::new(log_facts(&head, head.client(connection.peer.ip, &listener.forwarded.trusted))));
-    if too_large {
+    let path = path_of(&head).map_err(|problem| refuse(Answer::Refused(Malformed::Path(problem))))?;
+    let client = || head.client(connection.peer.ip, &listener.forwarded.trusted);
+    let log = connection.worker.log_is_on().then(|| Box::new(log_facts(&head, client())));
+    if announces_too_much(&head, listener) {
         return Err(Refusal { answer: Answer::BodyTooLarge, began, listener: Some(place), facts: log });
     }
     connection.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
     let host = routing_host(head.authority);
-    let client = head.client(connection.peer.ip, &listener.forwarded.trusted);
     let asked = Routed {
         method: head.method,
         host: &host,
         path: &path.routed,
         query: head.target.query,
         fields: head.fields,
-        client,
+        client: client(),
     };
     let route = listener.index.find(&asked);
     let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes };
@@ -174,11 +170,16 @@ fn limits(listener: &Listener) -> HeadLimits {
     }
 }
 
-fn path_of<'a>(head: &RequestHead<'a, '_>) -> Result<Normal<'a>, ()> {
+/// Whether the body is longer than the listener allows, by its own word.
+fn announces_too_much(head: &RequestHead<'_, '_>, listener: &Listener) -> bool {
+    matches!((head.framing, listener.limits.body_bytes), (Framing::Length(length), Some(limit)) if length > limit)
+}
+
+fn path_of<'a>(head: &RequestHead<'a, '_>) -> Result<Normal<'a>, PathProblem> {
     if head.target.path == b"*" {
         return Ok(Normal { routed: Cow::Borrowed(b"*"), forwarded: Cow::Borrowed(b"*") });
     }
-    normalize(head.target.path).map_err(drop)
+    normalize(head.target.path)
 }
 
 /// What there is to see while the head is still in the connection's input.

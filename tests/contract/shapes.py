@@ -27,6 +27,8 @@ def of_type(kind: Any) -> Shape:
         return _union(arguments)
     if is_dataclass(kind):
         return {"fields": _fields(kind)}
+    if isinstance(kind, type) and issubclass(kind, str):
+        return "text"
     return "mapping" if _is_mapping(origin) else WORDS[kind]
 
 

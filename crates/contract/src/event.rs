@@ -46,6 +46,46 @@ pub enum What {
         /// In words.
         reason: String,
     },
+    /// Traffic showed that an endpoint fails: it gets none for a while.
+    Ejected {
+        /// The pool's id.
+        pool: String,
+        /// The endpoint's id within it.
+        endpoint: String,
+        /// In words.
+        reason: String,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// An endpoint that was ejected has proved itself.
+    Restored {
+        /// The pool's id.
+        pool: String,
+        /// The endpoint's id within it.
+        endpoint: String,
+    },
+    /// A pool is offered more than its endpoints can do: limits are enforced, requests wait or are shed.
+    OverloadBegan {
+        /// The pool's id.
+        pool: String,
+    },
+    /// The pool keeps up again.
+    OverloadEnded {
+        /// The pool's id.
+        pool: String,
+    },
+    /// A shared store does not answer; requests go on without it.
+    StoreFailed {
+        /// The store's id.
+        store: String,
+        /// In words.
+        reason: String,
+    },
+    /// A shared store answers again.
+    StoreRecovered {
+        /// The store's id.
+        store: String,
+    },
     /// All work has ended after `stop`.
     Stopped {
         /// Exchanges and tunnels that were cut because the grace time ended.

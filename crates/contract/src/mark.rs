@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One observation. Fields that are `None` stay as they were. Marks survive snapshots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
     /// The pool's id.
@@ -17,6 +17,12 @@ pub struct Mark {
     pub draining: Option<bool>,
     /// Overrides the snapshot's weight.
     pub weight: Option<u32>,
+    /// Give it nothing at all, not even its sessions.
+    #[serde(default)]
+    pub maintenance: Option<bool>,
+    /// How loaded it says it is, in thousandths of what it can do; changes its weight while `load_reports` is on.
+    #[serde(default)]
+    pub load_permille: Option<u32>,
 }
 
 /// A batch of marks, in the order in which they were made.

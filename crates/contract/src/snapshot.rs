@@ -6,6 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::protection::{Protection, RateLimit, TryLimit};
+use crate::sessions::{Sessions, Store};
+
 /// All that the data plane needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +23,9 @@ pub struct Snapshot {
     pub pools: Vec<Pool>,
     /// Where each exchange is written down; `None` turns the access log off.
     pub access_log: Option<AccessLog>,
+    /// What several balancers remember together.
+    #[serde(default)]
+    pub stores: Vec<Store>,
 }
 
 /// One set of addresses that share routes, limits and time limits.
@@ -88,6 +94,9 @@ pub struct ClientLimits {
     pub connections: Option<u32>,
     /// Requests on one connection; the last answer says `Connection: close`.
     pub requests_per_connection: Option<u64>,
+    /// Open connections of one client address over all threads; more are closed at once.
+    #[serde(default)]
+    pub connections_per_client: Option<u32>,
 }
 
 /// What endpoints are told about the client.
@@ -120,6 +129,30 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// How long the endpoint may take.
     pub timeouts: RouteTimeouts,
+    /// All must let the request through.
+    #[serde(default)]
+    pub limits: Vec<RateLimit>,
+    /// Who waits in a queue: higher ones go first. 0 to 9; 5 is usual.
+    #[serde(default = "usual_priority")]
+    pub priority: u32,
+    /// Where copies go.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
+}
+
+/// The priority of routes that say nothing.
+pub fn usual_priority() -> u32 {
+    5
+}
+
+/// A second pool that gets copies of requests; what it answers is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// Its id.
+    pub pool: String,
+    /// Share of the requests, in thousandths.
+    pub permille: u32,
 }
 
 /// One condition, by its name in the catalogue.
@@ -141,6 +174,11 @@ pub enum Action {
         /// Its id.
         pool: String,
     },
+    /// Forward to one of several pools, by weight.
+    Split {
+        /// At least one.
+        shares: Vec<Share>,
+    },
     /// Answer with a `Location`.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -157,6 +195,16 @@ pub enum Action {
         /// Sent as it is, with its length.
         body: String,
     },
+}
+
+/// A pool's part of the traffic of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Its id.
+    pub pool: String,
+    /// Relative to the others; 0 gets nothing.
+    pub weight: u32,
 }
 
 /// How a path changes before it is forwarded. The query stays.
@@ -218,6 +266,9 @@ pub struct RouteTimeouts {
     pub total_ms: Option<u64>,
     /// Idle time of an upgraded connection, both directions.
     pub tunnel_ms: u64,
+    /// A request header that tells the endpoint how many milliseconds are left; a trusted client's own shortens the time.
+    #[serde(default)]
+    pub deadline_header: Option<String>,
 }
 
 /// Endpoints that can serve the same traffic.
@@ -238,6 +289,38 @@ pub struct Pool {
     pub retries: Retries,
     /// When fewer than this share of the endpoints is up, all are used (0 turns this off).
     pub panic_percent: u32,
+    /// Limits, queue, ejection, hedging and slow start.
+    #[serde(default)]
+    pub protection: Protection,
+    /// What keeps a client on one endpoint.
+    #[serde(default)]
+    pub sessions: Option<Sessions>,
+    /// Which of the endpoints are used first.
+    #[serde(default)]
+    pub spread: Spread,
+    /// Endpoints report their load in the field `endpoint-load-metrics` (ORCA), which changes their weights.
+    #[serde(default)]
+    pub load_reports: bool,
+}
+
+/// Which of the endpoints are used first. The default is: all alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Spread {
+    /// Where this balancer is: endpoints of this zone go first as long as enough of them are healthy.
+    pub zone: Option<String>,
+    /// Of very many endpoints this balancer uses a part.
+    pub subset: Option<Subset>,
+}
+
+/// A part of a large pool (deterministic subsetting: Site Reliability Engineering, chapter 20).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subset {
+    /// Endpoints in it; all when the pool has no more.
+    pub size: u32,
+    /// Which balancer this is, counted from 0: neighbours have different parts.
+    pub balancer: u32,
 }
 
 /// A balancing method, by its name in the catalogue.
@@ -260,6 +343,15 @@ pub struct Endpoint {
     pub address: Address,
     /// Share relative to the others, 1 to 65535.
     pub weight: u32,
+    /// 0 is used first; higher ones only as the lower ones fail.
+    #[serde(default)]
+    pub tier: u32,
+    /// Where it is.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// Requests that it may have at a time; `None`: as the pool says.
+    #[serde(default)]
+    pub limit: Option<u32>,
 }
 
 /// Where an endpoint is.
@@ -298,6 +390,12 @@ pub struct Retries {
     pub budget_percent: u32,
     /// Retries in flight that are always allowed, per thread.
     pub budget_minimum: u32,
+    /// Answers that count as failed tries: what is idempotent and has no body is tried again.
+    #[serde(default)]
+    pub statuses: Vec<u16>,
+    /// How long one try may take.
+    #[serde(default)]
+    pub try_limit: TryLimit,
 }
 
 /// Where each exchange is written down.

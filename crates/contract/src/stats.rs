@@ -19,6 +19,9 @@ pub struct Stats {
     pub endpoints: Vec<EndpointStats>,
     /// Access log lines dropped because the writer could not keep up.
     pub log_lines_lost: u64,
+    /// Per pool of the live snapshot.
+    #[serde(default)]
+    pub pools: Vec<PoolStats>,
 }
 
 /// What one listener has seen.
@@ -131,4 +134,57 @@ pub struct EndpointStats {
     pub retried: u64,
     /// Idle connections now.
     pub idle: u64,
+    /// The last mark, or false.
+    #[serde(default)]
+    pub maintenance: bool,
+    /// Traffic showed that it fails: it gets none now.
+    #[serde(default)]
+    pub ejected: bool,
+    /// Times that it was ejected.
+    #[serde(default)]
+    pub ejections: u64,
+    /// Answers and tries that counted as failures.
+    #[serde(default)]
+    pub failures: u64,
+    /// Requests that it may have at a time, now; `None`: as many as come.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// What the limit would be while the pool is overloaded, as learned so far.
+    #[serde(default)]
+    pub learned_limit: Option<u64>,
+    /// How long it takes to begin an answer, as learned; `None`: not known yet.
+    #[serde(default)]
+    pub pace_us: Option<u64>,
+}
+
+/// What one pool does now, and what happened in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolStats {
+    /// Its id.
+    pub pool: String,
+    /// Requests that wait for an endpoint now.
+    pub waiting: u64,
+    /// Requests that had to wait.
+    pub queued: u64,
+    /// Requests that were shed: the queue was full, or the wait too long.
+    pub shed: u64,
+    /// Whether it is overloaded now: learned limits are enforced.
+    pub overloaded: bool,
+    /// Requests that were sent a second time because the first took long.
+    pub hedged: u64,
+    /// How many of them were answered by the second.
+    pub hedges_won: u64,
+    /// Retries that the budget did not allow.
+    pub retries_denied: u64,
+    /// Requests of sessions that stayed with their endpoint.
+    pub sessions_kept: u64,
+    /// Sessions that moved because their endpoint was gone.
+    pub sessions_moved: u64,
+    /// Session cookies that were not ours, or altered, or expired: ignored.
+    pub sessions_refused: u64,
+    /// Sessions remembered now.
+    pub sessions_remembered: u64,
+    /// Copies sent to this pool as a mirror.
+    pub mirrored: u64,
 }

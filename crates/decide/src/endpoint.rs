@@ -214,7 +214,7 @@ mod tests {
     use super::{EndpointState, HEAVIEST, NO_WEIGHT_MARK, States, Target, seen};
 
     fn mark(endpoint: &str) -> Mark {
-        Mark { pool: "p".into(), endpoint: endpoint.into(), up: None, draining: None, weight: None }
+        Mark { pool: "p".into(), endpoint: endpoint.into(), ..Mark::default() }
     }
 
     #[test]

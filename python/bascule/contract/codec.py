@@ -4,7 +4,7 @@ import json
 import types
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -110,11 +110,13 @@ def _composite(origin: Any, arguments: tuple[Any, ...]) -> Decoder | None:
 
 
 def _plain(kind: type) -> Decoder:
+    plain = str if issubclass(kind, str) else kind
+
     def read(value: object, place: str) -> object:
         # `True` is an `int` to Python and is not one to JSON.
-        if type(value) is not kind:
-            raise _wrong(place, {str: "text", bool: "true or false"}.get(kind, kind.__name__), value)
-        return value
+        if type(value) is not plain:
+            raise _wrong(place, {str: "text", bool: "true or false"}.get(plain, kind.__name__), value)
+        return value if plain is kind else kind(value)
 
     return read
 
@@ -180,18 +182,28 @@ def _record(kind: type) -> Decoder:
     hints = get_type_hints(kind, include_extras=True)
     readers = {json_name(name): (name, _decoder(hints[name])) for name in _names(kind)}
     optional = {key for key, (name, _) in readers.items() if type(None) in get_args(hints[name])}
+    # Within a version fields are only added, with a default: an older message does without them.
+    defaulted = {json_name(each.name) for each in fields(cast(Any, kind)) if _has_default(each)}
 
     def read(value: object, place: str) -> object:
         if not isinstance(value, dict):
             raise _wrong(place, f"an object ({kind.__name__})", value)
         _refuse_keys(place, "unknown", value.keys() - readers.keys())
-        _refuse_keys(place, "missing", readers.keys() - value.keys() - optional)
+        _refuse_keys(place, "missing", readers.keys() - value.keys() - optional - defaulted)
         dot = f"{place}." if place else ""
         return kind(
-            **{name: reader(value.get(key), f"{dot}{key}") for key, (name, reader) in readers.items()}
+            **{
+                name: reader(value.get(key), f"{dot}{key}")
+                for key, (name, reader) in readers.items()
+                if key in value or key not in defaulted
+            }
         )
 
     return read
+
+
+def _has_default(member: "Field[Any]") -> bool:
+    return member.default is not MISSING or member.default_factory is not MISSING
 
 
 def _refuse_keys(place: str, adjective: str, keys: Iterable[str]) -> None:

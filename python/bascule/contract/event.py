@@ -56,6 +56,70 @@ class LogFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ejected:
+    """Traffic showed that an endpoint fails: it gets none for a while."""
+
+    pool: str
+    """The pool's id."""
+    endpoint: str
+    """The endpoint's id within it."""
+    reason: str
+    """In words."""
+    for_ms: U64
+    """For how long."""
+    kind: Literal["ejected"] = "ejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """An endpoint that was ejected has proved itself."""
+
+    pool: str
+    """The pool's id."""
+    endpoint: str
+    """The endpoint's id within it."""
+    kind: Literal["restored"] = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadBegan:
+    """A pool is offered more than its endpoints can do: limits are enforced, requests wait or are shed."""
+
+    pool: str
+    """The pool's id."""
+    kind: Literal["overload_began"] = "overload_began"
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadEnded:
+    """The pool keeps up again."""
+
+    pool: str
+    """The pool's id."""
+    kind: Literal["overload_ended"] = "overload_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """A shared store does not answer; requests go on without it."""
+
+    store: str
+    """The store's id."""
+    reason: str
+    """In words."""
+    kind: Literal["store_failed"] = "store_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecovered:
+    """A shared store answers again."""
+
+    store: str
+    """The store's id."""
+    kind: Literal["store_recovered"] = "store_recovered"
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """All work has ended after `stop`."""
 
@@ -73,7 +137,21 @@ class EventsLost:
     kind: Literal["events_lost"] = "events_lost"
 
 
-What = AcceptPaused | AcceptResumed | GenerationDrained | TaskPanicked | LogFailed | Stopped | EventsLost
+What = (
+    AcceptPaused
+    | AcceptResumed
+    | GenerationDrained
+    | TaskPanicked
+    | LogFailed
+    | Ejected
+    | Restored
+    | OverloadBegan
+    | OverloadEnded
+    | StoreFailed
+    | StoreRecovered
+    | Stopped
+    | EventsLost
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,11 @@ class Mark:
     """Give it no new work, let the old finish."""
     weight: U32 | None = None
     """Overrides the snapshot's weight."""
+    maintenance: bool | None = None
+    """Give it nothing at all, not even its sessions."""
+    load_permille: U32 | None = None
+    """How loaded it says it is, in thousandths of what it can do; changes its weight while `load_reports`
+    is on."""
 
 
 Marks = tuple[Mark, ...]

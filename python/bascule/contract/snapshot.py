@@ -5,10 +5,13 @@ there are no magic zeros. Lists keep the order in which they are tried.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from bascule.contract.addresses import Address
 from bascule.contract.integers import U16, U32, U64
+from bascule.contract.protection import NoTryLimit, Protection, RateLimit, TryLimit
+from bascule.contract.sessions import Sessions, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class ClientLimits:
     """Open client connections of this listener over all threads; accepting pauses at the limit."""
     requests_per_connection: U64 | None = None
     """Requests on one connection; the last answer says `Connection: close`."""
+    connections_per_client: U32 | None = None
+    """Open connections of one client address over all threads; more are closed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,25 @@ class PoolAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A pool's part of the traffic of a route."""
+
+    pool: str
+    """Its id."""
+    weight: U32
+    """Relative to the others; 0 gets nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAction:
+    """Forward to one of several pools, by weight."""
+
+    shares: tuple[Share, ...]
+    """At least one."""
+    kind: Literal["split"] = "split"
+
+
+@dataclass(frozen=True, slots=True)
 class RedirectAction:
     """Answer with a `Location`."""
 
@@ -148,7 +172,7 @@ class RespondAction:
     kind: Literal["respond"] = "respond"
 
 
-Action = PoolAction | RedirectAction | RespondAction
+Action = PoolAction | SplitAction | RedirectAction | RespondAction
 """What a route does."""
 
 
@@ -199,6 +223,19 @@ class RouteTimeouts:
     """The whole exchange."""
     tunnel_ms: U64
     """Idle time of an upgraded connection, both directions."""
+    deadline_header: str | None = None
+    """A request header that tells the endpoint how many milliseconds are left; a trusted client's own
+    shortens the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A second pool that gets copies of requests; what it answers is dropped."""
+
+    pool: str
+    """Its id."""
+    permille: U32
+    """Share of the requests, in thousandths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +256,12 @@ class Route:
     """Changes to the fields that the client sees."""
     timeouts: RouteTimeouts
     """How long the endpoint may take."""
+    limits: tuple[RateLimit, ...] = ()
+    """All must let the request through."""
+    priority: U32 = 5
+    """Who waits in a queue: higher ones go first. 0 to 9; 5 is usual."""
+    mirror: Mirror | None = None
+    """Where copies go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,28 +293,6 @@ class Algorithm:
 
 
 @dataclass(frozen=True, slots=True)
-class TcpAddress:
-    """A TCP address that serves."""
-
-    address: str
-    """`ip:port`, IPv6 in brackets; names are resolved before a snapshot is made."""
-    kind: Literal["tcp"] = "tcp"
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """A Unix socket that serves."""
-
-    path: str
-    """Absolute path."""
-    kind: Literal["unix"] = "unix"
-
-
-Address = TcpAddress | UnixAddress
-"""Where an endpoint is."""
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One address that serves."""
 
@@ -281,6 +302,12 @@ class Endpoint:
     """Where it is."""
     weight: U32
     """Share relative to the others, 1 to 65535."""
+    tier: U32 = 0
+    """0 is used first; higher ones only as the lower ones fail."""
+    zone: str | None = None
+    """Where it is."""
+    limit: U32 | None = None
+    """Requests that it may have at a time; `None`: as the pool says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +333,30 @@ class Retries:
     """Share of the requests in flight that may be retries at one time."""
     budget_minimum: U32
     """Retries in flight that are always allowed, per thread."""
+    statuses: tuple[U16, ...] = ()
+    """Answers that count as failed tries: what is idempotent and has no body is tried again."""
+    try_limit: TryLimit = field(default_factory=NoTryLimit)
+    """How long one try may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """A part of a large pool (deterministic subsetting: Site Reliability Engineering, chapter 20)."""
+
+    size: U32
+    """Endpoints in it; all when the pool has no more."""
+    balancer: U32
+    """Which balancer this is, counted from 0: neighbours have different parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Which of the endpoints are used first. The default is: all alike."""
+
+    zone: str | None = None
+    """Where this balancer is: endpoints of this zone go first as long as enough of them are healthy."""
+    subset: Subset | None = None
+    """Of very many endpoints this balancer uses a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +377,14 @@ class Pool:
     """Tries beyond the first."""
     panic_percent: U32
     """When fewer than this share of the endpoints is up, all are used (0 turns this off)."""
+    protection: Protection = field(default_factory=Protection)
+    """Limits, queue, ejection, hedging and slow start."""
+    sessions: Sessions | None = None
+    """What keeps a client on one endpoint."""
+    spread: Spread = field(default_factory=Spread)
+    """Which of the endpoints are used first."""
+    load_reports: bool = False
+    """Endpoints report their load in the field `endpoint-load-metrics` (ORCA): it changes their weights."""
 
 
 AccessLogFormat = Literal["json", "combined"]
@@ -356,3 +415,5 @@ class Snapshot:
     """Endpoints that can serve the same traffic."""
     access_log: AccessLog | None = None
     """Where each exchange is written down; `None` turns the access log off."""
+    stores: tuple[Store, ...] = ()
+    """What several balancers remember together."""

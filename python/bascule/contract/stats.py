@@ -121,6 +121,52 @@ class EndpointStats:
     """Exchanges that were tried again elsewhere because of it."""
     idle: U64
     """Idle connections now."""
+    maintenance: bool = False
+    """The last mark, or false."""
+    ejected: bool = False
+    """Traffic showed that it fails: it gets none now."""
+    ejections: U64 = 0
+    """Times that it was ejected."""
+    failures: U64 = 0
+    """Answers and tries that counted as failures."""
+    limit: U64 | None = None
+    """Requests that it may have at a time, now; `None`: as many as come."""
+    learned_limit: U64 | None = None
+    """What the limit would be while the pool is overloaded, as learned so far."""
+    pace_us: U64 | None = None
+    """How long it takes to begin an answer, as learned; `None`: not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What one pool does now, and what happened in it."""
+
+    pool: str
+    """Its id."""
+    waiting: U64 = 0
+    """Requests that wait for an endpoint now."""
+    queued: U64 = 0
+    """Requests that had to wait."""
+    shed: U64 = 0
+    """Requests that were shed: the queue was full, or the wait too long."""
+    overloaded: bool = False
+    """Whether it is overloaded now: learned limits are enforced."""
+    hedged: U64 = 0
+    """Requests that were sent a second time because the first took long."""
+    hedges_won: U64 = 0
+    """How many of them were answered by the second."""
+    retries_denied: U64 = 0
+    """Retries that the budget did not allow."""
+    sessions_kept: U64 = 0
+    """Requests of sessions that stayed with their endpoint."""
+    sessions_moved: U64 = 0
+    """Sessions that moved because their endpoint was gone."""
+    sessions_refused: U64 = 0
+    """Session cookies that were not ours, or altered, or expired: ignored."""
+    sessions_remembered: U64 = 0
+    """Sessions remembered now."""
+    mirrored: U64 = 0
+    """Copies sent to this pool as a mirror."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +185,5 @@ class Stats:
     """Per endpoint of the live snapshot."""
     log_lines_lost: U64 = 0
     """Access log lines dropped because the writer could not keep up."""
+    pools: tuple[PoolStats, ...] = ()
+    """Per pool of the live snapshot."""

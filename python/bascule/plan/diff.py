@@ -154,6 +154,8 @@ def _found_by(pool: PlannedPool) -> str:
 def _does(action: contract.Action) -> str:
     if isinstance(action, contract.PoolAction):
         return f"sends to pool {action.pool}"
+    if isinstance(action, contract.SplitAction):
+        return f"sends to pools {', '.join(f'{it.pool} ({it.weight})' for it in action.shares)}"
     if isinstance(action, contract.RedirectAction):
         return f"redirects ({action.status}) to {action.location}"
     return f"answers {action.status}"

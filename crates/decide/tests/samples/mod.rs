@@ -4,15 +4,16 @@
 
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::mark::Mark;
+use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
     Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits,
-    IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot,
+    IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread, usual_priority,
 };
 use serde_json::Value;
 
 /// A snapshot of these listeners and pools.
 pub(crate) fn snapshot(listeners: Vec<Listener>, pools: Vec<Pool>) -> Snapshot {
-    Snapshot { contract: CONTRACT_VERSION, generation: 1, listeners, pools, access_log: None }
+    Snapshot { contract: CONTRACT_VERSION, generation: 1, listeners, pools, access_log: None, stores: Vec::new() }
 }
 
 /// A pool of one endpoint per weight, called `e0`, `e1` … Panic is off.
@@ -21,6 +22,9 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         id: format!("e{number}"),
         address: Address::Tcp { address: format!("10.0.{}.{}:8000", number / 250, number % 250) },
         weight: *weight,
+        tier: 0,
+        zone: None,
+        limit: None,
     };
     Pool {
         id: id.into(),
@@ -28,8 +32,18 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         endpoints: weights.iter().enumerate().map(endpoint).collect(),
         connect_ms: 5_000,
         idle: IdleConnections { per_thread: 32, timeout_ms: 4_000 },
-        retries: Retries { attempts: 1, budget_percent: 20, budget_minimum: 3 },
+        retries: Retries {
+            attempts: 1,
+            budget_percent: 20,
+            budget_minimum: 3,
+            statuses: Vec::new(),
+            try_limit: TryLimit::default(),
+        },
         panic_percent: 0,
+        protection: Protection::default(),
+        sessions: None,
+        spread: Spread::default(),
+        load_reports: false,
     }
 }
 
@@ -47,6 +61,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
             body_bytes: None,
             connections: None,
             requests_per_connection: None,
+            connections_per_client: None,
         },
         forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
     }
@@ -66,7 +81,11 @@ pub(crate) fn route(id: &str, matchers: Vec<Matcher>, pool: &str) -> Route {
             idle_ms: 60_000,
             total_ms: None,
             tunnel_ms: 3_600_000,
+            deadline_header: None,
         },
+        limits: Vec::new(),
+        priority: usual_priority(),
+        mirror: None,
     }
 }
 
@@ -80,5 +99,5 @@ pub(crate) fn matcher(name: &str, options: Value) -> Matcher {
 
 /// A mark that says nothing yet.
 pub(crate) fn mark(pool: &str, endpoint: usize) -> Mark {
-    Mark { pool: pool.into(), endpoint: format!("e{endpoint}"), up: None, draining: None, weight: None }
+    Mark { pool: pool.into(), endpoint: format!("e{endpoint}"), ..Mark::default() }
 }

@@ -11,6 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use bascule_contract::mark::Mark;
 use bascule_contract::snapshot::{self, Address};
 
+use crate::guard::PoolState;
+use crate::guard::concurrency::Flow;
+use crate::guard::ejection::Record;
+use crate::guard::pace::Pace;
+
 /// One address that serves, as a table knows it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -20,6 +25,12 @@ pub struct Endpoint {
     pub target: Target,
     /// The snapshot's weight, 1 to 65535. See [`Endpoint::weight_now`].
     pub weight: u32,
+    /// 0 is used first.
+    pub tier: u32,
+    /// Where it is.
+    pub zone: Option<Arc<str>>,
+    /// Requests that it may have at a time, if that was set for it alone.
+    pub limit: Option<u32>,
     /// Shared by all tables and threads.
     pub state: Arc<EndpointState>,
 }
@@ -35,18 +46,22 @@ pub enum Target {
 
 /// What is known and counted about one endpoint. Outlives tables; every thread reads and writes it.
 ///
-/// Only [`States::mark`] may write `up`, `draining` and `weight_mark`: it also tells the pickers.
+/// Only [`States::mark`] may write `up`, `draining`, `maintenance` and the other marks: it also tells the pickers.
 #[derive(Debug)]
-#[repr(align(64))] // One cache line for each: counting on one endpoint must not slow down its neighbours.
+#[repr(C, align(64))] // Whole cache lines: counting on one endpoint must not slow down its neighbours.
 pub struct EndpointState {
-    /// Exchanges now.
+    /// Tries now.
     pub in_flight: AtomicU32,
     /// The verdict of its checks; true without any.
     pub up: AtomicBool,
-    /// Gets no new work.
+    /// Gets no new work, but that of its sessions.
     pub draining: AtomicBool,
-    /// Overrides the snapshot's weight; [`NO_WEIGHT_MARK`] when there is none.
+    /// Gets nothing at all.
+    pub maintenance: AtomicBool,
+    /// Overrides the snapshot's weight; [`NO_MARK`] when there is none.
     pub weight_mark: AtomicU32,
+    /// How loaded it says it is, in thousandths; [`NO_MARK`] when it says nothing.
+    pub load_mark: AtomicU32,
     /// Exchanges that it was picked for, retries included.
     pub picked: AtomicU64,
     /// Connections opened.
@@ -57,10 +72,16 @@ pub struct EndpointState {
     pub retried: AtomicU64,
     /// Idle connections now.
     pub idle: AtomicU32,
+    /// Whether it fails.
+    pub record: Record,
+    /// How fast it is.
+    pub pace: Pace,
+    /// How much it does at a time.
+    pub flow: Flow,
 }
 
-/// The value of [`EndpointState::weight_mark`] that means "as the snapshot says".
-pub const NO_WEIGHT_MARK: u32 = u32::MAX;
+/// The value of a mark that was not made.
+pub const NO_MARK: u32 = u32::MAX;
 
 /// The largest weight of an endpoint. It keeps `load * weight` far inside 64 bits.
 pub const HEAVIEST: u32 = 65_535;
@@ -73,16 +94,15 @@ pub struct States {
 
 #[derive(Debug, Default)]
 struct PoolStates {
-    /// Grows with every mark that changes something.
-    version: Arc<AtomicU64>,
+    state: Arc<PoolState>,
     endpoints: BTreeMap<Box<str>, Arc<EndpointState>>,
 }
 
 impl Endpoint {
-    /// The weight in force: the last weight mark, or the snapshot's. 0 means no new work.
+    /// The weight that was set: the last weight mark, or the snapshot's. 0 means no new work.
     pub fn weight_now(&self) -> u32 {
         match self.state.weight_mark.load(Relaxed) {
-            NO_WEIGHT_MARK => self.weight,
+            NO_MARK => self.weight,
             marked => marked,
         }
     }
@@ -92,8 +112,19 @@ impl Endpoint {
         if !(1..=HEAVIEST).contains(&endpoint.weight) {
             return Err(format!("weight {} is not between 1 and {HEAVIEST}", endpoint.weight));
         }
+        if endpoint.limit == Some(0) {
+            return Err("a limit of 0 requests would never let one through; use maintenance for that".into());
+        }
         let target = Target::parse(&endpoint.address)?;
-        Ok(Self { id: endpoint.id.as_str().into(), target, weight: endpoint.weight, state })
+        Ok(Self {
+            id: endpoint.id.as_str().into(),
+            target,
+            weight: endpoint.weight,
+            tier: endpoint.tier,
+            zone: endpoint.zone.as_deref().map(Into::into),
+            limit: endpoint.limit,
+            state,
+        })
     }
 }
 
@@ -116,12 +147,17 @@ impl Default for EndpointState {
             in_flight: AtomicU32::new(0),
             up: AtomicBool::new(true),
             draining: AtomicBool::new(false),
-            weight_mark: AtomicU32::new(NO_WEIGHT_MARK),
+            maintenance: AtomicBool::new(false),
+            weight_mark: AtomicU32::new(NO_MARK),
+            load_mark: AtomicU32::new(NO_MARK),
             picked: AtomicU64::new(0),
             connects: AtomicU64::new(0),
             connect_failures: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             idle: AtomicU32::new(0),
+            record: Record::default(),
+            pace: Pace::default(),
+            flow: Flow::default(),
         }
     }
 }
@@ -130,7 +166,17 @@ impl EndpointState {
     fn has_marks(&self) -> bool {
         !self.up.load(Relaxed)
             || self.draining.load(Relaxed)
-            || self.weight_mark.load(Relaxed) != NO_WEIGHT_MARK
+            || self.maintenance.load(Relaxed)
+            || self.weight_mark.load(Relaxed) != NO_MARK
+    }
+
+    /// Counts a try in, unless there are `limit` already; how many there were before it.
+    pub(crate) fn enter(&self, limit: u32) -> Option<u32> {
+        if limit == u32::MAX {
+            return Some(self.in_flight.fetch_add(1, Relaxed));
+        }
+        let one_more = |now: u32| (now < limit).then_some(now + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, one_more).ok()
     }
 
     /// Takes over what `mark` says; whether that was anything new.
@@ -141,6 +187,13 @@ impl EndpointState {
         }
         if let Some(draining) = mark.draining {
             changed |= self.draining.swap(draining, Relaxed) != draining;
+        }
+        if let Some(maintenance) = mark.maintenance {
+            changed |= self.maintenance.swap(maintenance, Relaxed) != maintenance;
+        }
+        if let Some(load) = mark.load_permille {
+            let load = load.min(NO_MARK - 1);
+            changed |= self.load_mark.swap(load, Relaxed) != load;
         }
         if let Some(weight) = mark.weight {
             let weight = weight.min(HEAVIEST);
@@ -165,9 +218,9 @@ impl States {
         Arc::clone(states.endpoints.entry(endpoint.into()).or_default())
     }
 
-    /// What grows when a mark changes an endpoint of `pool`. Shared by all tables.
-    pub fn version(&mut self, pool: &str) -> Arc<AtomicU64> {
-        Arc::clone(&self.pool(pool).version)
+    /// What `pool` has learned. Shared by all tables.
+    pub fn pool_state(&mut self, pool: &str) -> Arc<PoolState> {
+        Arc::clone(&self.pool(pool).state)
     }
 
     /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes.
@@ -177,7 +230,7 @@ impl States {
         for mark in marks {
             if self.endpoint(&mark.pool, &mark.endpoint).take(mark) {
                 // Release: a picker that sees the new version sees the mark as well.
-                self.pool(&mark.pool).version.fetch_add(1, Release);
+                self.pool(&mark.pool).state.version.fetch_add(1, Release);
             }
         }
     }
@@ -186,7 +239,7 @@ impl States {
     pub fn forget_unused(&mut self) {
         self.pools.retain(|_, pool| {
             pool.endpoints.retain(|_, state| Arc::strong_count(state) > 1 || state.has_marks());
-            !pool.endpoints.is_empty() || Arc::strong_count(&pool.version) > 1
+            !pool.endpoints.is_empty() || Arc::strong_count(&pool.state) > 1
         });
     }
 
@@ -211,16 +264,16 @@ mod tests {
     use bascule_contract::mark::Mark;
     use bascule_contract::snapshot::Address;
 
-    use super::{EndpointState, HEAVIEST, NO_WEIGHT_MARK, States, Target, seen};
+    use super::{EndpointState, HEAVIEST, NO_MARK, States, Target, seen};
 
     fn mark(endpoint: &str) -> Mark {
         Mark { pool: "p".into(), endpoint: endpoint.into(), ..Mark::default() }
     }
 
     #[test]
-    fn a_state_fills_its_own_cache_line() {
+    fn what_every_try_counts_has_a_cache_line_of_its_own() {
         assert_eq!(align_of::<EndpointState>(), 64);
-        assert_eq!(size_of::<EndpointState>(), 64);
+        assert!(std::mem::offset_of!(EndpointState, idle) + size_of::<AtomicU32>() <= 64);
     }
 
     #[test]
@@ -243,19 +296,20 @@ mod tests {
     #[test]
     fn only_marks_that_change_something_move_the_version() {
         let mut states = States::new();
-        let version = states.version("p");
+        let state = states.pool_state("p");
+        let version = &state.version;
         states.mark(&[Mark { up: Some(true), ..mark("a") }, mark("b")]);
-        assert_eq!(seen(&version), 0);
+        assert_eq!(seen(version), 0);
         states.mark(&[Mark { up: Some(false), ..mark("a") }, Mark { draining: Some(true), ..mark("a") }]);
-        assert_eq!(seen(&version), 2);
+        assert_eq!(seen(version), 2);
         states.mark(&[Mark { up: Some(false), draining: Some(true), ..mark("a") }]);
-        assert_eq!(seen(&version), 2);
+        assert_eq!(seen(version), 2);
     }
 
     #[test]
     fn a_weight_mark_never_means_no_mark() {
         let mut states = States::new();
-        states.mark(&[Mark { weight: Some(NO_WEIGHT_MARK), ..mark("a") }]);
+        states.mark(&[Mark { weight: Some(NO_MARK), ..mark("a") }]);
         assert_eq!(states.endpoint("p", "a").weight_mark.load(Relaxed), HEAVIEST);
     }
 
@@ -266,12 +320,12 @@ mod tests {
         held.in_flight.store(7, Relaxed);
         states.endpoint("p", "unused").in_flight.store(7, Relaxed);
         states.mark(&[Mark { draining: Some(true), ..mark("marked") }]);
-        let version = states.version("p");
+        let state = states.pool_state("p");
         states.forget_unused();
         assert_eq!(states.endpoint("p", "held").in_flight.load(Relaxed), 7);
         assert_eq!(states.endpoint("p", "unused").in_flight.load(Relaxed), 0);
         assert!(states.endpoint("p", "marked").draining.load(Relaxed));
-        assert!(Arc::ptr_eq(&version, &states.version("p")));
+        assert!(Arc::ptr_eq(&state, &states.pool_state("p")));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
+//! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
 //! | May it be tried again? | failed try | [`retry`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
 //! | What can be configured? | start | [`catalog`] |
@@ -21,6 +22,7 @@ pub mod balance;
 pub mod catalog;
 pub mod edits;
 pub mod endpoint;
+pub mod guard;
 pub mod headers;
 pub mod http1;
 pub mod networks;
@@ -32,6 +34,7 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod shared;
 pub mod table;
 pub mod template;
 pub mod time;

@@ -1,28 +1,75 @@
 //! Which endpoint gets this try: the available ones of a pool, then its algorithm.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::balance::{Algorithm, Candidates, Key, Slot};
 use crate::endpoint::seen;
+use crate::guard::Try;
+use crate::guard::delays::Samples;
+use crate::guard::ejection::Standing;
 use crate::random::Random;
 use crate::table::Pool;
+use crate::time::Tick;
+
+/// What a request asks of a pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// What must stay together; [`Key::NONE`] when nothing must.
+    pub key: Key,
+    /// Where it has been already.
+    pub tried: &'a [Slot],
+    /// Where its session is.
+    pub stay: Option<Slot>,
+    /// Wait for that endpoint rather than move while it is full.
+    pub strict: bool,
+    /// It may be sent twice: fit to see whether an endpoint that was ejected works again.
+    pub repeatable: bool,
+}
+
+/// What a request gets.
+#[derive(Clone, Copy, Debug)]
+pub enum Taken {
+    /// A try has begun there: it must be ended by [`Pool::end`].
+    Endpoint(Try),
+    /// Every endpoint that it could go to has as many requests as it may have.
+    Full,
+    /// There is no endpoint for it.
+    Nothing,
+}
+
+/// Weights in force are in hundredths, so that an endpoint of weight 1 can begin with a tenth of it.
+const WHOLE: u32 = 100;
+/// What a slow start begins with.
+const LEAST: u32 = 10;
+/// Parts of a slow start after which weights are worked out anew.
+const STEPS: u64 = 20;
 
 /// Picks endpoints of one pool of one table, for one thread.
 ///
-/// Which endpoints are available is worked out when a mark has changed something, not per pick: a
-/// pick among a thousand endpoints costs little more than one among ten. Only a pick that leaves out
-/// what was tried, and the one after it, look at all of them. Nothing is allocated by a pick.
+/// Which endpoints are available is worked out when a mark, an ejection or a slow start has changed
+/// something, not per pick: a pick among a thousand endpoints costs little more than one among ten.
+/// Only a pick that leaves out what was tried or is full, and the one after it, look at all of them.
+/// Nothing is allocated by a pick.
 pub struct Picker {
     algorithm: Box<dyn Algorithm>,
     /// The pool's version when `available` was worked out.
     version: u64,
+    /// When it has to be worked out again whatever the version.
+    until: Tick,
+    /// The latest time that this picker was told.
+    now: Tick,
     /// Ascending.
     available: Vec<Slot>,
-    /// The available ones that have not been tried; used for retries only.
-    untried: Vec<Slot>,
-    /// In force, by slot.
+    /// Those that were ejected and have to prove themselves.
+    proving: Vec<Slot>,
+    /// The available ones that have not been tried or are not full; used where that matters only.
+    some: Vec<Slot>,
+    /// In force, by slot, in hundredths.
     weights: Vec<u32>,
     edition: u64,
-    /// `untried` was offered last: the algorithm must be told when the whole set is back.
+    /// `some` was offered last: the algorithm must be told when the whole set is back.
     was_partial: bool,
+    samples: Samples,
 }
 
 impl Picker {
@@ -35,38 +82,126 @@ impl Picker {
         let mut picker = Self {
             algorithm: pool.algorithm.build(pool).expect("the table was compiled with this algorithm"),
             version: 0,
+            until: Tick(0),
+            now: Tick(0),
             available: Vec::with_capacity(endpoints),
-            untried: Vec::with_capacity(endpoints),
+            proving: Vec::with_capacity(endpoints),
+            some: Vec::with_capacity(endpoints),
             weights: vec![0; endpoints],
             // Editions of two pickers never matter to each other; a random start would hide it if they did.
             edition: random.next() >> 1,
             was_partial: false,
+            samples: Samples::default(),
         };
-        picker.refresh(pool, seen(&pool.version));
+        picker.refresh(pool, seen(&pool.state.version));
         picker
     }
 
-    /// An endpoint of `pool` that is not in `tried`; `None` when there is no other that may be used.
+    /// Begins a try at an endpoint of `pool` that suits the request and has room.
     ///
-    /// `pool` must be the one this picker was made for. Whoever uses the endpoint counts it in its
-    /// `in_flight` and `picked`.
-    pub fn pick(&mut self, pool: &Pool, key: Key, tried: &[Slot], random: &mut Random) -> Option<Slot> {
-        let version = seen(&pool.version);
-        if version != self.version {
-            self.refresh(pool, version);
+    /// `pool` must be the one this picker was made for.
+    pub fn take(&mut self, pool: &Pool, ask: &Ask<'_>, now: Tick, random: &mut Random) -> Taken {
+        self.now = now;
+        self.follow(pool);
+        if let Some(slot) = ask.stay.filter(|slot| self.may_stay(pool, *slot) && !ask.tried.contains(slot)) {
+            match self.enter(pool, slot, pool.limit(slot)) {
+                Some(begun) => return Taken::Endpoint(begun),
+                None if ask.strict => return Taken::Full,
+                None => {}
+            }
         }
+        if ask.repeatable
+            && ask.tried.is_empty()
+            && let Some(begun) = self.prove(pool)
+        {
+            return Taken::Endpoint(begun);
+        }
+        let Some(slot) = self.pick(pool, ask.key, ask.tried, random) else { return Taken::Nothing };
+        if let Some(begun) = self.enter(pool, slot, pool.limit(slot)) {
+            return Taken::Endpoint(begun);
+        }
+        self.take_with_room(pool, ask, random)
+    }
+
+    /// An endpoint of `pool` that is not in `tried`; `None` when there is no other that may be used. Takes nothing.
+    pub fn pick(&mut self, pool: &Pool, key: Key, tried: &[Slot], random: &mut Random) -> Option<Slot> {
+        self.follow(pool);
         let partial = !tried.is_empty();
         if partial {
-            self.untried.clear();
-            self.untried.extend(self.available.iter().filter(|slot| !tried.contains(slot)));
+            self.some.clear();
+            self.some.extend(self.available.iter().filter(|slot| !tried.contains(slot)));
         }
+        self.offer(pool, key, partial, random)
+    }
+
+    /// An answer came after this long: for what is usual and what is unusually long in this pool.
+    pub fn learn(&mut self, pool: &Pool, took_us: u64, now: Tick) {
+        self.samples.add(&pool.state.delays, took_us, now);
+    }
+
+    /// Whether there is another endpoint that a request could go to which has been at `tried`.
+    pub fn has_other(&mut self, pool: &Pool, tried: &[Slot]) -> bool {
+        self.follow(pool);
+        self.available.iter().any(|slot| !tried.contains(slot))
+    }
+
+    fn take_with_room(&mut self, pool: &Pool, ask: &Ask<'_>, random: &mut Random) -> Taken {
+        // Twice, because another thread may take the room that was seen.
+        for _ in 0..2 {
+            self.some.clear();
+            self.some.extend(self.available.iter().filter(|slot| {
+                pool.endpoints[slot.index()].state.in_flight.load(Relaxed) < pool.limit(**slot)
+                    && !ask.tried.contains(slot)
+            }));
+            let Some(slot) = self.offer(pool, ask.key, true, random) else { break };
+            if let Some(begun) = self.enter(pool, slot, pool.limit(slot)) {
+                return Taken::Endpoint(begun);
+            }
+        }
+        Taken::Full
+    }
+
+    fn offer(&mut self, pool: &Pool, key: Key, partial: bool, random: &mut Random) -> Option<Slot> {
         if partial || self.was_partial {
             self.edition += 1;
         }
         self.was_partial = partial;
-        let slots = if partial { &self.untried } else { &self.available };
-        let among = Candidates::new(&pool.endpoints, slots, &self.weights, self.edition);
+        let slots = if partial { &self.some } else { &self.available };
+        let among = Candidates::new(pool, slots, &self.weights, self.edition).at(self.now);
         self.algorithm.pick(&among, key, random)
+    }
+
+    fn enter(&self, pool: &Pool, slot: Slot, limit: u32) -> Option<Try> {
+        let state = &pool.endpoints[slot.index()].state;
+        let before = state.enter(limit)?;
+        let order = state.picked.fetch_add(1, Relaxed) as u32;
+        let begun = Try::begin(slot, self.now, before, order);
+        state.pace.begin(&pool.state.fleet, &begun, self.now);
+        Some(begun)
+    }
+
+    /// A session goes on while its endpoint drains, but not where nothing can be had.
+    fn may_stay(&self, pool: &Pool, slot: Slot) -> bool {
+        let endpoint = &pool.endpoints[slot.index()];
+        endpoint.is_up()
+            && !endpoint.is_in_maintenance()
+            && endpoint.state.record.standing(self.now) == Standing::Good
+    }
+
+    /// One request at a time goes to an endpoint that was ejected, to see whether it works again.
+    fn prove(&self, pool: &Pool) -> Option<Try> {
+        self.proving.iter().find_map(|slot| {
+            let mut begun = self.enter(pool, *slot, 1)?;
+            begun.proves = true;
+            Some(begun)
+        })
+    }
+
+    fn follow(&mut self, pool: &Pool) {
+        let version = seen(&pool.state.version);
+        if version != self.version || self.now >= self.until {
+            self.refresh(pool, version);
+        }
     }
 
     /// The endpoints worth trying: those that are up, unless too few are left.
@@ -77,16 +212,27 @@ impl Picker {
     fn refresh(&mut self, pool: &Pool, version: u64) {
         self.version = version;
         self.edition += 1;
+        self.until = Tick(u64::MAX);
         self.available.clear();
+        self.proving.clear();
         let mut wanted = 0_u64;
         for (slot, endpoint) in (0..).map(Slot).zip(&pool.endpoints) {
             let weight = endpoint.weight_now();
-            self.weights[slot.index()] = weight;
-            if weight > 0 && !endpoint.is_draining() {
-                wanted += 1;
-                if endpoint.is_up() {
-                    self.available.push(slot);
-                }
+            self.weights[slot.index()] = self.weight_in_force(pool, slot);
+            if weight == 0 || endpoint.is_draining() {
+                continue;
+            }
+            wanted += 1;
+            if !endpoint.is_up() {
+                continue;
+            }
+            match endpoint.state.record.standing(self.now) {
+                Standing::Good => self.available.push(slot),
+                Standing::Proving => self.proving.push(slot),
+                Standing::Ejected => {}
+            }
+            if let Some(at) = endpoint.state.record.changes_at(self.now) {
+                self.until = self.until.min(at);
             }
         }
         if (self.available.len() as u64) * 100 < u64::from(pool.panic_percent) * wanted {
@@ -96,6 +242,24 @@ impl Picker {
                 all.filter(|(slot, endpoint)| self.weights[slot.index()] > 0 && !endpoint.is_draining());
             self.available.extend(wanted.map(|(slot, _)| slot));
         }
+    }
+
+    /// The weight that was set, less while the endpoint starts slowly.
+    fn weight_in_force(&mut self, pool: &Pool, slot: Slot) -> u32 {
+        let endpoint = &pool.endpoints[slot.index()];
+        let weight = endpoint.weight_now();
+        let since = endpoint.state.record.since();
+        let Some(window_us) = pool.protection.slow_start_ms.map(|ms| ms.saturating_mul(1000)) else {
+            return weight * WHOLE;
+        };
+        let age = self.now.since(since);
+        if since == Tick(0) || age >= window_us {
+            return weight * WHOLE;
+        }
+        let next = self.now.0 + (window_us / STEPS).max(1_000);
+        self.until = self.until.min(Tick(next));
+        let percent = (age * u64::from(WHOLE) / window_us.max(1)) as u32;
+        weight * percent.clamp(LEAST, WHOLE)
     }
 }
 

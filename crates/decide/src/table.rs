@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bascule_contract::CONTRACT_VERSION;
+use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, IdleConnections, Retries, RouteTimeouts, Snapshot,
+    self, ClientLimits, ClientTimeouts, IdleConnections, Retries, RouteTimeouts, Snapshot, Spread,
 };
 use serde_json::{Map, Value};
 
-use crate::balance::{Built, Registration, registry};
+use crate::balance::{Built, Registration, Slot, registry};
 pub use crate::edits::Edits;
 pub use crate::endpoint::{Endpoint, EndpointState, States, Target};
+use crate::guard::PoolState;
 pub use crate::networks::Networks;
+use crate::random::Random;
 pub use crate::rewrite::Rewriter;
 pub use crate::route::Routes;
 use crate::template::{Template, may_stand_in_a_value};
@@ -56,6 +58,9 @@ pub struct ForwardedPolicy {
     pub trusted: Networks,
 }
 
+/// The priority of what goes before everything else.
+pub const HIGHEST: u32 = 9;
+
 /// What becomes of the requests that match.
 pub struct Route {
     /// Stable name, unique within the listener.
@@ -70,12 +75,18 @@ pub struct Route {
     pub response_edits: Edits,
     /// How long the endpoint may take.
     pub timeouts: RouteTimeouts,
+    /// Who waits in a queue: higher ones go first. 0 to 9.
+    pub priority: u32,
+    /// Where copies go.
+    pub mirror: Option<Mirror>,
 }
 
 /// What a route does.
 pub enum Action {
     /// Forward to an endpoint of this pool of the table.
     Pool(usize),
+    /// Forward to an endpoint of one of several pools.
+    Split(Split),
     /// Answer with a `Location`.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -94,6 +105,32 @@ pub enum Action {
     },
 }
 
+/// Several pools of a table that share the traffic of a route.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Each pool with the sum of the weights up to and including its own.
+    shares: Vec<(usize, u64)>,
+}
+
+impl Split {
+    /// One of the pools, each as often as its weight says.
+    pub fn pick(&self, random: &mut Random) -> usize {
+        let total = self.shares.last().map_or(0, |(_, end)| *end);
+        let drawn = random.below(usize::try_from(total.max(1)).unwrap_or(usize::MAX)) as u64;
+        let at = self.shares.partition_point(|(_, end)| *end <= drawn);
+        self.shares[at.min(self.shares.len() - 1)].0
+    }
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Copy, Debug)]
+pub struct Mirror {
+    /// A pool of the table.
+    pub pool: usize,
+    /// Share of the requests, in thousandths.
+    pub permille: u32,
+}
+
 /// Endpoints that can serve the same traffic.
 pub struct Pool {
     /// Stable name.
@@ -108,8 +145,14 @@ pub struct Pool {
     pub retries: Retries,
     /// When fewer than this share of the endpoints is up, all are used; 0 turns this off.
     pub panic_percent: u32,
-    /// Grows when a mark changes one of the endpoints. Shared by all tables.
-    pub version: Arc<AtomicU64>,
+    /// Limits, queue, ejection, hedging and slow start.
+    pub protection: Protection,
+    /// Which of the endpoints are used first.
+    pub spread: Spread,
+    /// Reported load changes weights.
+    pub load_reports: bool,
+    /// What it has learned. Shared by all tables and threads.
+    pub state: Arc<PoolState>,
     /// How an endpoint is picked.
     pub algorithm: ChosenAlgorithm,
 }
@@ -137,7 +180,27 @@ impl Endpoint {
 
     /// Whether it gets no new work.
     pub fn is_draining(&self) -> bool {
-        self.state.draining.load(Relaxed)
+        self.state.draining.load(Relaxed) || self.is_in_maintenance()
+    }
+
+    /// Whether it gets nothing at all.
+    pub fn is_in_maintenance(&self) -> bool {
+        self.state.maintenance.load(Relaxed)
+    }
+}
+
+impl Pool {
+    /// Requests that an endpoint may have at a time, now; `u32::MAX` when nothing limits them.
+    pub fn limit(&self, slot: Slot) -> u32 {
+        let endpoint = &self.endpoints[slot.index()];
+        match (endpoint.limit, &self.protection.limit) {
+            (Some(limit), _) => limit,
+            (None, Limit::Fixed { requests }) => *requests,
+            (None, Limit::Learned {}) if self.state.gate.is_open() => {
+                endpoint.state.flow.learned_limit().unwrap_or(u32::MAX)
+            }
+            (None, _) => u32::MAX,
+        }
     }
 }
 
@@ -225,7 +288,10 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
         idle: pool.idle.clone(),
         retries: pool.retries.clone(),
         panic_percent: pool.panic_percent,
-        version: states.version(&pool.id),
+        protection: pool.protection.clone(),
+        spread: pool.spread.clone(),
+        load_reports: pool.load_reports,
+        state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
     };
     // Built once here so that no picker can fail later.
@@ -277,7 +343,16 @@ fn compile_route(
         problems.keep(&format!("{place}, request headers"), Edits::compile(&route.request_headers));
     let response_edits =
         problems.keep(&format!("{place}, response headers"), Edits::compile(&route.response_headers));
+    let mirror = problems.keep(
+        &format!("{place}, mirror"),
+        route.mirror.as_ref().map(|mirror| compile_mirror(mirror, snapshot)).transpose(),
+    );
+    problems.demand(&place, route.priority <= HIGHEST, || {
+        format!("priority {} is above {HIGHEST}", route.priority)
+    });
     Some(Route {
+        priority: route.priority,
+        mirror: mirror?,
         id: route.id.as_str().into(),
         action: action?,
         rewrite: rewrite?,
@@ -287,12 +362,35 @@ fn compile_route(
     })
 }
 
+fn pool_position(pool: &str, snapshot: &Snapshot) -> Result<usize, String> {
+    let position = snapshot.pools.iter().position(|it| it.id == pool);
+    position.ok_or_else(|| format!("there is no pool \"{pool}\""))
+}
+
+fn compile_mirror(mirror: &snapshot::Mirror, snapshot: &Snapshot) -> Result<Mirror, String> {
+    if mirror.permille > 1000 {
+        return Err(format!("{} thousandths are more than all", mirror.permille));
+    }
+    Ok(Mirror { pool: pool_position(&mirror.pool, snapshot)?, permille: mirror.permille })
+}
+
+fn compile_split(shares: &[snapshot::Share], snapshot: &Snapshot) -> Result<Split, String> {
+    let mut end = 0;
+    let mut compiled = Vec::with_capacity(shares.len());
+    for share in shares {
+        end += u64::from(share.weight);
+        compiled.push((pool_position(&share.pool, snapshot)?, end));
+    }
+    if end == 0 {
+        return Err("the weights of a split are all 0".into());
+    }
+    Ok(Split { shares: compiled })
+}
+
 fn compile_action(action: &snapshot::Action, snapshot: &Snapshot) -> Result<Action, String> {
     match action {
-        snapshot::Action::Pool { pool } => {
-            let position = snapshot.pools.iter().position(|it| it.id == *pool);
-            position.map(Action::Pool).ok_or_else(|| format!("there is no pool \"{pool}\""))
-        }
+        snapshot::Action::Pool { pool } => pool_position(pool, snapshot).map(Action::Pool),
+        snapshot::Action::Split { shares } => compile_split(shares, snapshot).map(Action::Split),
         snapshot::Action::Redirect { status, location } => {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 return Err(format!(

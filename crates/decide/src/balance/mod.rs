@@ -20,9 +20,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
-use crate::endpoint::Endpoint;
 use crate::random::Random;
-use crate::table::Pool;
+use crate::table::{EndpointState, Pool};
+use crate::time::Tick;
 
 /// Position of an endpoint within one pool of one table. Meaningless in any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +36,7 @@ impl Slot {
 }
 
 /// What must stay together, hashed. Algorithms without affinity ignore it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key(pub u64);
 
 impl Key {
@@ -72,20 +72,41 @@ pub struct Registration {
 
 /// The endpoints that may be picked now: up, not draining, of some weight, not tried before.
 pub struct Candidates<'a> {
-    endpoints: &'a [Endpoint],
+    pool: &'a Pool,
+    now: Tick,
     slots: &'a [Slot],
     weights: &'a [u32],
     edition: u64,
 }
 
 impl<'a> Candidates<'a> {
-    /// `slots` of `endpoints` in ascending order, with the weights in force (1 or more) of all endpoints.
+    /// `slots` of `pool` in ascending order, with the weights in force (1 or more) of all its endpoints.
     ///
     /// `edition` must change whenever `slots` or `weights` do.
-    pub fn new(endpoints: &'a [Endpoint], slots: &'a [Slot], weights: &'a [u32], edition: u64) -> Self {
+    pub fn new(pool: &'a Pool, slots: &'a [Slot], weights: &'a [u32], edition: u64) -> Self {
         debug_assert!(slots.is_sorted(), "candidates come in ascending order");
-        debug_assert_eq!(endpoints.len(), weights.len());
-        Self { endpoints, slots, weights, edition }
+        debug_assert_eq!(pool.endpoints.len(), weights.len());
+        Self { pool, now: Tick(0), slots, weights, edition }
+    }
+
+    /// The same, at this time.
+    pub fn at(self, now: Tick) -> Self {
+        Self { now, ..self }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// The pool that they are endpoints of.
+    pub fn pool(&self) -> &'a Pool {
+        self.pool
+    }
+
+    /// What is known about one of them.
+    pub fn state(&self, slot: Slot) -> &'a EndpointState {
+        &self.pool.endpoints[slot.index()].state
     }
 
     /// How many there are.
@@ -110,15 +131,15 @@ impl<'a> Candidates<'a> {
 
     /// Endpoints in the pool, candidates or not: room for a state per slot.
     pub fn places(&self) -> usize {
-        self.endpoints.len()
+        self.pool.endpoints.len()
     }
 
-    /// Exchanges at this endpoint now, of all threads. May be out of date by the time it is compared.
+    /// Tries at this endpoint now, of all threads. May be out of date by the time it is compared.
     pub fn in_flight(&self, slot: Slot) -> u32 {
-        self.endpoints[slot.index()].state.in_flight.load(Relaxed)
+        self.state(slot).in_flight.load(Relaxed)
     }
 
-    /// In force now, 1 to 65535.
+    /// In force now, in hundredths of what was set: 1 to 6,553,500.
     pub fn weight(&self, slot: Slot) -> u32 {
         self.weights[slot.index()]
     }

@@ -71,7 +71,7 @@ mod tests {
         let pools = vec![samples::pool("p", "random", &weights)];
         let table = Table::compile(&samples::snapshot(vec![], pools), &mut States::new()).unwrap();
         let slots = [Slot(0), Slot(1), Slot(2)];
-        let among = Candidates::new(&table.pools[0].endpoints, &slots, &weights, 1);
+        let among = Candidates::new(&table.pools[0], &slots, &weights, 1);
         let mut random = Random::seeded(1);
         let mut shares = Shares::default();
         let mut counts = [[0_u32; 3]; 3];

@@ -7,13 +7,21 @@ use bascule_contract::mark::Mark;
 use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
     Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits,
-    IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread, usual_priority,
+    IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread,
+    usual_priority,
 };
 use serde_json::Value;
 
 /// A snapshot of these listeners and pools.
 pub(crate) fn snapshot(listeners: Vec<Listener>, pools: Vec<Pool>) -> Snapshot {
-    Snapshot { contract: CONTRACT_VERSION, generation: 1, listeners, pools, access_log: None, stores: Vec::new() }
+    Snapshot {
+        contract: CONTRACT_VERSION,
+        generation: 1,
+        listeners,
+        pools,
+        access_log: None,
+        stores: Vec::new(),
+    }
 }
 
 /// A pool of one endpoint per weight, called `e0`, `e1` … Panic is off.

@@ -1,0 +1,153 @@
+//! What a pool learns from its traffic, and how that protects endpoints and requests.
+//!
+//! | question | answered in |
+//! |---|---|
+//! | How fast is this endpoint, and how much does it do at once? | [`pace`] |
+//! | How many requests may it have? | [`concurrency`] |
+//! | Who goes next when every endpoint is full? | [`queue`] |
+//! | Does it fail? | [`ejection`] |
+//! | What is unusually long? | [`delays`] |
+//!
+//! Every try is begun by [`crate::pick::Picker::take`], and ended by [`Pool::end`] exactly once, whatever
+//! becomes of it. In between, [`Pool::answered`] says when the head of a response came.
+
+pub mod concurrency;
+pub mod delays;
+pub mod ejection;
+pub mod pace;
+pub mod queue;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
+
+use crate::balance::Slot;
+use crate::guard::concurrency::Gate;
+use crate::guard::delays::Delays;
+use crate::guard::ejection::{Change, Evidence};
+use crate::guard::pace::Fleet;
+use crate::guard::queue::Waiting;
+use crate::shared::Shared;
+use crate::table::Pool;
+use crate::time::Tick;
+
+/// What one pool has learned and counts. Outlives tables; shared by all threads.
+#[derive(Debug, Default)]
+pub struct PoolState {
+    /// Grows with everything that changes which endpoints may be picked, and how.
+    pub version: AtomicU64,
+    /// How fast its endpoints are, together.
+    pub fleet: Fleet,
+    /// Whether it is overloaded.
+    pub gate: Gate,
+    /// What is usual and what is unusually long.
+    pub delays: Delays,
+    /// Who waits for an endpoint.
+    pub waiting: Waiting<Waker>,
+    /// What happened.
+    pub counted: Counted,
+    /// One ejection at a time, so that the pool's last endpoint is not ejected by two threads at once.
+    pub(crate) ejecting: Shared<()>,
+}
+
+/// What happened in one pool, counted.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Requests that were sent a second time because the first took long.
+    pub hedged: AtomicU64,
+    /// How many of them were answered by the second.
+    pub hedges_won: AtomicU64,
+    /// Retries that the budget did not allow.
+    pub retries_denied: AtomicU64,
+    /// Requests of sessions that stayed with their endpoint.
+    pub sessions_kept: AtomicU64,
+    /// Sessions that moved because their endpoint was gone.
+    pub sessions_moved: AtomicU64,
+    /// Session cookies that were ignored.
+    pub sessions_refused: AtomicU64,
+    /// Copies sent to this pool as a mirror.
+    pub mirrored: AtomicU64,
+}
+
+/// One try at one endpoint, from its begin to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    /// Where.
+    pub slot: Slot,
+    /// When it was begun.
+    pub began: Tick,
+    /// Requests that were at the endpoint before it.
+    pub before: u32,
+    /// Its number among those of the endpoint.
+    pub order: u32,
+    /// When the head of the response came, and whether it was a failure.
+    answer: Option<(Tick, bool)>,
+    /// It was let through to see whether an endpoint that was ejected works again.
+    pub(crate) proves: bool,
+}
+
+/// How a try ended that got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The endpoint refused the connection, broke it off, or sent nonsense.
+    Broken,
+    /// It did not answer in the time it had.
+    Silent,
+    /// Another try that was begun later answered first.
+    Outpaced,
+    /// The client or the balancer gave up: says nothing about the endpoint.
+    Abandoned,
+}
+
+impl Try {
+    pub(crate) fn begin(slot: Slot, began: Tick, before: u32, order: u32) -> Self {
+        Self { slot, began, before, order, answer: None, proves: false }
+    }
+
+    /// Whether the head of a response came.
+    pub fn is_answered(&self) -> bool {
+        self.answer.is_some()
+    }
+}
+
+impl Pool {
+    /// The head of the response to `attempt` came; `failed` says that its status counts as a failure.
+    ///
+    /// What follows from that for the endpoint's standing is done, and told for the log.
+    pub fn answered(&self, attempt: &mut Try, now: Tick, failed: bool) -> Option<Change> {
+        attempt.answer = Some((now, failed));
+        let evidence = if failed { Evidence::Failed } else { Evidence::Worked };
+        self.judge(attempt, evidence, now)
+    }
+
+    /// Nothing came in the time that a try of this pool usually has. The try may go on.
+    pub fn is_late(&self, attempt: &Try, now: Tick) -> Option<Change> {
+        self.judge(attempt, Evidence::Silent, now)
+    }
+
+    /// The try is over: the endpoint has room again. `lost` says how, when no answer came.
+    ///
+    /// Whoever may go next is woken.
+    pub fn end(&self, attempt: &Try, now: Tick, lost: Lost) -> Option<Change> {
+        let endpoint = &self.endpoints[attempt.slot.index()];
+        let state = &endpoint.state;
+        let ended = match attempt.answer {
+            Some((at, failed)) => pace::Ended::Answered { after_us: at.since(attempt.began), failed },
+            None if lost == Lost::Abandoned => pace::Ended::Nothing,
+            None => pace::Ended::Lost,
+        };
+        state.in_flight.fetch_sub(1, Relaxed);
+        state.pace.end(&self.state.fleet, attempt, now, ended);
+        state.flow.end(self, attempt, now, ended);
+        let change = match (attempt.answer, lost) {
+            (Some(_), _) | (None, Lost::Abandoned) => {
+                self.give_up_proof(attempt);
+                None
+            }
+            (None, Lost::Broken) => self.judge(attempt, Evidence::Failed, now),
+            (None, Lost::Silent | Lost::Outpaced) => self.judge(attempt, Evidence::Silent, now),
+        };
+        self.state.waiting.has_room(now);
+        change
+    }
+}

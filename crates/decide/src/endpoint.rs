@@ -15,6 +15,7 @@ use crate::guard::PoolState;
 use crate::guard::concurrency::Flow;
 use crate::guard::ejection::Record;
 use crate::guard::pace::Pace;
+use crate::time::Tick;
 
 /// One address that serves, as a table knows it.
 #[derive(Clone, Debug)]
@@ -89,6 +90,7 @@ pub const HEAVIEST: u32 = 65_535;
 /// The states of all endpoints by pool and endpoint id: what survives a reload.
 #[derive(Debug, Default)]
 pub struct States {
+    now: Tick,
     pools: BTreeMap<Box<str>, PoolStates>,
 }
 
@@ -209,13 +211,21 @@ impl States {
         Self::default()
     }
 
+    /// What follows happens at this time.
+    pub fn at(&mut self, now: Tick) {
+        self.now = now;
+    }
+
     /// The state of an endpoint, made when it is asked for the first time: up, not draining, no weight mark.
     pub fn endpoint(&mut self, pool: &str, endpoint: &str) -> Arc<EndpointState> {
+        let now = self.now;
         let states = self.pool(pool);
         if let Some(state) = states.endpoints.get(endpoint) {
             return Arc::clone(state);
         }
-        Arc::clone(states.endpoints.entry(endpoint.into()).or_default())
+        let state = states.endpoints.entry(endpoint.into()).or_default();
+        state.record.begins(now);
+        Arc::clone(state)
     }
 
     /// What `pool` has learned. Shared by all tables.
@@ -228,7 +238,12 @@ impl States {
     /// Weights above [`HEAVIEST`] count as that.
     pub fn mark(&mut self, marks: &[Mark]) {
         for mark in marks {
-            if self.endpoint(&mark.pool, &mark.endpoint).take(mark) {
+            let state = self.endpoint(&mark.pool, &mark.endpoint);
+            let was_up = state.up.load(Relaxed);
+            if state.take(mark) {
+                if !was_up && mark.up == Some(true) {
+                    state.record.begins(self.now);
+                }
                 // Release: a picker that sees the new version sees the mark as well.
                 self.pool(&mark.pool).state.version.fetch_add(1, Release);
             }

@@ -139,10 +139,10 @@ impl Picker {
         self.samples.add(&pool.state.delays, took_us, now);
     }
 
-    /// Whether there is another endpoint that a request could go to which has been at `tried`.
-    pub fn has_other(&mut self, pool: &Pool, tried: &[Slot]) -> bool {
+    /// Whether there is another endpoint for a request that is at `here` and has been at `tried`.
+    pub fn has_other(&mut self, pool: &Pool, tried: &[Slot], here: Slot) -> bool {
         self.follow(pool);
-        self.available.iter().any(|slot| !tried.contains(slot))
+        self.available.iter().any(|slot| *slot != here && !tried.contains(slot))
     }
 
     fn take_with_room(&mut self, pool: &Pool, ask: &Ask<'_>, random: &mut Random) -> Taken {

@@ -53,6 +53,43 @@ impl Tries {
     }
 }
 
+/// Whether an answer speaks against the endpoint: it could not do what it is there for.
+pub fn is_failure(status: u16) -> bool {
+    status >= 500 && !matches!(status, 501 | 505)
+}
+
+/// What one thread may send twice: each request earns a share of a copy, and a copy costs a whole one.
+#[derive(Clone, Copy, Debug)]
+pub struct Ration {
+    permille: u32,
+    /// In thousandths of a copy.
+    earned: u32,
+}
+
+impl Ration {
+    /// Copies that may have been saved up.
+    const MOST: u32 = 10;
+
+    /// `permille` of the requests may be sent twice. There is something to begin with.
+    pub fn new(permille: u32) -> Self {
+        Self { permille, earned: if permille > 0 { 2_000 } else { 0 } }
+    }
+
+    /// A request was sent.
+    pub fn earn(&mut self) {
+        self.earned = (self.earned + self.permille).min(Self::MOST * 1_000);
+    }
+
+    /// Takes one copy out, if there is one.
+    pub fn spend(&mut self) -> bool {
+        let affordable = self.earned >= 1_000;
+        if affordable {
+            self.earned -= 1_000;
+        }
+        affordable
+    }
+}
+
 /// Keeps retries a small share of the traffic, so that failing endpoints do not multiply it (Envoy's retry budget).
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -111,6 +148,25 @@ mod tests {
     fn no_attempts_means_none() {
         assert!(!Tries::default().another(true, 0, || true));
         assert!(!Tries::default().another(false, 0, || true));
+    }
+
+    #[test]
+    fn copies_stay_within_their_share_of_the_requests() {
+        let mut ration = Ration::new(20);
+        let copies = (0..10_000).filter(|_| {
+            ration.earn();
+            ration.spend()
+        });
+        assert!((195..=205).contains(&copies.count()));
+        let mut none = Ration::new(0);
+        none.earn();
+        assert!(!none.spend());
+    }
+
+    #[test]
+    fn what_an_endpoint_cannot_help_is_no_failure() {
+        assert!([500, 502, 503, 504, 507, 599].into_iter().all(is_failure));
+        assert!(![200, 404, 429, 501, 505].into_iter().any(is_failure));
     }
 
     #[test]

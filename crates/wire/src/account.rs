@@ -66,6 +66,14 @@ endings! {
     ResponseCut => "response_cut",
     /// The endpoint stopped in the middle of its response.
     ResponseStalled => "response_stalled",
+    /// The endpoint's answer counted as a failure, and no other could be asked.
+    EndpointFailed => "endpoint_failed",
+    /// The endpoint did not begin to answer in the time that one try has.
+    TryTimedOut => "try_timed_out",
+    /// Every endpoint was full, and so was the queue, or the wait was too long.
+    Shed => "shed",
+    /// The client has sent too many requests.
+    RateLimited => "rate_limited",
     /// The whole exchange took too long.
     TotalTimedOut => "total_timed_out",
     /// The grace time of a stop ended before the exchange did.

@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     BodyMalformed(&'static str),
     /// The client did not send its head or body in time.
     ClientTooSlow,
+    /// Every endpoint has as much as it may have, and the queue is no way out.
+    Shed,
     /// Every try at an endpoint failed; how the last one did.
     Failed(Ending),
 }
@@ -28,7 +30,7 @@ impl Answer {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::NoRoute => 404,
-            Self::NoEndpoint => 503,
+            Self::NoEndpoint | Self::Shed => 503,
             Self::Refused(malformed) => malformed.status(),
             Self::BodyTooLarge => 413,
             Self::BodyMalformed(_) => 400,
@@ -36,6 +38,7 @@ impl Answer {
             Self::Failed(
                 Ending::ConnectTimedOut
                 | Ending::ResponseTimedOut
+                | Ending::TryTimedOut
                 | Ending::TotalTimedOut
                 | Ending::EndpointNotReading,
             ) => 504,
@@ -47,6 +50,7 @@ impl Answer {
         match self {
             Self::NoRoute => Ending::NoRoute,
             Self::NoEndpoint => Ending::NoEndpoint,
+            Self::Shed => Ending::Shed,
             Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong)
             | Self::BodyTooLarge => Ending::TooLarge,
             Self::Refused(_) | Self::BodyMalformed(_) => Ending::BadRequest,
@@ -69,6 +73,7 @@ impl Answer {
         match self {
             Self::NoRoute => "no route matches this request",
             Self::NoEndpoint => "no endpoint can serve this request now",
+            Self::Shed => "too many requests wait for an endpoint",
             Self::Refused(malformed) => malformed.reason(),
             Self::BodyTooLarge => "the request body is too large",
             Self::BodyMalformed(reason) => reason,
@@ -85,6 +90,9 @@ impl Answer {
         let mut headers = vec![("Content-Type", "text/plain; charset=utf-8")];
         if status == 405 {
             headers.push(("Allow", ALLOW));
+        }
+        if self == Self::Shed {
+            headers.push(("Retry-After", "1"));
         }
         render(status, headers.into_iter(), body.as_bytes(), Ways { close, keep_alive: false, with_body })
     }

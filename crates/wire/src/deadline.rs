@@ -25,6 +25,11 @@ impl Deadline {
         self.set(Instant::now() + after);
     }
 
+    /// Whether the limit is set, and not before `at`.
+    pub(crate) fn is_later_than(&self, at: Instant) -> bool {
+        self.at.is_none_or(|own| own > at)
+    }
+
     /// Takes the limit away.
     pub(crate) fn clear(&mut self) {
         self.at = None;

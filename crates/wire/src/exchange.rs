@@ -7,49 +7,43 @@ use crate::access_log::{Line, LogFacts};
 use crate::account::{Counted, Ending};
 use crate::answer::Answer;
 use crate::client::accept::ListenerCounters;
-use crate::client::connection::{After, Connection, is_last};
+use crate::client::connection::{After, Connection};
 use crate::client::http1::{Destination, Refusal, Request};
-use crate::deadline::Deadline;
-use crate::endpoint::connect::connect;
-use crate::endpoint::idle::EndpointConnection;
-use crate::forward::{Deadlines, Failed, Forward, Relayed, forward};
+use crate::forward::Relayed;
 use crate::local::LocalTable;
-use bascule_decide::balance::{Key, Slot};
+use bascule_decide::balance::Slot;
 use bascule_decide::http1::Framing;
-use bascule_decide::retry::{Budget, Progress, Tries, may_try_again};
-use bascule_decide::table::{Endpoint, Pool};
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::IoSlice;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// An exchange under way: the connection it is on, the request, and what has become of it so far.
-struct Exchange<'a> {
-    connection: &'a mut Connection,
-    request: &'a Request,
+pub(crate) struct Exchange<'a> {
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) request: &'a Request,
     counters: Arc<ListenerCounters>,
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
     accounted: bool,
 }
 
 /// What there is to tell about an exchange.
 #[derive(Debug)]
-struct Outcome {
+pub(crate) struct Outcome {
     ending: Ending,
     /// More than the ending says, when there is more.
-    reason: &'static str,
+    pub(crate) reason: &'static str,
     status: u16,
     received_bytes: u64,
     sent_bytes: u64,
-    endpoint: Option<(usize, Slot)>,
-    attempts: u32,
-    connect: Duration,
+    pub(crate) endpoint: Option<(usize, Slot)>,
+    pub(crate) attempts: u32,
+    /// Waited for room at an endpoint.
+    pub(crate) queued: Duration,
+    pub(crate) connect: Duration,
     /// From the request sent to the head of the response.
     response: Option<Duration>,
     after: After,
@@ -86,6 +80,7 @@ impl<'a> Exchange<'a> {
             sent_bytes: 0,
             endpoint: None,
             attempts: 0,
+            queued: Duration::ZERO,
             connect: Duration::ZERO,
             response: None,
             after: After::Close,
@@ -110,179 +105,7 @@ impl Drop for Exchange<'_> {
 }
 
 impl Exchange<'_> {
-    /// Stages 5 to 7: picks an endpoint and forwards, again elsewhere when that is safe, until there is a response.
-    async fn forward(&mut self, pool: usize, head: &[u8]) {
-        let table = Rc::clone(&self.request.table);
-        let settings = &table.table().pools[pool];
-        let mut tried: Vec<Slot> = Vec::new();
-        let mut failed: Option<Ending> = None;
-        let mut retrying = None;
-        let mut tries = Tries::default();
-        loop {
-            let picked = table.pick(pool, Key(0), &tried, &mut self.connection.worker.random.borrow_mut());
-            let Some(slot) = picked else {
-                return self.answer(failed.map_or(Answer::NoEndpoint, Answer::Failed)).await;
-            };
-            self.outcome.endpoint = Some((pool, slot));
-            self.outcome.attempts += 1;
-            let failure = match self.limited_attempt(&table, pool, slot, head).await {
-                Ok(relayed) => return self.relayed(&relayed),
-                Err(failure) => failure,
-            };
-            let (ending, progress) = match failure {
-                Failed::Endpoint { ending, reason, progress } => {
-                    self.outcome.reason = reason;
-                    (ending, progress)
-                }
-                Failed::Client(answer) => return self.answer(answer).await,
-                Failed::ClientGone => return self.gone(Ending::ClientAborted),
-            };
-            failed = Some(ending);
-            let replayable = progress == Progress::NotConnected || self.request.framing == Framing::None;
-            let refused = progress == Progress::NotConnected && ending != Ending::ConnectTimedOut;
-            let budget = || retrying.is_some() || self.within_budget(settings);
-            if !may_try_again(progress, self.request.idempotent, replayable)
-                || !tries.another(refused, settings.retries.attempts, budget)
-            {
-                return self.answer(Answer::Failed(ending)).await;
-            }
-            settings.endpoints[slot.0 as usize].state.retried.fetch_add(1, Relaxed);
-            tried.push(slot);
-            if !refused {
-                retrying.get_or_insert_with(|| Retrying::begin(&self.connection.worker));
-            }
-        }
-    }
-
-    fn within_budget(&self, pool: &Pool) -> bool {
-        let budget = Budget { percent: pool.retries.budget_percent, minimum: pool.retries.budget_minimum };
-        let worker = &self.connection.worker;
-        budget.allows(worker.retrying.get(), worker.in_flight.get())
-    }
-
-    /// One attempt, cut off when the whole exchange may take no longer.
-    async fn limited_attempt(
-        &mut self,
-        table: &LocalTable,
-        pool: usize,
-        slot: Slot,
-        head: &[u8],
-    ) -> Result<Relayed, Failed> {
-        let total_ms = self.request.route().and_then(|route| route.timeouts.total_ms);
-        let mut limit = Deadline::default();
-        if let Some(total_ms) = total_ms {
-            limit.set(self.request.began + Duration::from_millis(total_ms));
-        }
-        let began = Cell::new(0);
-        let mut attempt = pin!(self.attempt(table, pool, slot, head, &began));
-        poll_fn(|cx| match attempt.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(done),
-            Poll::Pending => limit.poll(cx).map(|()| match began.get() {
-                0 => Err(Failed::Endpoint {
-                    ending: Ending::TotalTimedOut,
-                    reason: "",
-                    progress: Progress::Answered,
-                }),
-                status => Ok(Relayed::cut(status, Ending::TotalTimedOut)),
-            }),
-        })
-        .await
-    }
-
-    /// One attempt at one endpoint: on an idle connection if there is one, and once more on a fresh one if that had gone stale.
-    ///
-    /// `began` becomes the status as soon as the client was sent the first byte of the response.
-    async fn attempt(
-        &mut self,
-        table: &LocalTable,
-        pool: usize,
-        slot: Slot,
-        head: &[u8],
-        began: &Cell<u16>,
-    ) -> Result<Relayed, Failed> {
-        let settings = &table.table().pools[pool];
-        let endpoint = &settings.endpoints[slot.0 as usize];
-        let _in_flight = InFlight::begin(endpoint);
-        let mut idle = table.idle(pool, slot).take();
-        loop {
-            let reused = idle.is_some();
-            let mut connection = match idle.take() {
-                Some(connection) => connection,
-                None => self.connect(endpoint, settings.connect_ms).await?,
-            };
-            match self.over(&mut connection, head, began).await {
-                Err(failure) if reused && self.was_stale(&failure) => {}
-                Ok(relayed) => {
-                    // The endpoint allows another request and has said no more than its response.
-                    if relayed.reusable {
-                        table.idle(pool, slot).put(connection, relayed.ended, settings.idle.per_thread);
-                    }
-                    return Ok(relayed);
-                }
-                failed => return failed,
-            }
-        }
-    }
-
-    /// Whether an idle connection had been closed by the endpoint when we took it, and the request may be sent once more.
-    fn was_stale(&self, failure: &Failed) -> bool {
-        let closed = matches!(
-            failure,
-            Failed::Endpoint {
-                ending: Ending::EndpointClosed | Ending::EndpointReset,
-                progress: Progress::Sent,
-                ..
-            }
-        );
-        closed
-            && may_try_again(Progress::Sent, self.request.idempotent, self.request.framing == Framing::None)
-    }
-
-    /// Opens a connection. On the heap: most exchanges find one open.
-    fn connect<'b>(
-        &'b mut self,
-        endpoint: &'b Endpoint,
-        limit_ms: u64,
-    ) -> Pin<Box<dyn Future<Output = Result<EndpointConnection, Failed>> + 'b>> {
-        Box::pin(async move {
-            let began = Instant::now();
-            let mut deadline = Deadline::default();
-            let opened = connect(&endpoint.target, &mut deadline, Duration::from_millis(limit_ms)).await;
-            self.outcome.connect = began.elapsed();
-            let counter =
-                if opened.is_ok() { &endpoint.state.connects } else { &endpoint.state.connect_failures };
-            counter.fetch_add(1, Relaxed);
-            let socket = opened.map_err(Failed::not_connected)?;
-            Ok(EndpointConnection { socket, deadline })
-        })
-    }
-
-    /// Forwards over an open connection.
-    async fn over(
-        &mut self,
-        endpoint: &mut EndpointConnection,
-        head: &[u8],
-        began: &Cell<u16>,
-    ) -> Result<Relayed, Failed> {
-        let Connection { worker, acceptor, socket: client, input, deadline, peer, served, .. } =
-            &mut *self.connection;
-        let listener = &self.request.table.table().listeners[self.request.listener];
-        let is_last = || is_last(worker, acceptor, *served, listener);
-        let EndpointConnection { socket, deadline: endpoint_deadline } = endpoint;
-        let request = self.request;
-        let to = Forward {
-            worker,
-            client,
-            endpoint: socket,
-            request,
-            client_text: &peer.text,
-            is_last: &is_last,
-            began,
-        };
-        forward(&to, head, input, Deadlines { client: deadline, endpoint: endpoint_deadline }).await
-    }
-
-    fn relayed(&mut self, relayed: &Relayed) {
+    pub(crate) fn relayed(&mut self, relayed: &Relayed) {
         self.outcome.status = relayed.status;
         self.outcome.ending = relayed.ending;
         self.outcome.reason = relayed.reason;
@@ -293,13 +116,13 @@ impl Exchange<'_> {
         self.outcome.ended = Some(relayed.ended);
     }
 
-    fn gone(&mut self, ending: Ending) {
+    pub(crate) fn gone(&mut self, ending: Ending) {
         self.outcome.ending = ending;
         self.outcome.after = After::Close;
     }
 
     /// Sends an answer of ours.
-    fn answer(&mut self, answer: Answer) -> impl Future<Output = ()> {
+    pub(crate) fn answer(&mut self, answer: Answer) -> impl Future<Output = ()> {
         self.outcome.status = answer.status();
         self.outcome.ending = answer.ending();
         if let Answer::BodyMalformed(reason) = answer {
@@ -363,7 +186,7 @@ impl Exchange<'_> {
         let request = self.request.head_read - self.request.began;
         let timers = [
             request,
-            Duration::ZERO,
+            self.outcome.queued,
             self.outcome.connect,
             counted.response.unwrap_or_default(),
             counted.duration,
@@ -419,37 +242,4 @@ pub(crate) fn log_refusal(
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An endpoint's count of exchanges, for as long as this lives.
-struct InFlight<'a>(&'a Endpoint);
-
-impl<'a> InFlight<'a> {
-    fn begin(endpoint: &'a Endpoint) -> Self {
-        endpoint.state.in_flight.fetch_add(1, Relaxed);
-        endpoint.state.picked.fetch_add(1, Relaxed);
-        Self(endpoint)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.state.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A thread's count of exchanges that are at a retry, for as long as this lives.
-struct Retrying(Rc<crate::worker::Worker>);
-
-impl Retrying {
-    fn begin(worker: &Rc<crate::worker::Worker>) -> Self {
-        worker.retrying.set(worker.retrying.get() + 1);
-        Self(Rc::clone(worker))
-    }
-}
-
-impl Drop for Retrying {
-    fn drop(&mut self) {
-        self.0.retrying.set(self.0.retrying.get() - 1);
-    }
 }

@@ -7,14 +7,13 @@ use crate::client::connection::After;
 use crate::client::http1::Request;
 use crate::deadline::Deadline;
 use crate::download::Download;
-use crate::socket::{Socket, WriteStop};
+use crate::leg::Leg;
+use crate::socket::Socket;
 use crate::upload::{UploadStop, upload, upload_failed};
 use crate::worker::Worker;
-use bascule_decide::http1::Framing;
 use bascule_decide::retry::Progress;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io::IoSlice;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -25,19 +24,14 @@ use tokio::time::Instant;
 pub(crate) struct Forward<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) client: &'a Socket,
-    pub(crate) endpoint: &'a Socket,
     pub(crate) request: &'a Request,
     pub(crate) client_text: &'a str,
     /// Whether the client's connection ends with this response; asked when its head is written.
     pub(crate) is_last: &'a dyn Fn() -> bool,
     /// The status, once the client was sent the first byte of the response.
     pub(crate) began: &'a Cell<u16>,
-}
-
-/// Time limits of the two sides; each stays with its connection, so that reuse costs no new timer.
-pub(crate) struct Deadlines<'a> {
-    pub(crate) client: &'a mut Deadline,
-    pub(crate) endpoint: &'a mut Deadline,
+    /// How far the request has gone out on this leg.
+    pub(crate) sent: &'a Cell<Sent>,
 }
 
 /// A forwarding that failed before the client was sent anything.
@@ -45,6 +39,8 @@ pub(crate) struct Deadlines<'a> {
 pub(crate) enum Failed {
     /// The endpoint's fault; perhaps another one does better.
     Endpoint { ending: Ending, reason: &'static str, progress: Progress },
+    /// Its answer counts as a failure, and another one is to be asked.
+    Judged(Ending),
     /// The client's fault, and it may be told.
     Client(Answer),
     /// Nobody is left to tell.
@@ -99,6 +95,8 @@ impl Relayed {
 /// How far the request has gone out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
+    /// Nothing yet.
+    Nothing,
     /// The body is on its way.
     Partly,
     /// All of it.
@@ -107,57 +105,36 @@ pub(crate) enum Sent {
     Broken(Instant),
 }
 
-/// Forwards one request over one connection.
-pub(crate) async fn forward(
-    to: &Forward<'_>,
-    head: &[u8],
-    input: &mut Input,
-    deadlines: Deadlines<'_>,
-) -> Result<Relayed, Failed> {
-    let sent = Cell::new(Sent::Partly);
-    let received = Cell::new(0);
-    let mut download = Download::new(to, &sent, deadlines);
-    let mut relayed = if to.request.framing == Framing::None {
-        let limit = &mut *download.deadlines.endpoint;
-        match to.endpoint.write_all(&mut [IoSlice::new(head)], limit, to.idle()).await {
-            Ok(()) => sent.set(Sent::Wholly(Instant::now())),
-            // It may have closed after an answer of its own accord (408); what it said is read below.
-            Err(WriteStop::Failed) => sent.set(Sent::Broken(Instant::now())),
-            Err(WriteStop::TimedOut) => return Err(endpoint_failed(Ending::EndpointNotReading)),
-        }
-        download.run(input).await?
-    } else {
-        // On the heap: most requests have no body.
-        Box::pin(both(download, head, input, &received)).await?
-    };
-    relayed.received_bytes = received.get();
-    Ok(relayed)
-}
-
 /// Uploads and downloads at once: the endpoint may answer before it has read everything, or because of what it has read.
-async fn both(
-    mut download: Download<'_>,
+pub(crate) async fn both(
+    to: &Forward<'_>,
+    leg: &mut Leg,
     head: &[u8],
     input: &mut Input,
-    received: &Cell<u64>,
+    deadline: &mut Deadline,
 ) -> Result<Relayed, Failed> {
-    let (to, sent) = (download.to, download.sent);
+    let received = Cell::new(0);
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
-    let mut uploading = pin!(upload(to, head, input, received));
+    let socket = Rc::clone(&leg.connection().socket);
+    to.sent.set(Sent::Partly);
+    let mut download = Download::new(to, leg, deadline);
+    let mut uploading = pin!(upload(to, &socket, head, input, &received));
     let mut downloading = pin!(download.run(&mut nothing));
-    poll_fn(|cx| {
-        if sent.get() == Sent::Partly
+    let mut relayed = poll_fn(|cx| {
+        if to.sent.get() == Sent::Partly
             && let Poll::Ready(uploaded) = uploading.as_mut().poll(cx)
         {
             match uploaded {
-                Ok(()) => sent.set(Sent::Wholly(Instant::now())),
-                Err(UploadStop::Endpoint) => sent.set(Sent::Broken(Instant::now())),
+                Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
+                Err(UploadStop::Endpoint) => to.sent.set(Sent::Broken(Instant::now())),
                 Err(stop) => return Poll::Ready(upload_failed(stop, to.began.get())),
             }
         }
         downloading.as_mut().poll(cx)
     })
-    .await
+    .await?;
+    relayed.received_bytes = received.get();
+    Ok(relayed)
 }
 
 pub(crate) fn endpoint_failed(ending: Ending) -> Failed {
@@ -171,9 +148,9 @@ impl Forward<'_> {
 
     /// Has the runtime know both sides, which a long body needs: only then does it share the thread fairly.
     /// A side that cannot be known fails at its next read or write.
-    pub(crate) fn know_both(&self) {
+    pub(crate) fn know_both(&self, endpoint: &Socket) {
         let _ = self.client.register();
-        let _ = self.endpoint.register();
+        let _ = endpoint.register();
     }
 
     /// Between two reads or writes on the endpoint's side.

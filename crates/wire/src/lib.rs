@@ -8,9 +8,9 @@
 //! | 2 connection | `client/connection.rs` | – |
 //! | 3 decode | `client/http1.rs` | `decide/http1/request.rs`, `decide/path.rs` |
 //! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
-//! | 5 pick | called from `exchange.rs` | `decide/pick.rs` → `decide/balance/*` |
-//! | 6 forward | `forward.rs`, `upload.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
-//! | 7 respond | `download.rs` or `answer.rs`, `tunnel.rs` | `decide/http1/response.rs` |
+//! | 5 pick | `tries.rs`, `wait.rs` | `decide/pick.rs` → `decide/balance/*`, `decide/guard/*` |
+//! | 6 forward | `leg.rs`, `race.rs`, `forward.rs`, `upload.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
+//! | 7 respond | `head.rs`, `download.rs` or `answer.rs`, `tunnel.rs` | `decide/http1/response.rs` |
 //! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
 //!
 //! Each thread (`worker.rs`) has its own runtime, listeners, idle connections and counters. The threads share
@@ -29,12 +29,18 @@ mod endpoint;
 mod events;
 mod exchange;
 mod forward;
+mod head;
+mod leg;
 mod local;
 mod log_writer;
 mod plane;
+mod race;
 mod socket;
+mod stats;
+mod tries;
 mod tunnel;
 mod upload;
+mod wait;
 mod worker;
 
 pub use plane::Plane;

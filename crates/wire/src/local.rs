@@ -2,13 +2,18 @@
 
 use crate::account::{Series, SeriesBook, SeriesKey};
 use crate::endpoint::idle::IdleConnections;
+use crate::leg::Held;
 use crate::plane::Live;
-use bascule_decide::balance::{Key, Slot};
-use bascule_decide::pick::Picker;
+use crate::race::Milestones;
+use bascule_contract::protection::TryLimit;
+use bascule_decide::balance::Slot;
+use bascule_decide::pick::{Ask, Picker, Taken};
 use bascule_decide::random::Random;
+use bascule_decide::retry::Ration;
 use bascule_decide::table::{Pool, Table, Target};
+use bascule_decide::time::Tick;
 use foldhash::fast::FixedState;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,12 +30,24 @@ type Place = (u32, u32, u32, u32);
 pub(crate) struct LocalTable {
     live: Arc<Live>,
     pools: Vec<LocalPool>,
+    random: RefCell<Random>,
     series: RefCell<HashMap<Place, Arc<Series>, FixedState>>,
 }
 
 struct LocalPool {
     picker: RefCell<Picker>,
+    /// What may be sent twice.
+    ration: Cell<Ration>,
     idle: Vec<Rc<IdleConnections>>,
+}
+
+impl LocalPool {
+    fn change_ration<T>(&self, change: impl FnOnce(&mut Ration) -> T) -> T {
+        let mut ration = self.ration.get();
+        let result = change(&mut ration);
+        self.ration.set(ration);
+        result
+    }
 }
 
 impl std::fmt::Debug for LocalTable {
@@ -54,10 +71,16 @@ impl LocalTable {
                 lists.push(Rc::clone(&list));
                 kept.insert(key, list);
             }
-            pools.push(LocalPool { picker: RefCell::new(Picker::new(pool, random)), idle: lists });
+            let permille = pool.protection.hedge.as_ref().map_or(0, |hedge| hedge.budget_permille);
+            pools.push(LocalPool {
+                picker: RefCell::new(Picker::new(pool, random)),
+                ration: Cell::new(Ration::new(permille)),
+                idle: lists,
+            });
         }
         *idle = kept;
-        Self { live, pools, series: RefCell::default() }
+        let random = RefCell::new(Random::seeded(random.next()));
+        Self { live, pools, random, series: RefCell::default() }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -68,8 +91,45 @@ impl LocalTable {
         self.live.table()
     }
 
-    pub(crate) fn pick(&self, pool: usize, key: Key, tried: &[Slot], random: &mut Random) -> Option<Slot> {
-        self.pools[pool].picker.borrow_mut().pick(&self.table().pools[pool], key, tried, random)
+    /// Begins a try at an endpoint of a pool.
+    pub(crate) fn take(&self, pool: usize, ask: &Ask<'_>, now: Tick) -> Taken {
+        let here = &self.pools[pool];
+        if ask.tried.is_empty() {
+            here.change_ration(Ration::earn);
+        }
+        here.picker.borrow_mut().take(&self.table().pools[pool], ask, now, &mut self.random.borrow_mut())
+    }
+
+    /// Whether a request of this pool that has been at `tried` could go somewhere else.
+    pub(crate) fn has_other(&self, pool: usize, tried: &[Slot], here: Slot) -> bool {
+        self.pools[pool].picker.borrow_mut().has_other(&self.table().pools[pool], tried, here)
+    }
+
+    /// An answer came after this long.
+    pub(crate) fn learn(&self, pool: usize, took_us: u64, now: Tick) {
+        self.pools[pool].picker.borrow_mut().learn(&self.table().pools[pool], took_us, now);
+    }
+
+    /// Takes a copy out of what the pool's requests have earned.
+    pub(crate) fn spend_hedge(&self, pool: usize) -> bool {
+        self.pools[pool].change_ration(Ration::spend)
+    }
+
+    /// When something is to be done about a try that has no answer yet.
+    pub(crate) fn milestones(&self, held: &Held) -> Milestones {
+        let pool = held.pool();
+        let delays = &pool.state.delays;
+        let after = |us: u64| held.began() + Duration::from_micros(us);
+        let hedge = pool.protection.hedge.as_ref().filter(|_| !pool.state.gate.is_open());
+        Milestones {
+            hedge: hedge
+                .and_then(|hedge| hedge.after_ms.map(|ms| ms * 1000).or_else(|| delays.long_us()))
+                .map(after),
+            late: matches!(pool.retries.try_limit, TryLimit::Learned {})
+                .then(|| delays.late_us())
+                .flatten()
+                .map(after),
+        }
     }
 
     pub(crate) fn idle(&self, pool: usize, slot: Slot) -> &IdleConnections {

@@ -4,6 +4,7 @@ use crate::account::{self, SeriesBook};
 use crate::binds::{Binds, discard, tell};
 use crate::events::Events;
 use crate::log_writer::LogWriter;
+use crate::stats;
 use crate::worker::{Command, Worker};
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::event::{Event, What};
@@ -11,8 +12,10 @@ use bascule_contract::mark::Mark;
 use bascule_contract::receipt::Receipt;
 use bascule_contract::settings::Settings;
 use bascule_contract::snapshot::{AccessLog, Snapshot};
-use bascule_contract::stats::{EndpointStats, Stats};
+use bascule_contract::stats::Stats;
+use bascule_decide::balance::Slot;
 use bascule_decide::table::{States, Table};
+use bascule_decide::time::Tick;
 use rustix::process::{Resource, getrlimit};
 use std::collections::HashSet;
 use std::io;
@@ -52,6 +55,8 @@ impl Drop for Live {
 /// What the threads see of the plane.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Where ticks are counted from.
+    pub(crate) epoch: Instant,
     /// Of the live table; the one store that makes a snapshot live.
     generation: AtomicU64,
     live: Mutex<Arc<Live>>,
@@ -73,6 +78,17 @@ impl Shared {
 
     pub(crate) fn live(&self) -> Arc<Live> {
         Arc::clone(&lock(&self.live))
+    }
+
+    /// Now, as decisions know it.
+    pub(crate) fn now(&self) -> Tick {
+        self.tick(Instant::now())
+    }
+
+    /// A moment as decisions know it.
+    pub(crate) fn tick(&self, at: Instant) -> Tick {
+        let since = at.saturating_duration_since(self.epoch);
+        Tick(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
     fn thread_ended(&self, cut: u64) {
@@ -122,9 +138,12 @@ impl Plane {
             listeners: Vec::new(),
             pools: Vec::new(),
             access_log: None,
+            stores: Vec::new(),
         };
         let table = Table::compile(&empty, &mut states).map_err(|problems| problems.join("; "))?;
         let shared = Arc::new(Shared {
+            // A little in the past: tick 0 is before everything.
+            epoch: Instant::now() - Duration::from_millis(1),
             generation: AtomicU64::new(0),
             live: Mutex::new(Arc::new(Live { table, events: Arc::clone(&events) })),
             log: LogWriter::start(Arc::clone(&events)).map_err(said)?,
@@ -178,6 +197,7 @@ impl Plane {
             receipt.problems.push(problem);
             return Err(receipt);
         }
+        wanted.states.at(self.shared.now());
         let table = match Table::compile(&snapshot, &mut wanted.states) {
             Ok(table) => table,
             Err(problems) => {
@@ -225,7 +245,9 @@ impl Plane {
 
     /// Notes what was observed about endpoints. Holds from the next pick on, for every generation.
     pub fn mark(&self, marks: &[Mark]) {
-        lock(&self.wanted).states.mark(marks);
+        let states = &mut lock(&self.wanted).states;
+        states.at(self.shared.now());
+        states.mark(marks);
     }
 
     /// All counters, now.
@@ -233,23 +255,11 @@ impl Plane {
         let wanted = &mut *lock(&self.wanted);
         wanted.draining.retain(|(_, live)| live.strong_count() > 0);
         let live = self.shared.live();
-        let endpoints = live.table().pools.iter().flat_map(|pool| {
-            pool.endpoints.iter().map(|endpoint| {
-                let state = &endpoint.state;
-                EndpointStats {
-                    pool: pool.id.to_string(),
-                    endpoint: endpoint.id.to_string(),
-                    up: endpoint.is_up(),
-                    draining: endpoint.is_draining(),
-                    weight: endpoint.weight_now(),
-                    in_flight: state.in_flight.load(Relaxed).into(),
-                    picked: state.picked.load(Relaxed),
-                    connects: state.connects.load(Relaxed),
-                    connect_failures: state.connect_failures.load(Relaxed),
-                    retried: state.retried.load(Relaxed),
-                    idle: state.idle.load(Relaxed).into(),
-                }
-            })
+        let now = self.shared.now();
+        let pools = &live.table().pools;
+        let endpoints = pools.iter().flat_map(|pool| {
+            let slots = (0..).map(Slot).take(pool.endpoints.len());
+            slots.map(move |slot| stats::of_endpoint(pool, slot, now))
         });
         Stats {
             generation: live.table().generation,
@@ -257,6 +267,7 @@ impl Plane {
             listeners: wanted.binds.stats(),
             series: account::sum(self.books.iter().map(Arc::as_ref)),
             endpoints: endpoints.collect(),
+            pools: pools.iter().map(stats::of_pool).collect(),
             log_lines_lost: self.shared.log.lost(),
         }
     }

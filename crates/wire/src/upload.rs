@@ -6,7 +6,7 @@ use crate::body::{Incoming, Outgoing, Piece, PieceStop};
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
 use crate::forward::{Failed, Forward, Relayed, endpoint_failed};
-use crate::socket::WriteStop;
+use crate::socket::{Socket, WriteStop};
 use bascule_decide::http1::Framing;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -40,6 +40,7 @@ pub(crate) fn upload_failed(stop: UploadStop, began: u16) -> Result<Relayed, Fai
 /// Sends the head and then the body as it arrives, in the framing in which it came.
 pub(crate) async fn upload(
     to: &Forward<'_>,
+    endpoint: &Socket,
     head: &[u8],
     input: &mut Input,
     received: &Cell<u64>,
@@ -58,7 +59,7 @@ pub(crate) async fn upload(
             return Err(UploadStop::Client(Answer::BodyTooLarge));
         }
         let piece = Piece { head, payload: &input.bytes()[..payload], body: &body, coding };
-        piece.send(to.endpoint, &mut deadline, to.idle()).await.map_err(|stop| match stop {
+        piece.send(endpoint, &mut deadline, to.idle()).await.map_err(|stop| match stop {
             PieceStop::Write(WriteStop::TimedOut) => UploadStop::EndpointNotReading,
             PieceStop::Write(WriteStop::Failed) => UploadStop::Endpoint,
             PieceStop::Trailers(problem) => UploadStop::Client(Answer::BodyMalformed(problem.reason())),
@@ -68,7 +69,7 @@ pub(crate) async fn upload(
         if body.done {
             return Ok(());
         }
-        to.know_both();
+        to.know_both(endpoint);
         deadline.start(Duration::from_millis(to.listener().timeouts.body_ms));
         let read = poll_fn(|cx| match input.poll_fill(to.client, Size::Relay, cx) {
             Poll::Ready(read) => Poll::Ready(Some(read)),

@@ -10,7 +10,10 @@ use crate::local::{IdleByEndpoint, LocalTable};
 use crate::log_writer::LogId;
 use crate::plane::Shared;
 use bascule_contract::event::What;
+use bascule_decide::guard::Lost;
 use bascule_decide::random::Random;
+use bascule_decide::table::Split;
+use bascule_decide::time::Tick;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -56,7 +59,9 @@ pub(crate) struct Worker {
     pub(crate) index: u32,
     pub(crate) shared: Arc<Shared>,
     pub(crate) buffers: Rc<Buffers>,
-    pub(crate) random: RefCell<Random>,
+    random: RefCell<Random>,
+    /// What a try counts as when nobody says otherwise. Never set.
+    pub(crate) abandoned: Rc<Cell<Lost>>,
     pub(crate) book: Arc<SeriesBook>,
     /// No connection may wait for another request.
     pub(crate) stopping: Cell<bool>,
@@ -88,6 +93,7 @@ impl Worker {
             shared,
             buffers: Rc::default(),
             random: RefCell::new(random),
+            abandoned: Rc::new(Cell::new(Lost::Abandoned)),
             book,
             stopping: Cell::new(false),
             in_flight: Cell::new(0),
@@ -183,6 +189,26 @@ impl Worker {
         ));
         *self.table.borrow_mut() = Rc::clone(&table);
         table
+    }
+
+    /// The pool that a request of a split route gets.
+    pub(crate) fn split(&self, split: &Split) -> usize {
+        split.pick(&mut self.random.borrow_mut())
+    }
+
+    /// Now, as decisions know it.
+    pub(crate) fn now(&self) -> Tick {
+        self.tick(Instant::now())
+    }
+
+    /// A moment as decisions know it.
+    pub(crate) fn tick(&self, at: Instant) -> Tick {
+        self.shared.tick(at)
+    }
+
+    /// The moment that decisions know as `at`.
+    pub(crate) fn instant(&self, at: Tick) -> Instant {
+        self.shared.epoch + Duration::from_micros(at.0)
     }
 
     async fn sweep(self: Rc<Self>) {

@@ -15,6 +15,9 @@ const BATCH: u32 = 64;
 const LONGEST_US: u64 = 50_000;
 /// Old samples count half after this many newer ones.
 const HALF: u64 = 4_096;
+/// So many times what 999 of 1,000 stay below is silence, and never less than this.
+const LATE: u64 = 4;
+const SOONEST_LATE_US: u64 = 50_000;
 /// Fewer samples say nothing about what is rare.
 const ENOUGH: u64 = 128;
 
@@ -83,6 +86,11 @@ impl Delays {
     /// What 999 of 1,000 stay below.
     pub fn longest_us(&self) -> Option<u64> {
         known(&self.longest_us)
+    }
+
+    /// What is longer than anything usual: whoever has not begun to answer by then is taken to be silent.
+    pub fn late_us(&self) -> Option<u64> {
+        self.longest_us().map(|us| us.saturating_mul(LATE).max(SOONEST_LATE_US))
     }
 
     /// False when another thread is at it: try again later.

@@ -53,6 +53,10 @@ pub struct PoolState {
 /// What happened in one pool, counted.
 #[derive(Debug, Default)]
 pub struct Counted {
+    /// Requests that had to wait for an endpoint.
+    pub queued: AtomicU64,
+    /// Requests that were shed.
+    pub shed: AtomicU64,
     /// Requests that were sent a second time because the first took long.
     pub hedged: AtomicU64,
     /// How many of them were answered by the second.

@@ -3,7 +3,9 @@
 use crate::access_log::LogFacts;
 use crate::answer::{ALLOW, Answer, Ways, render};
 use crate::client::connection::Connection;
+use crate::client::session::Session;
 use crate::local::LocalTable;
+use bascule_decide::balance::Key;
 use bascule_decide::http1::forwarded::{Onward, Told};
 use bascule_decide::http1::request::parse;
 use bascule_decide::http1::{Framing, HeadLimits, Malformed, RequestHead, field_room, routing_host};
@@ -16,6 +18,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// TLS will make this a fact of the connection.
@@ -42,6 +45,11 @@ pub(crate) struct Request {
     pub(crate) head_bytes: usize,
     /// What the templates of the response's edits may say; only where there are any.
     pub(crate) facts: Option<Box<OwnFacts>>,
+    /// What must stay together, for algorithms that care.
+    pub(crate) key: Key,
+    pub(crate) session: Session,
+    /// When the whole exchange is over.
+    pub(crate) until: Option<Instant>,
     /// Only while the access log is on.
     pub(crate) log: Option<Box<LogFacts>>,
 }
@@ -88,6 +96,11 @@ impl Request {
             listener: &listener.id,
             route: self.route.map_or("", |route| &listener.routes[route].id),
         }
+    }
+
+    /// Whether it may be sent twice although an endpoint may have begun to work on it.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.idempotent && self.framing == Framing::None && self.upgrade.is_none()
     }
 
     pub(crate) fn route(&self) -> Option<&Route> {
@@ -154,6 +167,11 @@ pub(crate) fn read_request(
         head_read: now,
         head_bytes: head.length,
         facts,
+        key: Key::NONE,
+        session: Session::default(),
+        until: route
+            .and_then(|route| listener.routes[route].timeouts.total_ms)
+            .map(|total_ms| began + Duration::from_millis(total_ms)),
         log,
         table: Rc::clone(&table),
     };
@@ -198,6 +216,9 @@ impl Reading<'_> {
         }
         match &route.action {
             Action::Pool(pool) => Destination::Pool(*pool, self.onward(route)),
+            Action::Split(split) => {
+                Destination::Pool(self.connection.worker.split(split), self.onward(route))
+            }
             Action::Redirect { status, location } => {
                 let mut rendered = Vec::new();
                 location.render(&self.facts(route), &mut rendered);

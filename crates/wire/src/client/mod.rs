@@ -4,3 +4,4 @@ pub(crate) mod accept;
 pub(crate) mod bind;
 pub(crate) mod connection;
 pub(crate) mod http1;
+pub(crate) mod session;

@@ -4,6 +4,7 @@ use crate::deadline::Deadline;
 use crate::socket::Socket;
 use bascule_decide::table::EndpointState;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio::time::Instant;
 /// A connection to an endpoint. Its time limit stays with it, so that reuse costs no new timer.
 #[derive(Debug)]
 pub(crate) struct EndpointConnection {
-    pub(crate) socket: Socket,
+    /// Shared, because a request goes out while its response comes back.
+    pub(crate) socket: Rc<Socket>,
     pub(crate) deadline: Deadline,
 }
 

@@ -1,0 +1,384 @@
+//! One try at one endpoint, up to the head of its response. Two legs of one request may run at the same time.
+
+use crate::account::Ending;
+use crate::buffers::{Input, Size};
+use crate::deadline::Deadline;
+use crate::endpoint::connect::connect;
+use crate::endpoint::idle::EndpointConnection;
+use crate::forward::{Failed, Forward, Sent, endpoint_failed};
+use crate::head::{Head, Kind, bad_response, read_head};
+use crate::local::LocalTable;
+use crate::socket::{Socket, WriteStop};
+use crate::worker::Worker;
+use bascule_contract::event::What;
+use bascule_decide::balance::Slot;
+use bascule_decide::guard::ejection::Change;
+use bascule_decide::guard::{Lost, Try};
+use bascule_decide::http1::has_empty_line;
+use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
+use bascule_decide::retry::{Progress, is_failure};
+use bascule_decide::table::{Endpoint, Pool};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a response may take before we watch a client that the runtime does not know yet.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A try that was begun; it ends when this is dropped, whatever has become of it.
+pub(crate) struct Held {
+    worker: Rc<Worker>,
+    table: Rc<LocalTable>,
+    pool: usize,
+    attempt: Try,
+    lost: Rc<Cell<Lost>>,
+    ended: Option<Instant>,
+}
+
+impl Held {
+    pub(crate) fn new(worker: &Rc<Worker>, table: &Rc<LocalTable>, pool: usize, attempt: Try) -> Self {
+        Self {
+            lost: Rc::clone(&worker.abandoned),
+            worker: Rc::clone(worker),
+            table: Rc::clone(table),
+            pool,
+            attempt,
+            ended: None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> (usize, Slot) {
+        (self.pool, self.attempt.slot)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.table.table().pools[self.pool]
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.pool().endpoints[self.attempt.slot.index()]
+    }
+
+    /// Whether the request could go somewhere else, having been at `tried` and here.
+    pub(crate) fn has_other(&self, tried: &[Slot]) -> bool {
+        self.table.has_other(self.pool, tried, self.attempt.slot)
+    }
+
+    /// When the try was begun.
+    pub(crate) fn began(&self) -> Instant {
+        self.worker.instant(self.attempt.began)
+    }
+
+    /// The head of the response came.
+    fn answered(&mut self, status: u16, at: Instant) {
+        let now = self.worker.tick(at);
+        let mut attempt = self.attempt;
+        let change = self.pool().answered(&mut attempt, now, is_failure(status));
+        self.attempt = attempt;
+        self.tell(change);
+        self.table.learn(self.pool, now.since(attempt.began), now);
+    }
+
+    /// The usual time of a try is over.
+    pub(crate) fn is_late(&self, at: Instant) {
+        let change = self.pool().is_late(&self.attempt, self.worker.tick(at));
+        self.tell(change);
+    }
+
+    /// What the try counts as if it ends without an answer.
+    pub(crate) fn counts_as(&mut self, lost: Lost) {
+        self.lost = Rc::new(Cell::new(lost));
+    }
+
+    /// The same, to be said by somebody who does not hold it.
+    pub(crate) fn decided_by(&mut self, lost: &Rc<Cell<Lost>>) {
+        self.lost = Rc::clone(lost);
+    }
+
+    /// The exchange ended at this moment: saves looking at the clock.
+    pub(crate) fn ended(&mut self, at: Instant) {
+        self.ended = Some(at);
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        let Some(change) = change else { return };
+        let (pool, endpoint) = (self.pool().id.to_string(), self.endpoint().id.to_string());
+        self.worker.event(match change {
+            Change::Ejected { for_ms, why } => {
+                What::Ejected { pool, endpoint, reason: why.to_string(), for_ms }
+            }
+            Change::Restored => What::Restored { pool, endpoint },
+        });
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let now = self.worker.tick(self.ended.unwrap_or_else(Instant::now));
+        let change = self.pool().end(&self.attempt, now, self.lost.get());
+        self.tell(change);
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<(Socket, Deadline), Ending>>>>;
+
+/// One try under way.
+pub(crate) struct Leg {
+    pub(crate) held: Held,
+    connection: Option<EndpointConnection>,
+    connecting: Option<Connecting>,
+    /// The connection has served before: it may have gone stale.
+    reused: bool,
+    pub(crate) connect_took: Duration,
+    pub(crate) input: Input,
+    interim: u32,
+    /// Rings while a connect is waited for; most legs never need it.
+    alarm: Deadline,
+}
+
+impl Leg {
+    pub(crate) fn new(held: Held) -> Self {
+        let connection = held.table.idle(held.pool, held.attempt.slot).take();
+        let input = Input::new(Rc::clone(&held.worker.buffers));
+        Self {
+            reused: connection.is_some(),
+            held,
+            connection,
+            connecting: None,
+            connect_took: Duration::ZERO,
+            input,
+            interim: 0,
+            alarm: Deadline::default(),
+        }
+    }
+
+    /// Sends the request (one without a body) and waits for a head. `None`: it is not there at `until`; go on by
+    /// asking again. An interim head counts; after it was consumed, ask again.
+    ///
+    /// An idle connection that turns out to be stale is replaced by a fresh one, where that is safe.
+    pub(crate) async fn ask(
+        &mut self,
+        to: &Forward<'_>,
+        head: &[u8],
+        until: Option<Instant>,
+    ) -> Result<Option<Head>, Failed> {
+        loop {
+            if self.connection.is_none() && !self.connect(until).await? {
+                return Ok(None);
+            }
+            if to.sent.get() == Sent::Nothing {
+                self.send(to, head).await?;
+            }
+            match self.wait(to, until).await {
+                Err(failure) if self.reused && to.request.idempotent && is_stale(&failure) => {
+                    self.connection = None;
+                    self.reused = false;
+                    to.sent.set(Sent::Nothing);
+                }
+                waited => return waited,
+            }
+        }
+    }
+
+    /// Has a connection when it returns.
+    pub(crate) async fn open(&mut self) -> Result<(), Failed> {
+        if self.connection.is_none() {
+            self.connect(None).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection. Only after [`Leg::open`] or [`Leg::ask`] has succeeded.
+    pub(crate) fn connection(&mut self) -> &mut EndpointConnection {
+        self.connection.as_mut().expect("a leg that was asked is connected")
+    }
+
+    /// The connection, and what came over it.
+    pub(crate) fn receiving(&mut self) -> (&mut EndpointConnection, &mut Input) {
+        let connection = self.connection.as_mut().expect("a leg that was asked is connected");
+        (connection, &mut self.input)
+    }
+
+    /// Gives the connection back for reuse.
+    pub(crate) fn keep(self, ended: Instant) {
+        let Self { held, connection, .. } = self;
+        let limit = held.pool().idle.per_thread;
+        if let Some(connection) = connection {
+            held.table.idle(held.pool, held.attempt.slot).put(connection, ended, limit);
+        }
+    }
+
+    /// False when `until` came first.
+    async fn connect(&mut self, until: Option<Instant>) -> Result<bool, Failed> {
+        let began = Instant::now();
+        let connecting = self.connecting.get_or_insert_with(|| {
+            let (target, limit_ms) = (self.held.endpoint().target.clone(), self.held.pool().connect_ms);
+            Box::pin(async move {
+                let mut deadline = Deadline::default();
+                let socket = connect(&target, &mut deadline, Duration::from_millis(limit_ms)).await?;
+                Ok((socket, deadline))
+            })
+        });
+        if let Some(until) = until {
+            self.alarm.set(until);
+        }
+        let alarm = &mut self.alarm;
+        let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(opened) => Poll::Ready(Some(opened)),
+            Poll::Pending if until.is_some() => alarm.poll(cx).map(|()| None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        self.connect_took += began.elapsed();
+        let Some(opened) = opened else { return Ok(false) };
+        self.connecting = None;
+        let state = &self.held.endpoint().state;
+        let counter = if opened.is_ok() { &state.connects } else { &state.connect_failures };
+        counter.fetch_add(1, Relaxed);
+        match opened {
+            Ok((socket, deadline)) => {
+                self.connection = Some(EndpointConnection { socket: Rc::new(socket), deadline });
+                Ok(true)
+            }
+            Err(ending) => {
+                self.held.counts_as(if ending == Ending::ConnectTimedOut {
+                    Lost::Silent
+                } else {
+                    Lost::Broken
+                });
+                Err(Failed::not_connected(ending))
+            }
+        }
+    }
+
+    async fn send(&mut self, to: &Forward<'_>, head: &[u8]) -> Result<(), Failed> {
+        let EndpointConnection { socket, deadline } = self.connection();
+        match socket.write_all(&mut [IoSlice::new(head)], deadline, to.idle()).await {
+            Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
+            // It may have closed after an answer of its own accord (408); what it said is read later.
+            Err(WriteStop::Failed) => to.sent.set(Sent::Broken(Instant::now())),
+            Err(WriteStop::TimedOut) => {
+                self.held.counts_as(Lost::Silent);
+                return Err(endpoint_failed(Ending::EndpointNotReading));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a head, while the client is there.
+    pub(crate) async fn wait(
+        &mut self,
+        to: &Forward<'_>,
+        until: Option<Instant>,
+    ) -> Result<Option<Head>, Failed> {
+        let mut watching = true;
+        let mut seen = 0_usize;
+        loop {
+            let worth_a_look = seen == 0 || has_empty_line(self.input.bytes(), seen.saturating_sub(3));
+            if !self.input.is_empty() && worth_a_look {
+                let read = read_head(to, self.held.pool(), &self.input)
+                    .map_err(|bad| self.broken(bad_response(bad)))?;
+                if let Some(head) = read {
+                    if head.kind != Kind::Interim {
+                        self.held.answered(head.status, Instant::now());
+                    }
+                    return Ok(Some(head));
+                }
+            }
+            seen = self.input.len();
+            if seen >= MAX_HEAD {
+                return Err(self.broken(bad_response(BadResponse::TooLarge)));
+            }
+            match self.wait_for_bytes(to, until, &mut watching).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(failed) => return Err(self.broken(failed)),
+            }
+        }
+    }
+
+    /// An interim head came; a flood of them is refused.
+    pub(crate) fn count_interim(&mut self) -> Result<(), Failed> {
+        self.interim += 1;
+        if self.interim > MAX_INTERIM {
+            return Err(self.broken(bad_response(BadResponse::Interim)));
+        }
+        Ok(())
+    }
+
+    fn broken(&mut self, failed: Failed) -> Failed {
+        if let Failed::Endpoint { ending, .. } = failed {
+            let silent = matches!(ending, Ending::ResponseTimedOut | Ending::TryTimedOut);
+            self.held.counts_as(if silent { Lost::Silent } else { Lost::Broken });
+        }
+        failed
+    }
+
+    /// False when `until` came first.
+    async fn wait_for_bytes(
+        &mut self,
+        to: &Forward<'_>,
+        until: Option<Instant>,
+        watching: &mut bool,
+    ) -> Result<bool, Failed> {
+        let Self { connection, input, interim, .. } = self;
+        let Some(EndpointConnection { socket, deadline }) = connection else { return Ok(false) };
+        // What has begun to answer has done the work: nobody else is to do it again.
+        let begun = !input.is_empty() || *interim > 0;
+        let progress = if begun { Progress::Answered } else { Progress::Sent };
+        let failed = |ending| Poll::Ready(Err(Failed::Endpoint { ending, reason: "", progress }));
+        poll_fn(|cx| {
+            match input.poll_fill(socket, Size::Relay, cx) {
+                Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(0)) => return failed(Ending::EndpointClosed),
+                Poll::Ready(Err(_)) => return failed(Ending::EndpointReset),
+                Poll::Pending => {}
+            }
+            let sent_at = match to.sent.get() {
+                // The upload reads from the client and sees for itself when it is gone.
+                Sent::Nothing | Sent::Partly => return Poll::Pending,
+                Sent::Wholly(at) | Sent::Broken(at) => at,
+            };
+            let limit = sent_at + to.response_limit();
+            let next = until.map_or(limit, |until| limit.min(until));
+            if to.client.is_fresh() {
+                deadline.set(next.min(sent_at + PATIENCE));
+                if deadline.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // A slow response: from now on we want to know when the client goes away.
+                if to.client.register().is_err() {
+                    return Poll::Ready(Err(Failed::ClientGone));
+                }
+            }
+            if to.client.poll_reset(cx, watching).is_ready() {
+                return Poll::Ready(Err(Failed::ClientGone));
+            }
+            deadline.set(next);
+            match deadline.poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) if next < limit => Poll::Ready(Ok(false)),
+                Poll::Ready(()) => failed(Ending::ResponseTimedOut),
+            }
+        })
+        .await
+    }
+}
+
+/// Whether an idle connection had been closed by the endpoint when we took it, and the request may be sent once more.
+fn is_stale(failure: &Failed) -> bool {
+    matches!(
+        failure,
+        Failed::Endpoint {
+            ending: Ending::EndpointClosed | Ending::EndpointReset,
+            progress: Progress::Sent,
+            ..
+        }
+    )
+}

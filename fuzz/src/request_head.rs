@@ -131,7 +131,7 @@ fn write(head: &RequestHead<'_, '_>, bytes: &[u8], path: &[u8], told: &Told<'_>)
         route: "all",
     };
     let edits = Edits::default();
-    let onward = Onward { path, fallback_host: "127.0.0.1:8080", edits: &edits, facts };
+    let onward = Onward { path, fallback_host: "127.0.0.1:8080", edits: &edits, facts, deadline: None };
     let mut out = Vec::new();
     head.write(bytes, &onward, told, &mut out);
     out

@@ -38,6 +38,9 @@ pub struct ListenerStats {
     pub requests: u64,
     /// Requests in flight now.
     pub in_flight: u64,
+    /// Connections closed at once because their client had as many as it may have.
+    #[serde(default)]
+    pub turned_away: u64,
 }
 
 /// What one (listener, route, endpoint) has seen. `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.

@@ -156,6 +156,7 @@ impl Binds {
             open: counters.open.load(Relaxed),
             requests: counters.requests.load(Relaxed),
             in_flight: counters.in_flight.load(Relaxed),
+            turned_away: counters.turned_away.load(Relaxed),
         };
         self.counters.iter().map(stats).collect()
     }

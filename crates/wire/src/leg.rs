@@ -76,7 +76,7 @@ impl Held {
     }
 
     /// The head of the response came.
-    fn answered(&mut self, status: u16, at: Instant) {
+    pub(crate) fn answered(&mut self, status: u16, at: Instant) {
         let now = self.worker.tick(at);
         let mut attempt = self.attempt;
         let change = self.pool().answered(&mut attempt, now, is_failure(status));

@@ -10,6 +10,7 @@ use crate::forward::{Failed, Forward, Relayed, Sent, both};
 use crate::head::{Head, Kind};
 use crate::leg::{Held, Leg};
 use crate::local::LocalTable;
+use crate::mirror::send_copy;
 use crate::race::{Milestones, Race, Won};
 use crate::wait::wait_for_room;
 use crate::worker::Worker;
@@ -43,6 +44,7 @@ impl Exchange<'_> {
     /// Takes an endpoint and asks it, again elsewhere when that is safe, until there is a response.
     pub(crate) async fn forward(&mut self, pool: usize, head: &[u8]) {
         let table = Rc::clone(&self.request.table);
+        send_copy(&self.connection.worker, self.request, head, &self.connection.input);
         let mut course =
             Course { pool, tried: Vec::new(), tries: Tries::default(), retrying: None, failed: None };
         loop {

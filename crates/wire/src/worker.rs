@@ -68,6 +68,8 @@ pub(crate) struct Worker {
     /// Exchanges of this thread now, and how many of them are at a retry.
     pub(crate) in_flight: Cell<u32>,
     pub(crate) retrying: Cell<u32>,
+    /// Copies for mirrors under way.
+    pub(crate) mirrored: Cell<u32>,
     table: RefCell<Rc<LocalTable>>,
     idle: RefCell<IdleByEndpoint>,
     acceptors: RefCell<HashMap<Arc<str>, Rc<Acceptor>>>,
@@ -98,6 +100,7 @@ impl Worker {
             stopping: Cell::new(false),
             in_flight: Cell::new(0),
             retrying: Cell::new(0),
+            mirrored: Cell::new(0),
             table: RefCell::new(Rc::new(table)),
             idle: RefCell::new(idle),
             acceptors: RefCell::default(),
@@ -194,6 +197,11 @@ impl Worker {
     /// The pool that a request of a split route gets.
     pub(crate) fn split(&self, split: &Split) -> usize {
         split.pick(&mut self.random.borrow_mut())
+    }
+
+    /// True for this share of the calls, in thousandths.
+    pub(crate) fn draws(&self, permille: u32) -> bool {
+        permille >= 1000 || (self.random.borrow_mut().below(1000) as u32) < permille
     }
 
     /// Now, as decisions know it.

@@ -64,6 +64,8 @@ class ListenerStats:
     """Requests whose head was read (well-formed or not)."""
     in_flight: U64 = 0
     """Requests in flight now."""
+    turned_away: U64 = 0
+    """Connections closed at once because their client had as many as it may have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ pub struct Onward<'a> {
     pub edits: &'a Edits,
     /// What their templates may say.
     pub facts: Facts<'a>,
+    /// The name and value of a field that says how many milliseconds are left. The client's own of that name goes;
+    /// with 0 left none is sent: there is no limit.
+    pub deadline: Option<(&'a str, u64)>,
 }
 
 impl RequestHead<'_, '_> {
@@ -54,6 +57,10 @@ impl RequestHead<'_, '_> {
                 .for_each(|position| dropped.insert(position));
         }
         onward.edits.mark_dropped(self.fields, &mut dropped);
+        if let Some((name, _)) = onward.deadline {
+            let same = |position: &usize| self.fields[*position].name.eq_ignore_ascii_case(name);
+            (0..self.fields.len()).filter(same).for_each(|position| dropped.insert(position));
+        }
         copy_kept(bytes, self.first_field, self.length - 2, self.fields, &dropped, out);
         if !self.names_host && !onward.edits.removes(b"host") {
             line(
@@ -73,6 +80,9 @@ impl RequestHead<'_, '_> {
             line(out, "Upgrade", offer);
         }
         self.write_forwarded(told, out);
+        if let Some((name, left @ 1..)) = onward.deadline {
+            line(out, name, left.to_string().as_bytes());
+        }
         onward.edits.append(&onward.facts, out);
         out.extend_from_slice(b"\r\n");
     }
@@ -250,7 +260,8 @@ mod tests {
         let head = parse(request.as_bytes(), limits, &mut room).expect("well-formed").expect("whole");
         let facts =
             Facts { scheme: "http", host: b"", path: b"/", query: None, client: "", listener: "", route: "" };
-        let onward = Onward { path: b"/", fallback_host: "a", edits: &Edits::default(), facts };
+        let onward =
+            Onward { path: b"/", fallback_host: "a", edits: &Edits::default(), facts, deadline: None };
         let told = Told { client: "", scheme: "http", trusted: false, x_forwarded: false, rfc7239: false };
         let mut out = Vec::new();
         head.write(request.as_bytes(), &onward, &told, &mut out);

@@ -9,13 +9,14 @@ use bascule_contract::event::What;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -31,6 +32,41 @@ pub(crate) struct ListenerCounters {
     pub(crate) open: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) in_flight: AtomicU64,
+    pub(crate) turned_away: AtomicU64,
+    /// Open connections by client, while the listener limits them.
+    clients: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// A client's place among the connections that it may have, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    counters: Arc<ListenerCounters>,
+    client: IpAddr,
+}
+
+impl Seat {
+    /// `None` when the client has `limit` connections already.
+    fn take(counters: &Arc<ListenerCounters>, client: IpAddr, limit: u32) -> Option<Self> {
+        let mut clients = counters.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = clients.entry(client).or_insert(0);
+        if *open >= limit {
+            return None;
+        }
+        *open += 1;
+        Some(Self { counters: Arc::clone(counters), client })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut clients = self.counters.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = clients.get_mut(&self.client) {
+            *open -= 1;
+            if *open == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
 }
 
 /// One bind of one thread. Connections hold it to know which listener they belong to, also after a reload.
@@ -130,7 +166,14 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
         let reason = match next(&acceptor, &listening, paused).await {
             Next::Closed => return,
             Next::Accepted(socket, peer) => {
-                worker.welcome(Connection::new(Rc::clone(&worker), Rc::clone(&acceptor), socket, peer));
+                match seat(&worker, &acceptor, &peer) {
+                    Some(seat) => {
+                        let (worker, acceptor) = (Rc::clone(&worker), Rc::clone(&acceptor));
+                        Rc::clone(&worker).welcome(Connection::new(worker, acceptor, socket, peer, seat));
+                    }
+                    // Closed at once: one client is not to take everybody's connections.
+                    None => drop(acceptor.counters.borrow().turned_away.fetch_add(1, Relaxed)),
+                }
                 match worker.is_full(&acceptor) {
                     Some(reason) => reason.to_owned(),
                     None => {
@@ -155,6 +198,17 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// The client's seat where the listener limits them; `None` when it has no more.
+#[allow(clippy::option_option, reason = "no seat is needed, or none is left: two things")]
+fn seat(worker: &Worker, acceptor: &Acceptor, peer: &Peer) -> Option<Option<Seat>> {
+    let table = worker.table();
+    let limit = acceptor
+        .place(table.table())
+        .and_then(|place| table.table().listeners[place].limits.connections_per_client);
+    let (Some(limit), Some(client)) = (limit, peer.ip) else { return Some(None) };
+    Seat::take(&acceptor.counters.borrow(), client, limit).map(Some)
 }
 
 enum Next {

@@ -3,7 +3,7 @@
 use crate::account::Counted;
 use crate::answer::Answer;
 use crate::buffers::{Input, Size};
-use crate::client::accept::{Acceptor, ListenerCounters};
+use crate::client::accept::{Acceptor, ListenerCounters, Seat};
 use crate::client::http1::{Refusal, Request, read_request};
 use crate::deadline::Deadline;
 use crate::exchange;
@@ -61,6 +61,7 @@ pub(crate) struct Connection {
     /// The end of the last exchange; at first, when the connection was accepted.
     pub(crate) idle_since: Instant,
     registration: usize,
+    _seat: Option<Seat>,
 }
 
 /// What becomes of the connection after an exchange.
@@ -86,7 +87,13 @@ enum Read {
 }
 
 impl Connection {
-    pub(crate) fn new(worker: Rc<Worker>, acceptor: Rc<Acceptor>, socket: Socket, peer: Peer) -> Self {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        acceptor: Rc<Acceptor>,
+        socket: Socket,
+        peer: Peer,
+        seat: Option<Seat>,
+    ) -> Self {
         let input = Input::new(Rc::clone(&worker.buffers));
         let registration = worker.register();
         let counters = Arc::clone(&acceptor.counters.borrow());
@@ -103,6 +110,7 @@ impl Connection {
             counters,
             idle_since: Instant::now(),
             registration,
+            _seat: seat,
         }
     }
 

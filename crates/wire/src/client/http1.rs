@@ -5,6 +5,7 @@ use crate::answer::{ALLOW, Answer, Ways, render};
 use crate::client::connection::Connection;
 use crate::client::session::Session;
 use crate::local::LocalTable;
+use bascule_contract::snapshot::RouteTimeouts;
 use bascule_decide::balance::Key;
 use bascule_decide::http1::forwarded::{Onward, Told};
 use bascule_decide::http1::request::parse;
@@ -145,7 +146,9 @@ pub(crate) fn read_request(
         client: client(),
     };
     let route = listener.index.find(&asked);
-    let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes };
+    let trusted = is_trusted(connection, listener);
+    let until = route.and_then(|route| until(&head, &listener.routes[route].timeouts, began, trusted));
+    let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes, until, trusted };
     let (to, facts) = match route.map(|route| &listener.routes[route]) {
         None => (Destination::Answer(Answer::NoRoute), None),
         Some(route) => {
@@ -169,15 +172,33 @@ pub(crate) fn read_request(
         facts,
         key: Key::NONE,
         session: Session::default(),
-        until: route
-            .and_then(|route| listener.routes[route].timeouts.total_ms)
-            .map(|total_ms| began + Duration::from_millis(total_ms)),
+        until,
         log,
         table: Rc::clone(&table),
     };
     let length = head.length;
     connection.input.consume(length);
     Ok(Some(Box::new(request)))
+}
+
+/// Whether the client is believed what it says about others: whoever may open our Unix socket is on this machine.
+fn is_trusted(connection: &Connection, listener: &Listener) -> bool {
+    connection.peer.ip.is_none_or(|ip| listener.forwarded.trusted.contains(ip))
+}
+
+/// When the whole exchange is over: as the route says, or sooner when a trusted client says so.
+fn until(
+    head: &RequestHead<'_, '_>,
+    timeouts: &RouteTimeouts,
+    began: Instant,
+    trusted: bool,
+) -> Option<Instant> {
+    let told = timeouts.deadline_header.as_deref().filter(|_| trusted).and_then(|name| {
+        let field = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(field.value).ok()?.trim().parse::<u64>().ok()
+    });
+    let least = timeouts.total_ms.into_iter().chain(told).min()?;
+    began.checked_add(Duration::from_millis(least))
 }
 
 fn limits(listener: &Listener) -> HeadLimits {
@@ -207,6 +228,8 @@ struct Reading<'a> {
     head: &'a RequestHead<'a, 'a>,
     path: &'a [u8],
     bytes: &'a [u8],
+    until: Option<Instant>,
+    trusted: bool,
 }
 
 impl Reading<'_> {
@@ -263,8 +286,7 @@ impl Reading<'_> {
         let told = Told {
             client: &self.connection.peer.text,
             scheme: SCHEME,
-            // Whoever may open our Unix socket is on this machine.
-            trusted: self.connection.peer.ip.is_none_or(|ip| policy.trusted.contains(ip)),
+            trusted: self.trusted,
             x_forwarded: policy.x_forwarded,
             rfc7239: policy.rfc7239,
         };
@@ -279,10 +301,18 @@ impl Reading<'_> {
             fallback_host: &fallback,
             edits: &route.request_edits,
             facts: self.facts(route),
+            deadline: self.deadline(route),
         };
         let mut out = Vec::with_capacity(self.head.length + 256);
         self.head.write(self.bytes, &onward, &told, &mut out);
         out
+    }
+
+    /// The field that tells the endpoint how long anybody will wait, in milliseconds from now.
+    fn deadline<'b>(&self, route: &'b Route) -> Option<(&'b str, u64)> {
+        let name = route.timeouts.deadline_header.as_deref()?;
+        let left = self.until.map_or(0, |until| until.saturating_duration_since(Instant::now()).as_millis());
+        Some((name, u64::try_from(left).unwrap_or(u64::MAX)))
     }
 
     fn facts<'b>(&'b self, route: &'b Route) -> Facts<'b> {

@@ -1,0 +1,61 @@
+//! An exchange with an endpoint that no client waits for: a copy, or a probe.
+
+use crate::body::Incoming;
+use crate::buffers::{Buffers, Input, Size};
+use crate::endpoint::idle::EndpointConnection;
+use bascule_decide::http1::response::{MAX_HEAD, parse};
+use bascule_decide::http1::{Framing, field_room};
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Between two bytes.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// What an endpoint answered.
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    /// The connection can serve another request.
+    pub(crate) reusable: bool,
+}
+
+/// Sends `request` and reads the answer to its end. `None`: the endpoint broke off, or spoke nonsense.
+/// The caller limits the time.
+pub(crate) async fn exchange(
+    connection: &mut EndpointConnection,
+    request: &[u8],
+    to_head: bool,
+    buffers: &Rc<Buffers>,
+) -> Option<Answered> {
+    let EndpointConnection { socket, deadline } = connection;
+    socket.write_all(&mut [IoSlice::new(request)], deadline, PAUSE).await.ok()?;
+    let mut input = Input::new(Rc::clone(buffers));
+    let (status, framing, persistent) = loop {
+        let count = poll_fn(|cx| input.poll_fill(socket, Size::Relay, cx)).await.ok()?;
+        if count == 0 || input.len() > MAX_HEAD {
+            return None;
+        }
+        let mut room = field_room();
+        let Some(head) = parse(input.bytes(), to_head, &mut room).ok()? else { continue };
+        let found = (head.status, head.framing, head.persistent);
+        let (length, interim) = (head.length, head.is_interim());
+        input.consume(length);
+        if !interim {
+            break found;
+        }
+    };
+    let mut body = Incoming::new(framing);
+    loop {
+        let (_, taken) = body.take(&mut input).ok()?;
+        input.consume(taken);
+        if body.done {
+            let reusable = persistent && input.is_empty() && framing != Framing::Close;
+            return Some(Answered { status, reusable });
+        }
+        let count = poll_fn(|cx| input.poll_fill(socket, Size::Relay, cx)).await.ok()?;
+        if count == 0 {
+            return body.end().then_some(Answered { status, reusable: false });
+        }
+    }
+}

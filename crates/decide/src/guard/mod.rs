@@ -144,10 +144,7 @@ impl Pool {
         state.pace.end(&self.state.fleet, attempt, now, ended);
         state.flow.end(self, attempt, now, ended);
         let change = match (attempt.answer, lost) {
-            (Some(_), _) | (None, Lost::Abandoned) => {
-                self.give_up_proof(attempt);
-                None
-            }
+            (Some(_), _) | (None, Lost::Abandoned) => None,
             (None, Lost::Broken) => self.judge(attempt, Evidence::Failed, now),
             (None, Lost::Silent | Lost::Outpaced) => self.judge(attempt, Evidence::Silent, now),
         };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use bascule_contract::mark::Mark;
@@ -178,7 +178,20 @@ impl EndpointState {
             return Some(self.in_flight.fetch_add(1, Relaxed));
         }
         let one_more = |now: u32| (now < limit).then_some(now + 1);
-        self.in_flight.fetch_update(Relaxed, Relaxed, one_more).ok()
+        self.in_flight.fetch_update(SeqCst, SeqCst, one_more).ok()
+    }
+
+    /// Tries now, for one that would wait if there were too many.
+    ///
+    /// SeqCst, as in [`EndpointState::leave`] and where waiters are counted: either who makes room sees the waiter,
+    /// or the waiter sees the room.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(SeqCst)
+    }
+
+    /// Counts a try out; how many are left.
+    pub(crate) fn leave(&self) -> u32 {
+        self.in_flight.fetch_sub(1, SeqCst) - 1
     }
 
     /// Takes over what `mark` says; whether that was anything new.

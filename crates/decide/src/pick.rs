@@ -150,7 +150,7 @@ impl Picker {
         for _ in 0..2 {
             self.some.clear();
             self.some.extend(self.available.iter().filter(|slot| {
-                pool.endpoints[slot.index()].state.in_flight.load(Relaxed) < pool.limit(**slot)
+                pool.endpoints[slot.index()].state.in_flight() < pool.limit(**slot)
                     && !ask.tried.contains(slot)
             }));
             let Some(slot) = self.offer(pool, ask.key, true, random) else { break };

@@ -18,7 +18,6 @@ pub mod pace;
 pub mod queue;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
 use crate::balance::Slot;
@@ -26,7 +25,7 @@ use crate::guard::concurrency::Gate;
 use crate::guard::delays::Delays;
 use crate::guard::ejection::{Change, Evidence};
 use crate::guard::pace::Fleet;
-use crate::guard::queue::Waiting;
+use crate::guard::queue::{Place, Waiting};
 use crate::shared::Shared;
 use crate::table::Pool;
 use crate::time::Tick;
@@ -140,7 +139,7 @@ impl Pool {
             None if lost == Lost::Abandoned => pace::Ended::Nothing,
             None => pace::Ended::Lost,
         };
-        state.in_flight.fetch_sub(1, Relaxed);
+        let others = state.leave();
         state.pace.end(&self.state.fleet, attempt, now, ended);
         state.flow.end(self, attempt, now, ended);
         let change = match (attempt.answer, lost) {
@@ -148,7 +147,9 @@ impl Pool {
             (None, Lost::Broken) => self.judge(attempt, Evidence::Failed, now),
             (None, Lost::Silent | Lost::Outpaced) => self.judge(attempt, Evidence::Silent, now),
         };
-        self.state.waiting.has_room(now);
+        if others < self.limit(attempt.slot) {
+            self.state.waiting.has_room(Place::of(endpoint), now);
+        }
         change
     }
 }

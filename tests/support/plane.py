@@ -19,6 +19,7 @@ from bascule.contract import codec
 from bascule.plane import embedded
 
 NO_EDITS = contract.HeaderEdits()
+NO_TRY_LIMIT = contract.NoTryLimit()
 
 
 def pool(
@@ -33,16 +34,22 @@ def pool(
     budget_percent: int = 20,
     budget_minimum: int = 3,
     panic_percent: int = 50,
+    statuses: Iterable[int] = (),
+    try_limit: contract.TryLimit = NO_TRY_LIMIT,
+    **others: Any,
 ) -> contract.Pool:
-    """A pool of endpoints; a string is an `ip:port`."""
+    """A pool of endpoints; a string is an `ip:port`. `others` are fields of the contract's pool."""
     return contract.Pool(
         id=id,
         algorithm=contract.Algorithm(algorithm, dict(options or {})),
         endpoints=tuple(_endpoint(one) for one in endpoints),
         connect_ms=connect_ms,
         idle=contract.IdleConnections(per_thread=idle, timeout_ms=idle_ms),
-        retries=contract.Retries(attempts, budget_percent, budget_minimum),
+        retries=contract.Retries(
+            attempts, budget_percent, budget_minimum, statuses=tuple(statuses), try_limit=try_limit
+        ),
         panic_percent=panic_percent,
+        **others,
     )
 
 
@@ -55,10 +62,14 @@ def _endpoint(one: ScriptedEndpoint | contract.Endpoint | str) -> contract.Endpo
 
 
 def route_timeouts(
-    response_ms: int = 10_000, idle_ms: int = 10_000, total_ms: int | None = None, tunnel_ms: int = 10_000
+    response_ms: int = 10_000,
+    idle_ms: int = 10_000,
+    total_ms: int | None = None,
+    tunnel_ms: int = 10_000,
+    deadline_header: str | None = None,
 ) -> contract.RouteTimeouts:
     """How long an endpoint may take: longer than any test, unless said otherwise."""
-    return contract.RouteTimeouts(response_ms, idle_ms, total_ms, tunnel_ms)
+    return contract.RouteTimeouts(response_ms, idle_ms, total_ms, tunnel_ms, deadline_header)
 
 
 def route(
@@ -70,11 +81,19 @@ def route(
     request_headers: contract.HeaderEdits = NO_EDITS,
     response_headers: contract.HeaderEdits = NO_EDITS,
     timeouts: contract.RouteTimeouts | None = None,
+    **others: Any,
 ) -> contract.Route:
-    """A route to a pool (by its id) or with an action of its own."""
+    """A route to a pool (by its id) or with an action of its own. `others` are fields of the contract."""
     action = contract.PoolAction(to) if isinstance(to, str) else to
     return contract.Route(
-        id, tuple(match), action, rewrite, request_headers, response_headers, timeouts or route_timeouts()
+        id,
+        tuple(match),
+        action,
+        rewrite,
+        request_headers,
+        response_headers,
+        timeouts or route_timeouts(),
+        **others,
     )
 
 
@@ -98,10 +117,17 @@ def client_limits(
     body_bytes: int | None = None,
     connections: int | None = None,
     requests_per_connection: int | None = None,
+    connections_per_client: int | None = None,
 ) -> contract.ClientLimits:
     """How much a client may send."""
     return contract.ClientLimits(
-        head_bytes, headers, target_bytes, body_bytes, connections, requests_per_connection
+        head_bytes,
+        headers,
+        target_bytes,
+        body_bytes,
+        connections,
+        requests_per_connection,
+        connections_per_client,
     )
 
 
@@ -147,6 +173,7 @@ class RunningPlane:
         *,
         threads: int = 1,
         access_log: contract.AccessLog | None = None,
+        stores: Iterable[contract.Store] = (),
     ) -> None:
         """Starts the threads and applies the first snapshot. Raises `SnapshotRefused` when it is refused."""
         self.plane = embedded.start(contract.Settings(threads=threads, seed=1))
@@ -158,7 +185,7 @@ class RunningPlane:
         """All that were pulled so far, oldest first."""
         self._returned = 0
         try:
-            self.apply(pools, listeners, access_log=access_log)
+            self.apply(pools, listeners, access_log=access_log, stores=stores)
         except BaseException:
             self.plane.stop(0)
             raise
@@ -182,6 +209,7 @@ class RunningPlane:
         *,
         access_log: contract.AccessLog | None = None,
         generation: int | None = None,
+        stores: Iterable[contract.Store] = (),
     ) -> contract.Receipt:
         """Makes another snapshot live, of the next generation unless `generation` is given.
 
@@ -194,6 +222,7 @@ class RunningPlane:
             listeners=tuple([listener()] if listeners is None else listeners),
             pools=tuple(pools),
             access_log=access_log,
+            stores=tuple(stores),
         )
         self.receipt = codec.decode(contract.Receipt, self.plane.apply(codec.encode(snapshot)))
         return self.receipt
@@ -233,6 +262,10 @@ class RunningPlane:
         """The counters of one endpoint, now."""
         name = endpoint if isinstance(endpoint, str) else endpoint.name
         return next(one for one in self.stats().endpoints if one.endpoint == name)
+
+    def pool(self, name: str = "site") -> contract.PoolStats:
+        """The counters of one pool, now."""
+        return next(one for one in self.stats().pools if one.pool == name)
 
     def endings(self, total: int) -> dict[str, int]:
         """How the exchanges ended, once `total` of them have: each worded ending, and how often."""

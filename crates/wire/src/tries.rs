@@ -85,7 +85,7 @@ impl Exchange<'_> {
         let worker = Rc::clone(&self.connection.worker);
         let nothing = Failed::Client(course.failed.map_or(Answer::NoEndpoint, Answer::Failed));
         let waiting = &table.table().pools[course.pool].state.waiting;
-        if waiting.count() == 0 {
+        if !waiting.must_queue(self.priority()) {
             match table.take(course.pool, &self.ask(&course.tried), worker.now()) {
                 Taken::Endpoint(attempt) => return Ok(Held::new(&worker, table, course.pool, attempt)),
                 Taken::Nothing => return Err(nothing),

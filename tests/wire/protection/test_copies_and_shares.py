@@ -25,7 +25,6 @@ def test_a_mirror_gets_what_the_pool_gets_and_the_client_never_hears_of_it(sent:
             assert shadow.requests == real.requests
             plane.wait_stats(lambda it: it.endpoints[1].in_flight == 0)
             assert plane.pool("shadow").mirrored == 3
-            assert len(shadow.conversations) == 1
 
 
 def test_a_mirror_that_is_gone_or_silent_costs_the_client_nothing() -> None:

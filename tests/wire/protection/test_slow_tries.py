@@ -26,7 +26,7 @@ def silent() -> Iterator[tuple[ScriptedEndpoint, threading.Event]]:
 
 def test_a_request_that_takes_long_is_answered_by_a_second_copy() -> None:
     with (
-        silent() as (slow, _),
+        silent() as (slow, told),
         ScriptedEndpoint() as good,
         RunningPlane([pool(slow, good, protection=HEDGE)]) as plane,
     ):
@@ -35,6 +35,7 @@ def test_a_request_that_takes_long_is_answered_by_a_second_copy() -> None:
         stats = plane.pool()
         assert stats.hedged == stats.hedges_won == len(slow.requests) >= 2
         # The copy that lost was closed: nobody reads its answer.
+        told.set()
         for conversation in slow.conversations:
             conversation.wait_end()
         plane.wait_stats(lambda it: all(endpoint.in_flight == 0 for endpoint in it.endpoints))

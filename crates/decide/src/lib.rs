@@ -10,6 +10,7 @@
 //! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
+//! | What keeps it together with others? | request | [`sessions`] |
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
 //! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
 //! | May it be tried again? | failed try | [`retry`] |
@@ -34,6 +35,7 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod sessions;
 pub mod shared;
 pub mod table;
 pub mod template;

@@ -12,6 +12,7 @@ use bascule_contract::snapshot;
 
 use self::index::Hosts;
 use self::matcher::{Keys, Matcher};
+pub(crate) use self::matchers::query::query_values;
 use crate::request::Request;
 
 /// The routes of a listener, indexed.

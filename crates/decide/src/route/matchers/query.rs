@@ -49,13 +49,17 @@ struct Parameter {
 
 impl Matcher for Parameter {
     fn matches(&self, request: &Request<'_>) -> bool {
-        let pairs = request.query.unwrap_or_default().split(|byte| *byte == b'&');
-        let values = pairs.filter_map(|pair| {
-            let (name, value) = split(pair);
-            (*decoded(name) == *self.name).then(|| decoded(value))
-        });
-        self.test.holds(values)
+        self.test.holds(query_values(request.query, &self.name))
     }
+}
+
+/// The values of all parameters of this name, in their order; names and values are decoded before they are compared.
+pub(crate) fn query_values<'a>(query: Option<&'a [u8]>, name: &[u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
+    pairs.filter_map(move |pair| {
+        let (key, value) = split(pair);
+        (*decoded(key) == *name).then(|| decoded(value))
+    })
 }
 
 /// `name=value`, or a name alone, whose value is empty.

@@ -85,6 +85,11 @@ impl Held {
         self.table.learn(self.pool, now.since(attempt.began), now);
     }
 
+    /// Whether the endpoint has begun no answer since this try was begun.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.pool().is_quiet(&self.attempt)
+    }
+
     /// The usual time of a try is over.
     pub(crate) fn is_late(&self, at: Instant) {
         let change = self.pool().is_late(&self.attempt, self.worker.tick(at));

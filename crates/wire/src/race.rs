@@ -14,7 +14,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// Between two looks at whether an endpoint is quiet.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// When something is done about a try that has no answer yet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +37,18 @@ impl Milestones {
     /// Those that lie ahead.
     fn after(self, now: Instant) -> Self {
         Self { hedge: self.hedge.filter(|at| *at > now), late: self.late.filter(|at| *at > now) }
+    }
+
+    /// Whether something is to be done now that the first is reached: a copy helps when the whole endpoint is quiet. A
+    /// request that takes long by itself would take as long elsewhere, and twice the work is what makes queues.
+    pub(crate) fn is_due(self, held: &Held, now: Instant) -> bool {
+        held.is_quiet() || self.late.is_some_and(|late| late <= now)
+    }
+
+    /// The same, to be looked at again after half as long.
+    pub(crate) fn postponed(self, held: &Held, now: Instant) -> Self {
+        let pause = (now.duration_since(held.began()) / 2).max(SHORTEST_PAUSE);
+        Self { hedge: self.hedge.map(|_| now + pause), late: self.late.filter(|at| *at > now) }
     }
 }
 

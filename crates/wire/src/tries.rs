@@ -184,7 +184,7 @@ impl Exchange<'_> {
         began: &Cell<u16>,
     ) -> Result<Relayed, Failed> {
         let sent = [Cell::new(Sent::Nothing), Cell::new(Sent::Nothing)];
-        let milestones =
+        let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
         let Connection { worker, acceptor, socket: client, input, deadline, peer, served, .. } =
@@ -208,7 +208,14 @@ impl Exchange<'_> {
             outcome.connect += leg.connect_took;
             return Ok(finish(leg, relayed));
         }
-        let (mut leg, answer, second) = match leg.ask(&to[0], head, milestones.first()).await? {
+        let asked = loop {
+            match leg.ask(&to[0], head, milestones.first()).await? {
+                Some(answer) => break Some(answer),
+                None if milestones.is_due(&leg.held, Instant::now()) => break None,
+                None => milestones = milestones.postponed(&leg.held, Instant::now()),
+            }
+        };
+        let (mut leg, answer, second) = match asked {
             Some(answer) => (leg, answer, 0),
             None => {
                 let race = Race { table, course, ask, to: &to, head, milestones };

@@ -32,6 +32,8 @@ pub struct Record {
     streak: std::sync::atomic::AtomicU32,
     /// When it came back, or into the pool: its share grows from here.
     since: AtomicU64,
+    /// When it last began an answer.
+    answered: AtomicU64,
     /// Times that it was ejected.
     pub ejections: AtomicU64,
     /// Everything that counted as a failure.
@@ -130,6 +132,17 @@ impl Record {
     /// Since when it serves: its share grows from here while a slow start is on.
     pub fn since(&self) -> Tick {
         Tick(self.since.load(Relaxed))
+    }
+
+    /// Whether it has begun no answer at all after `since`: what waits there since then waits for a reason that others
+    /// do not share.
+    pub fn is_quiet_since(&self, since: Tick) -> bool {
+        self.answered.load(Relaxed) <= since.0
+    }
+
+    /// It began an answer.
+    pub(super) fn has_answered(&self, now: Tick) {
+        self.answered.store(now.0, Relaxed);
     }
 
     /// It serves from now on: it came into the pool, or a check found it up again.

@@ -119,13 +119,22 @@ impl Pool {
     /// What follows from that for the endpoint's standing is done, and told for the log.
     pub fn answered(&self, attempt: &mut Try, now: Tick, failed: bool) -> Option<Change> {
         attempt.answer = Some((now, failed));
+        self.endpoints[attempt.slot.index()].state.record.has_answered(now);
         let evidence = if failed { Evidence::Failed } else { Evidence::Worked };
         self.judge(attempt, evidence, now)
     }
 
+    /// Whether the endpoint has begun no answer since `attempt` was begun there: not this request takes long, but
+    /// all of them.
+    pub fn is_quiet(&self, attempt: &Try) -> bool {
+        self.endpoints[attempt.slot.index()].state.record.is_quiet_since(attempt.began)
+    }
+
     /// Nothing came in the time that a try of this pool usually has. The try may go on.
+    ///
+    /// That speaks against the endpoint only when nobody else got an answer from it either.
     pub fn is_late(&self, attempt: &Try, now: Tick) -> Option<Change> {
-        self.judge(attempt, Evidence::Silent, now)
+        self.is_quiet(attempt).then(|| self.judge(attempt, Evidence::Silent, now))?
     }
 
     /// The try is over: the endpoint has room again. `lost` says how, when no answer came.
@@ -145,7 +154,7 @@ impl Pool {
         let change = match (attempt.answer, lost) {
             (Some(_), _) | (None, Lost::Abandoned) => None,
             (None, Lost::Broken) => self.judge(attempt, Evidence::Failed, now),
-            (None, Lost::Silent | Lost::Outpaced) => self.judge(attempt, Evidence::Silent, now),
+            (None, Lost::Silent | Lost::Outpaced) => self.is_late(attempt, now),
         };
         if others < self.limit(attempt.slot) {
             self.state.waiting.has_room(Place::of(endpoint), now);

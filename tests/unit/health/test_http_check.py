@@ -11,7 +11,8 @@ from bascule.contract import TcpAddress
 from bascule.errors import BasculeError
 from bascule.health.body import BodyPattern, TooSlow
 from bascule.health.check import CheckFailed, Target
-from bascule.health.checks.http import BODY_BYTES, HttpCheck
+from bascule.health.checks.http import HttpCheck
+from bascule.health.fetch import BODY_BYTES
 from bascule.plan.found import FoundEndpoint
 
 

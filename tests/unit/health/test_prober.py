@@ -11,7 +11,8 @@ from bascule.clock import ManualClock
 from bascule.contract import TcpAddress
 from bascule.errors import BasculeError
 from bascule.health.check import CheckFailed, Target
-from bascule.health.prober import AT_ONCE, HealthChange, Prober
+from bascule.health.prober import HealthChange, Prober
+from bascule.health.rounds import AT_ONCE
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import PlannedCheck

@@ -4,21 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, cast
 
-import h11
-
-from bascule import __version__
 from bascule.errors import BasculeError
 from bascule.health.body import PATIENCE_S, BodyPattern, TooSlow
 from bascule.health.check import CheckFailed, Target
-from bascule.wording import in_words
-
-HEAD_BYTES = 16 * 1024
-"""The longest head of a response that is read."""
-
-BODY_BYTES = 64 * 1024
-"""No more of a body is read or compared: a check must not cost what the endpoint chooses."""
-
-_CHUNK = 16 * 1024
+from bascule.health.fetch import Fetched, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +16,6 @@ class HttpCheck:
 
     Each check is a connection of its own. Redirects are answers like any other and are not followed. The
     answer must also be complete: a body that ends before its length, or HTTP that h11 refuses, has failed.
-
-    h11 on a plain stream, not an HTTP client: a client takes four times the CPU per check, which matters
-    at 500 checks a second, and would choose the address and the `Host` by one and the same URL.
     """
 
     name: ClassVar[str] = "http"
@@ -69,46 +55,20 @@ class HttpCheck:
         )
 
     async def run(self, target: Target) -> None:
-        what = f"{self.method} {self.path}"
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        request = self._request(connection, target)
-        reader, writer = await target.connect()
-        try:
-            writer.write(request)
-            answer = _Answer(connection)
-            while not answer.is_enough:
-                answer.receive(await reader.read(_CHUNK))
-        except OSError as error:
-            raise CheckFailed(f"{what} to {target}: {in_words(error)}") from error
-        except h11.RemoteProtocolError as error:
-            raise CheckFailed(f"{what} to {target}: broken or cut-off answer: {error}") from error
-        finally:
-            # Cannot wait and cannot be cancelled, and the answer is over either way.
-            writer.transport.abort()
-        await self._judge(what, answer)
+        fields = {name.lower(): value for name, value in self.headers}
+        if self.host:
+            fields.setdefault("host", self.host)
+        answer = await fetch(target, self.method, self.path, fields)
+        await self._judge(f"{self.method} {self.path}", answer)
 
-    def _request(self, connection: h11.Connection, target: Target) -> bytes:
-        fields = {
-            "host": self.host or _host_of(target),
-            "user-agent": f"bascule-check/{__version__}",
-            "accept": "*/*",
-            **{name.lower(): value for name, value in self.headers},
-            "connection": "close",
-        }
-        request = h11.Request(method=self.method, target=self.path, headers=list(fields.items()))
-        return (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-
-    async def _judge(self, what: str, answer: "_Answer") -> None:
-        if answer.status is None:
-            raise CheckFailed(f"{what}: no response in the first {answer.received} bytes")
+    async def _judge(self, what: str, answer: Fetched) -> None:
         if not any(low <= answer.status <= high for low, high in self.expect_status):
             wanted = ", ".join(
                 f"{low}-{high}" if low != high else f"{low}" for low, high in self.expect_status
             )
             raise CheckFailed(f"HTTP {answer.status} from {what}, wanted {wanted}")
         if self.expect_body is not None:
-            body = bytes(answer.body[:BODY_BYTES]).decode("utf-8", "replace")
-            await self._compare(what, body, self.expect_body)
+            await self._compare(what, answer.body, self.expect_body)
 
     async def _compare(self, what: str, body: str, wanted: BodyPattern) -> None:
         try:
@@ -121,38 +81,3 @@ class HttpCheck:
             ) from error
         begins = f"begins with {body[:60]!r}" if body else "is empty"
         raise CheckFailed(f"body of {what} {begins}, wanted a match of {wanted.pattern!r}")
-
-
-class _Answer:
-    """What has been read so far, and whether reading on could change the outcome."""
-
-    def __init__(self, connection: h11.Connection) -> None:
-        self._connection = connection
-        self.status: int | None = None
-        self.body = bytearray()
-        self.received = 0
-        self.is_enough = False
-
-    def receive(self, chunk: bytes) -> None:
-        self.received += len(chunk)
-        self._connection.receive_data(chunk)
-        while not self.is_enough:
-            event = self._connection.next_event()
-            if event is h11.NEED_DATA:
-                # Counted in raw bytes: interim responses and one-byte chunks are bounded too.
-                self.is_enough = self.received >= HEAD_BYTES + BODY_BYTES
-                return
-            if isinstance(event, h11.Response):
-                self.status = event.status_code
-            elif isinstance(event, h11.Data):
-                self.body += event.data
-            self.is_enough = isinstance(event, h11.EndOfMessage | h11.ConnectionClosed)
-
-
-def _host_of(target: Target) -> str:
-    if target.path is not None:
-        return target.name or "localhost"
-    if target.name is None:
-        return str(target)
-    # RFC 9110, 7.2: the port is left out when it is the scheme's own.
-    return target.name if target.port == 80 else f"{target.name}:{target.port}"

@@ -8,6 +8,7 @@ mod chunked;
 mod path;
 mod request_head;
 mod response_head;
+mod session;
 mod snapshot;
 mod strict;
 
@@ -15,6 +16,7 @@ pub use chunked::chunked;
 pub use path::path;
 pub use request_head::request_head;
 pub use response_head::response_head;
+pub use session::session;
 pub use snapshot::snapshot;
 
 /// Inputs beyond this length say nothing that shorter ones do not.

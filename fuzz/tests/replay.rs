@@ -4,9 +4,9 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use bascule_fuzz::{chunked, path, request_head, response_head, snapshot};
+use bascule_fuzz::{chunked, path, request_head, response_head, session, snapshot};
 
-/// Mutations per target; five targets make 20,000.
+/// Mutations per target; six targets make 24,000.
 const MUTATIONS: usize = 4_000;
 
 /// Pieces that mean something to one parser or another.
@@ -158,6 +158,11 @@ fn a_chunked_body_is_the_same_however_it_arrives() {
 #[test]
 fn a_rule_and_an_endpoint_see_the_same_path() {
     holds("path", path);
+}
+
+#[test]
+fn what_was_issued_is_a_session_and_nothing_else_is() {
+    holds("session", session);
 }
 
 #[test]

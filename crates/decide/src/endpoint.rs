@@ -15,6 +15,7 @@ use crate::guard::PoolState;
 use crate::guard::concurrency::Flow;
 use crate::guard::ejection::Record;
 use crate::guard::pace::Pace;
+use crate::sessions::table::SessionTable;
 use crate::time::Tick;
 
 /// One address that serves, as a table knows it.
@@ -90,6 +91,7 @@ pub const HEAVIEST: u32 = 65_535;
 /// The states of all endpoints by pool and endpoint id: what survives a reload.
 #[derive(Debug, Default)]
 pub struct States {
+    seed: u64,
     now: Tick,
     pools: BTreeMap<Box<str>, PoolStates>,
 }
@@ -97,6 +99,7 @@ pub struct States {
 #[derive(Debug, Default)]
 struct PoolStates {
     state: Arc<PoolState>,
+    sessions: Option<Arc<SessionTable>>,
     endpoints: BTreeMap<Box<str>, Arc<EndpointState>>,
 }
 
@@ -224,6 +227,11 @@ impl States {
         Self::default()
     }
 
+    /// Nothing is known yet. The seed is for tables that clients can put something into, and should not be known to them.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
     /// What follows happens at this time.
     pub fn at(&mut self, now: Tick) {
         self.now = now;
@@ -244,6 +252,21 @@ impl States {
     /// What `pool` has learned. Shared by all tables.
     pub fn pool_state(&mut self, pool: &str) -> Arc<PoolState> {
         Arc::clone(&self.pool(pool).state)
+    }
+
+    /// Where the sessions of `pool` are remembered. Shared by all tables; new settings keep what is remembered.
+    pub(crate) fn session_table(
+        &mut self,
+        pool: &str,
+        wanted: &bascule_contract::sessions::SessionTable,
+    ) -> Result<Arc<SessionTable>, String> {
+        let (now, seed) = (self.now, self.seed);
+        let kept = &mut self.pool(pool).sessions;
+        let table = match kept {
+            Some(table) => table.renewed(wanted, now)?,
+            None => Arc::new(SessionTable::compile(wanted, seed)?),
+        };
+        Ok(Arc::clone(kept.insert(table)))
     }
 
     /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes.

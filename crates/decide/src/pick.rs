@@ -103,10 +103,12 @@ impl Picker {
     pub fn take(&mut self, pool: &Pool, ask: &Ask<'_>, now: Tick, random: &mut Random) -> Taken {
         self.now = now;
         self.follow(pool);
-        if let Some(slot) = ask.stay.filter(|slot| self.may_stay(pool, *slot) && !ask.tried.contains(slot)) {
+        if let Some(slot) =
+            ask.stay.filter(|slot| pool.keeps_sessions(*slot, self.now) && !ask.tried.contains(slot))
+        {
             match self.enter(pool, slot, pool.limit(slot)) {
                 Some(begun) => return Taken::Endpoint(begun),
-                None if ask.strict => return Taken::Full,
+                None if ask.strict => return self.full(pool),
                 None => {}
             }
         }
@@ -158,6 +160,11 @@ impl Picker {
                 return Taken::Endpoint(begun);
             }
         }
+        self.full(pool)
+    }
+
+    fn full(&self, pool: &Pool) -> Taken {
+        pool.state.gate.note_full(pool, self.now);
         Taken::Full
     }
 
@@ -178,14 +185,6 @@ impl Picker {
         let begun = Try::begin(slot, self.now, before, order);
         state.pace.begin(&pool.state.fleet, &begun, self.now);
         Some(begun)
-    }
-
-    /// A session goes on while its endpoint drains, but not where nothing can be had.
-    fn may_stay(&self, pool: &Pool, slot: Slot) -> bool {
-        let endpoint = &pool.endpoints[slot.index()];
-        endpoint.is_up()
-            && !endpoint.is_in_maintenance()
-            && endpoint.state.record.standing(self.now) == Standing::Good
     }
 
     /// One request at a time goes to an endpoint that was ejected, to see whether it works again.

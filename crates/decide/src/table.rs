@@ -16,11 +16,14 @@ use crate::balance::{Built, Registration, Slot, registry};
 pub use crate::edits::Edits;
 pub use crate::endpoint::{Endpoint, EndpointState, States, Target};
 use crate::guard::PoolState;
+use crate::guard::ejection::Standing;
 pub use crate::networks::Networks;
 use crate::random::Random;
 pub use crate::rewrite::Rewriter;
 pub use crate::route::Routes;
+use crate::sessions::pool::PoolSessions;
 use crate::template::{Template, may_stand_in_a_value};
+use crate::time::Tick;
 
 /// One generation, compiled. An exchange uses one table from its beginning to its end.
 pub struct Table {
@@ -149,6 +152,8 @@ pub struct Pool {
     pub protection: Protection,
     /// Which of the endpoints are used first.
     pub spread: Spread,
+    /// What keeps a client on one endpoint.
+    pub sessions: Option<PoolSessions>,
     /// Reported load changes weights.
     pub load_reports: bool,
     /// What it has learned. Shared by all tables and threads.
@@ -190,14 +195,22 @@ impl Endpoint {
 }
 
 impl Pool {
+    /// Whether sessions stay on this endpoint: also while it drains, but not where nothing can be had.
+    pub fn keeps_sessions(&self, slot: Slot, now: Tick) -> bool {
+        let endpoint = &self.endpoints[slot.index()];
+        endpoint.is_up()
+            && !endpoint.is_in_maintenance()
+            && endpoint.state.record.standing(now) == Standing::Good
+    }
+
     /// Requests that an endpoint may have at a time, now; `u32::MAX` when nothing limits them.
     pub fn limit(&self, slot: Slot) -> u32 {
         let endpoint = &self.endpoints[slot.index()];
         match (endpoint.limit, &self.protection.limit) {
             (Some(limit), _) => limit,
             (None, Limit::Fixed { requests }) => *requests,
-            (None, Limit::Learned {}) if self.state.gate.is_open() => {
-                endpoint.state.flow.learned_limit().unwrap_or(u32::MAX)
+            (None, Limit::Learned {}) => {
+                endpoint.state.flow.enforced_limit(&self.state.gate).unwrap_or(u32::MAX)
             }
             (None, _) => u32::MAX,
         }
@@ -279,7 +292,11 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
         let state = states.endpoint(&pool.id, &endpoint.id);
         problems.keep(&format!("{place}, endpoint \"{}\"", endpoint.id), Endpoint::compile(endpoint, state))
     });
-    let endpoints = endpoints.collect();
+    let endpoints: Vec<Endpoint> = endpoints.collect();
+    let sessions = pool.sessions.as_ref().and_then(|wanted| {
+        let compiled = PoolSessions::compile(wanted, &pool.id, &endpoints, states);
+        problems.keep(&format!("{place}, sessions"), compiled)
+    });
     let registration = problems.keep(&place, registry::find(&pool.algorithm.name))?;
     let compiled = Pool {
         id: pool.id.as_str().into(),
@@ -290,6 +307,7 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
         panic_percent: pool.panic_percent,
         protection: pool.protection.clone(),
         spread: pool.spread.clone(),
+        sessions,
         load_reports: pool.load_reports,
         state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },

@@ -11,6 +11,7 @@ use crate::leg::Leg;
 use crate::socket::Socket;
 use crate::upload::{UploadStop, upload, upload_failed};
 use crate::worker::Worker;
+use bascule_decide::balance::Slot;
 use bascule_decide::retry::Progress;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -30,6 +31,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) is_last: &'a dyn Fn() -> bool,
     /// The status, once the client was sent the first byte of the response.
     pub(crate) began: &'a Cell<u16>,
+    /// Where the request has failed before.
+    pub(crate) tried: &'a [Slot],
     /// How far the request has gone out on this leg.
     pub(crate) sent: &'a Cell<Sent>,
 }

@@ -3,12 +3,13 @@
 use crate::account::Ending;
 use crate::body::Outgoing;
 use crate::buffers::Input;
+use crate::client::session::Session;
 use crate::forward::{Failed, Forward, Sent};
+use crate::leg::Held;
 use bascule_decide::edits::Edits;
 use bascule_decide::http1::response::{BadResponse, Shape, parse};
-use bascule_decide::http1::{Framing, field_room};
+use bascule_decide::http1::{Field, Framing, field_room};
 use bascule_decide::retry::Progress;
-use bascule_decide::table::Pool;
 
 /// The head of a response, read and rewritten.
 pub(crate) struct Head {
@@ -32,7 +33,7 @@ pub(crate) enum Kind {
 }
 
 /// The head at the front of `input`, if it is complete.
-pub(crate) fn read_head(to: &Forward<'_>, _pool: &Pool, input: &Input) -> Result<Option<Head>, BadResponse> {
+pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<Option<Head>, BadResponse> {
     let request = to.request;
     let mut room = field_room();
     let bytes = input.bytes();
@@ -56,9 +57,12 @@ pub(crate) fn read_head(to: &Forward<'_>, _pool: &Pool, input: &Input) -> Result
         chunk: head.framing == Framing::Close && request.http11,
     };
     let chunked = request.http11 && matches!(head.framing, Framing::Chunked | Framing::Close);
-    let written = (!head.passes_unchanged(shape, edits)).then(|| {
-        let mut out = Vec::with_capacity(head.length + 64);
+    let cookie = if kind == Kind::Interim { Vec::new() } else { session_cookie(to, held, head.fields) };
+    let written = (!cookie.is_empty() || !head.passes_unchanged(shape, edits)).then(|| {
+        let mut out = Vec::with_capacity(head.length + 64 + cookie.len());
         head.write(bytes, shape, edits, &request.facts(to.client_text), &mut out);
+        // Before the empty line.
+        out.splice(out.len() - 2..out.len() - 2, cookie);
         out
     });
     let coding = if chunked { Outgoing::Chunked } else { Outgoing::Plain };
@@ -72,6 +76,16 @@ pub(crate) fn read_head(to: &Forward<'_>, _pool: &Pool, input: &Input) -> Result
         close,
         coding,
     }))
+}
+
+/// What the client has to be told about its session; the application's own cookie is learned on the way.
+fn session_cookie(to: &Forward<'_>, held: &Held, fields: &[Field<'_>]) -> Vec<u8> {
+    let mut cookie = Vec::new();
+    if let Some(session) = &to.request.session {
+        Session::learn(held, fields, to.worker);
+        session.write_cookie(held, to.tried, to.worker, &mut cookie);
+    }
+    cookie
 }
 
 pub(crate) fn bad_response(bad: BadResponse) -> Failed {

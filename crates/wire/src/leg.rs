@@ -17,6 +17,7 @@ use bascule_decide::guard::{Lost, Try};
 use bascule_decide::http1::has_empty_line;
 use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
 use bascule_decide::retry::{Progress, is_failure};
+use bascule_decide::sessions::pool::{KnownBy, PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -68,6 +69,19 @@ impl Held {
     /// Whether the request could go somewhere else, having been at `tried` and here.
     pub(crate) fn has_other(&self, tried: &[Slot]) -> bool {
         self.table.has_other(self.pool, tried, self.attempt.slot)
+    }
+
+    /// Whether sessions stay on this endpoint.
+    pub(crate) fn keeps_sessions(&self, slot: Slot) -> bool {
+        self.pool().keeps_sessions(slot, self.worker.now())
+    }
+
+    /// How the pool remembers sessions, if it does.
+    pub(crate) fn remembered(&self) -> Option<&Remembered> {
+        match &self.pool().sessions {
+            Some(PoolSessions { by: KnownBy::Remembered(remembered), .. }) => Some(remembered),
+            _ => None,
+        }
     }
 
     /// When the try was begun.
@@ -287,8 +301,8 @@ impl Leg {
         loop {
             let worth_a_look = seen == 0 || has_empty_line(self.input.bytes(), seen.saturating_sub(3));
             if !self.input.is_empty() && worth_a_look {
-                let read = read_head(to, self.held.pool(), &self.input)
-                    .map_err(|bad| self.broken(bad_response(bad)))?;
+                let read =
+                    read_head(to, &self.held, &self.input).map_err(|bad| self.broken(bad_response(bad)))?;
                 if let Some(head) = read {
                     if head.kind != Kind::Interim {
                         self.held.answered(head.status, Instant::now());

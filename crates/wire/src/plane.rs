@@ -131,7 +131,8 @@ impl Plane {
         }
         let said = |error: io::Error| format!("cannot start the data plane: {error}");
         let events = Arc::new(Events::new().map_err(said)?);
-        let mut states = States::new();
+        let seed = settings.seed.unwrap_or_else(seed_of_the_system);
+        let mut states = States::seeded(seed);
         let empty = Snapshot {
             contract: CONTRACT_VERSION,
             generation: 0,
@@ -153,7 +154,6 @@ impl Plane {
             running: AtomicU32::new(settings.threads),
             cut: AtomicU64::new(0),
         });
-        let seed = settings.seed.unwrap_or_else(seed_of_the_system);
         let mut plane = Self {
             shared,
             commands: Vec::new(),
@@ -267,7 +267,7 @@ impl Plane {
             listeners: wanted.binds.stats(),
             series: account::sum(self.books.iter().map(Arc::as_ref)),
             endpoints: endpoints.collect(),
-            pools: pools.iter().map(stats::of_pool).collect(),
+            pools: pools.iter().map(|pool| stats::of_pool(pool, now)).collect(),
             log_lines_lost: self.shared.log.lost(),
         }
     }

@@ -1,5 +1,6 @@
 //! What endpoints and pools have counted and learned, as the control plane reads it.
 
+use crate::local::LocalTable;
 use bascule_contract::stats::{EndpointStats, PoolStats};
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::ejection::Standing;
@@ -36,7 +37,7 @@ pub(crate) fn of_endpoint(pool: &Pool, slot: Slot, now: Tick) -> EndpointStats {
 }
 
 /// What one pool does now, and what happened in it.
-pub(crate) fn of_pool(pool: &Pool) -> PoolStats {
+pub(crate) fn of_pool(pool: &Pool, now: Tick) -> PoolStats {
     let counted = &pool.state.counted;
     let count = |counter: &AtomicU64| counter.load(Relaxed);
     PoolStats {
@@ -51,7 +52,7 @@ pub(crate) fn of_pool(pool: &Pool) -> PoolStats {
         sessions_kept: count(&counted.sessions_kept),
         sessions_moved: count(&counted.sessions_moved),
         sessions_refused: count(&counted.sessions_refused),
-        sessions_remembered: 0,
+        sessions_remembered: LocalTable::sessions_of(pool, now),
         mirrored: count(&counted.mirrored),
     }
 }

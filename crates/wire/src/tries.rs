@@ -87,20 +87,35 @@ impl Exchange<'_> {
         let waiting = &table.table().pools[course.pool].state.waiting;
         if !waiting.must_queue(self.priority()) {
             match table.take(course.pool, &self.ask(&course.tried), worker.now()) {
-                Taken::Endpoint(attempt) => return Ok(Held::new(&worker, table, course.pool, attempt)),
+                Taken::Endpoint(attempt) => {
+                    return Ok(self.settled(Held::new(&worker, table, course.pool, attempt), table, course));
+                }
                 Taken::Nothing => return Err(nothing),
                 Taken::Full => {}
             }
         }
         let waited = Box::pin(wait_for_room(self, table, course)).await;
-        waited.map_err(|failed| match failed {
-            Failed::Client(Answer::NoEndpoint) => nothing,
-            failed => failed,
-        })
+        match waited {
+            Ok(held) => Ok(self.settled(held, table, course)),
+            Err(Failed::Client(Answer::NoEndpoint)) => Err(nothing),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// The same endpoint, or the one that a request of the same session took a moment before.
+    fn settled(&self, held: Held, table: &Rc<LocalTable>, course: &Course) -> Held {
+        let worker = &self.connection.worker;
+        let session = self.request.session.as_ref();
+        let Some(other) = session.and_then(|it| it.settle(&held, &course.tried, worker)) else { return held };
+        let ask = Ask { stay: Some(other), strict: false, ..self.ask(&course.tried) };
+        match table.take(course.pool, &ask, worker.now()) {
+            Taken::Endpoint(attempt) => Held::new(worker, table, course.pool, attempt),
+            _ => held,
+        }
     }
 
     pub(crate) fn ask<'b>(&self, tried: &'b [Slot]) -> Ask<'b> {
-        let stay = self.request.session.stay();
+        let stay = self.request.session.as_ref().and_then(|session| session.stay());
         Ask {
             key: self.request.key,
             tried,
@@ -184,6 +199,7 @@ impl Exchange<'_> {
         began: &Cell<u16>,
     ) -> Result<Relayed, Failed> {
         let sent = [Cell::new(Sent::Nothing), Cell::new(Sent::Nothing)];
+        let tried = course.tried.clone();
         let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
@@ -198,6 +214,7 @@ impl Exchange<'_> {
             client_text: &peer.text,
             is_last: &is_last,
             began,
+            tried: &tried,
             sent,
         });
         let mut leg = Leg::new(held);
@@ -228,6 +245,9 @@ impl Exchange<'_> {
         outcome.connect += leg.connect_took;
         if request.is_repeatable() && asks_elsewhere(&leg.held, &answer, course, worker) {
             return Err(Failed::Judged(Ending::EndpointFailed));
+        }
+        if let Some(session) = &request.session {
+            session.count(&leg.held, &tried);
         }
         let mut download = Download::new(&to[second], &mut leg, deadline);
         let relayed = match download.pass(answer, input).await? {

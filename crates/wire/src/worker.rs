@@ -199,6 +199,11 @@ impl Worker {
         split.pick(&mut self.random.borrow_mut())
     }
 
+    /// Draws what a cookie needs.
+    pub(crate) fn with_random<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
+        draw(&mut self.random.borrow_mut())
+    }
+
     /// True for this share of the calls, in thousandths.
     pub(crate) fn draws(&self, permille: u32) -> bool {
         permille >= 1000 || (self.random.borrow_mut().below(1000) as u32) < permille

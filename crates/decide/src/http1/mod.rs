@@ -12,6 +12,8 @@ pub use request::{HeadLimits, Malformed, RequestHead};
 pub use response::{BadResponse, ResponseHead};
 pub use target::{Target, routing_host};
 
+/// A header field: its name as it was written, and the bytes of its value.
+pub use httparse::Header as Field;
 use httparse::Header;
 use std::mem::MaybeUninit;
 

@@ -60,7 +60,8 @@ pub struct ResponseHead<'b, 'f> {
     /// Length of the head in bytes, its empty line included.
     pub length: usize,
     http11: bool,
-    fields: &'f [Header<'b>],
+    /// As they came.
+    pub fields: &'f [Header<'b>],
     dropped: Dropped,
     coding: Option<usize>,
     trailers: Dropped,

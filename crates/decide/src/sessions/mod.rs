@@ -7,6 +7,7 @@
 //! | Which endpoint is that in this table? | [`tags`] |
 //! | Which endpoint was this session on? | [`table`] |
 //! | Which cookies are in these fields? | [`syntax`] |
+//! | How does this pool know its sessions? | [`pool`] |
 //!
 //! A cookie that we issue needs no memory: [`cookie::IssuedCookies::read`] gives a tag, [`tags::Tags::slot`] the
 //! endpoint. All else is remembered: [`key::KeySource::find`] or [`syntax::learned_cookie`] gives the bytes that name a
@@ -14,6 +15,7 @@
 
 pub mod cookie;
 pub mod key;
+pub mod pool;
 mod recent;
 pub mod syntax;
 pub mod table;

@@ -48,7 +48,8 @@ pub(crate) struct Request {
     pub(crate) facts: Option<Box<OwnFacts>>,
     /// What must stay together, for algorithms that care.
     pub(crate) key: Key,
-    pub(crate) session: Session,
+    /// Only where the pool keeps sessions.
+    pub(crate) session: Option<Box<Session>>,
     /// When the whole exchange is over.
     pub(crate) until: Option<Instant>,
     /// Only while the access log is on.
@@ -155,6 +156,10 @@ pub(crate) fn read_request(
             (reading.destination(route), (!route.response_edits.is_empty()).then(|| reading.own_facts()))
         }
     };
+    let session = match &to {
+        Destination::Pool(pool, _) => Session::read(&table.table().pools[*pool], &asked, &connection.worker),
+        _ => None,
+    };
     let request = Request {
         listener: place,
         route,
@@ -171,7 +176,7 @@ pub(crate) fn read_request(
         head_bytes: head.length,
         facts,
         key: Key::NONE,
-        session: Session::default(),
+        session,
         until,
         log,
         table: Rc::clone(&table),

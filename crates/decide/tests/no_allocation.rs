@@ -1,4 +1,4 @@
-//! Deciding does not allocate: not a pick, not after marks, not a route, not an ordinary path.
+//! Deciding does not allocate: not a pick, not after marks, not a route, not an ordinary path, not a session that stays.
 
 #![allow(unsafe_code, reason = "counting allocations takes a global allocator, and that trait is unsafe")]
 
@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bascule_contract::mark::Mark;
+use bascule_contract::sessions::{self, IssuedCookie, KeyBy, SameSite, Secret};
 use bascule_decide::balance::registry::ALGORITHMS;
 use bascule_decide::balance::{Key, Slot};
 use bascule_decide::endpoint::States;
@@ -13,7 +14,12 @@ use bascule_decide::path::normalize;
 use bascule_decide::pick::Picker;
 use bascule_decide::random::Random;
 use bascule_decide::request::Request;
+use bascule_decide::sessions::cookie::{Claim, IssuedCookies};
+use bascule_decide::sessions::key::{KeySource, SessionKey, hash};
+use bascule_decide::sessions::table::SessionTable;
+use bascule_decide::sessions::tags::Tags;
 use bascule_decide::table::Table;
+use bascule_decide::time::Tick;
 use serde_json::json;
 
 mod samples;
@@ -123,4 +129,66 @@ fn an_ordinary_path_is_normalised_in_place() {
     let mut normal = None;
     assert_eq!(allocations(|| normal = normalize(b"/api/v1/users/.well-known/42").ok()), 0);
     assert!(normal.is_some());
+}
+
+#[test]
+fn a_cookie_of_ours_is_read_and_issued_without_allocating() {
+    for encrypted in [false, true] {
+        let settings = IssuedCookie {
+            name: "bascule".into(),
+            path: "/".into(),
+            domain: None,
+            secure: false,
+            http_only: true,
+            same_site: SameSite::Lax,
+            lifetime_ms: None,
+            keys: vec![Secret("a key of many letters".into())],
+            encrypted,
+        };
+        let cookies = IssuedCookies::compile(&settings, "p").unwrap();
+        let tags = Tags::compile(&cookies, ["a", "b"]);
+        let mut line = Vec::with_capacity(256);
+        let mut random = Random::seeded(1);
+        let counted = allocations(|| cookies.issue(tags.tag(Slot(1)), 0, &mut random, &mut line));
+        assert_eq!(counted, 0, "encrypted: {encrypted}");
+        let value = line.split(|byte| *byte == b';').next().unwrap();
+        let fields = [httparse::Header { name: "Cookie", value }];
+        let mut found = None;
+        let counted = allocations(|| {
+            if let Claim::Endpoint { tag, .. } = cookies.read(&fields, 0) {
+                found = tags.slot(tag);
+            }
+        });
+        assert_eq!((counted, found), (0, Some(Slot(1))), "encrypted: {encrypted}");
+    }
+}
+
+#[test]
+fn a_remembered_session_is_found_without_allocating() {
+    let wanted = sessions::SessionTable { expiry_ms: 1_000, entries: 10, store: None };
+    let table = SessionTable::compile(&wanted, 1).unwrap();
+    let fields = [httparse::Header { name: "Cookie", value: b"a=1; sid=31d4d96e" }];
+    let client = Some([10, 0, 0, 1].into());
+    let asked = Request {
+        method: "GET",
+        host: "a.example",
+        path: b"/",
+        query: Some(b"q=1"),
+        fields: &fields,
+        client,
+    };
+    for by in [
+        KeyBy::Client {},
+        KeyBy::Cookie { name: "sid".into() },
+        KeyBy::Query { name: "q".into() },
+        KeyBy::Host {},
+        KeyBy::Path {},
+    ] {
+        let source = KeySource::compile(&by).unwrap();
+        let session = |asked| source.find(asked).map(|key| (hash(&key), SessionKey::of("p", &key)));
+        table.remember(session(&asked).unwrap().1, &"e1".into(), Tick(0));
+        let mut found = None;
+        assert_eq!(allocations(|| found = table.find(session(&asked).unwrap().1, Tick(1))), 0, "{by:?}");
+        assert_eq!(found.as_deref(), Some("e1"));
+    }
 }

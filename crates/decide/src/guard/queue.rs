@@ -232,7 +232,8 @@ impl Pool {
     /// On what terms requests wait for this pool; `None`: they do not, and are shed when it is full.
     pub fn terms(&self) -> Option<Terms> {
         let queue = self.protection.queue.as_ref()?;
-        Some(Terms::of(queue, self.state.delays.usual_us()))
+        let usual_us = self.state.gate.usual_us().or_else(|| self.state.delays.usual_us());
+        Some(Terms::of(queue, usual_us))
     }
 }
 

@@ -7,9 +7,10 @@ use crate::table::HIGHEST;
 use crate::time::Tick;
 
 const LANES: usize = HIGHEST as usize + 1;
-/// While the first of a lane has waited for no longer, it goes first. Later the newest does: it can still be answered
-/// in time, and the old ones could not all be.
-const PATIENT_US: u64 = 25_000;
+/// While the first of a lane has not waited for this part of the longest wait, it goes first. Later the newest does: it
+/// can still be answered in time, and the old ones could not all be. Sooner would be too soon: when hardly more comes
+/// than goes, those who stand behind the newest would be shed although there is room for all.
+const PATIENT: u64 = 2;
 
 /// Everybody who waits for one pool.
 #[derive(Debug)]
@@ -251,7 +252,7 @@ impl<W> Lane<W> {
     fn next(&mut self, permission: Permission, now: Tick) -> Option<&mut Waiter<W>> {
         let suits = |waiter: &Waiter<W>| waiter.suits(permission, now);
         let (first, waiter) = self.waiters.iter().find(|(_, waiter)| suits(waiter))?;
-        let chosen = if now.since(waiter.since) <= PATIENT_US {
+        let chosen = if waiter.is_fresh(now) {
             *first
         } else {
             *self.waiters.iter().rev().find(|(_, waiter)| suits(waiter))?.0
@@ -263,7 +264,7 @@ impl<W> Lane<W> {
     fn last(&self, now: Tick) -> Option<u64> {
         let mut free = self.waiters.iter().filter(|(_, waiter)| waiter.called.is_none());
         let (first, oldest) = free.next()?;
-        let newest = if now.since(oldest.since) <= PATIENT_US { free.next_back() } else { None };
+        let newest = if oldest.is_fresh(now) { free.next_back() } else { None };
         Some(newest.map_or(*first, |(number, _)| *number))
     }
 
@@ -275,6 +276,10 @@ impl<W> Lane<W> {
 }
 
 impl<W> Waiter<W> {
+    fn is_fresh(&self, now: Tick) -> bool {
+        now.since(self.since) <= self.until.since(self.since) / PATIENT
+    }
+
     fn suits(&self, permission: Permission, now: Tick) -> bool {
         let there = match (self.wish, permission.room) {
             (Wish::Only(place), Room::At(room)) => place == room,

@@ -92,8 +92,8 @@ impl Stand {
 }
 
 #[test]
-fn the_first_goes_first_until_it_has_waited_for_too_long() {
-    let mut stand = Stand::new(100, 1_000);
+fn the_first_goes_first_until_it_has_waited_for_half_of_the_longest_wait() {
+    let mut stand = Stand::new(100, 50);
     let [a, b, c] = [0; 3].map(|priority| stand.enter(priority));
     stand.pass_ms(25);
     assert_eq!(stand.room(), [a]);
@@ -224,7 +224,7 @@ fn nobody_overtakes_waiters_of_the_same_or_a_higher_priority() {
 
 #[test]
 fn a_full_line_sheds_who_comes_unless_it_goes_before_somebody() {
-    let mut stand = Stand::new(2, 1_000);
+    let mut stand = Stand::new(2, 50);
     let [a, b] = [3; 2].map(|priority| stand.enter(priority));
     assert_eq!(stand.try_enter(3, Wish::Any), Err(Shed::QueueFull));
     let c = stand.enter(4);

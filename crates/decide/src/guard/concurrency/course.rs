@@ -1,0 +1,369 @@
+//! The course of an overload: suspected, put to the test, limited, tested again, over.
+
+use super::trial::{Before, FAIRLY_SURE, Question, SURE, Side, Trial, Verdict};
+use super::windows::Report;
+use super::{Flow, LEAST, MARGIN, Seen, Stage};
+use crate::table::Pool;
+use crate::time::Tick;
+
+/// Answers over which the pool's level is averaged, and time after which older ones count less in any case.
+const AVERAGED: f64 = 64.0;
+const AVERAGED_US: f64 = 500_000.0;
+/// It looks like overload when answers take so many times what is usual, and what comes now will take so many times, …
+const HIGHER: f64 = 1.3;
+const HIGH: f64 = 1.8;
+/// … and so much more, …
+const HIGH_US: f64 = 10_000.0;
+/// … and either more requests queue than chance brings together now and then, or they queue longer than they may.
+const MANY: f64 = 40.0;
+const PATIENCE_US: f64 = 100_000.0;
+/// All that for so long.
+const PERSISTS_US: u64 = 30_000;
+/// Not more often than this is it seen whether a trial would show anything.
+const PAUSE_US: u64 = 10_000;
+/// An endpoint takes part in a trial when it has so many times what it would be limited to.
+const BINDING: f64 = 1.25;
+/// Those who would take part must have this share of the pool's requests.
+const CONCERNED: f64 = 0.3;
+/// Those who are not limited take over a little of what the others do not get; the rest waits until the trial is over.
+const OTHERS: f64 = 1.2;
+/// No trial cuts down to less than this part.
+const DEEPEST: f64 = 3.0;
+/// Overload is over when, averaged over so long, requests wait for less than this share of the time.
+const OVER_US: f64 = 200_000.0;
+const OVER: f64 = 0.1;
+/// Limits are cut on trial when requests have waited for so long without a break, and raised sooner.
+const STEADY_US: u64 = 1_000_000;
+/// When the first test comes after the gate has opened, and how long it is between two.
+const FIRST_US: u64 = 300_000;
+const BETWEEN_US: u64 = 2_000_000;
+/// How long it is to the next one when nothing came of a suspicion.
+const AGAIN_US: u64 = 100_000;
+/// By how much limits are raised on trial, and cut.
+const RAISE: f64 = 1.5;
+const CUT: f64 = 0.4;
+/// What they become when the cut changes nothing.
+const LOWER: f64 = MARGIN * CUT;
+
+/// What a pool's overload has come to.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    level: Level,
+    /// Of the latest trial.
+    number: u32,
+    trial: Option<(Kind, Trial)>,
+    /// When there may be the next one.
+    next: Tick,
+    /// What is taken for usual may be too much.
+    doubtful: bool,
+    /// Limits that are higher have been shown to change nothing.
+    is_enough: bool,
+    /// Share of the time in which requests wait, since when without a break, and when that was seen.
+    waiting: f64,
+    waiting_since: Option<Tick>,
+    seen_at: Tick,
+}
+
+/// How long answers take, over the whole pool.
+#[derive(Debug, Default)]
+struct Level {
+    /// In what is usual.
+    elevation: f64,
+    ahead: f64,
+    now_us: f64,
+    usual_us: f64,
+    at: Tick,
+    high_since: Option<Tick>,
+}
+
+/// What a trial is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Whether there is overload at all: half of the endpoints get their limits.
+    Opening,
+    /// Whether limits are too low.
+    Raise,
+    /// Whether they are too high.
+    Cut,
+}
+
+impl Course {
+    /// Takes over what was told. True when there may be more room now.
+    pub(super) fn follow(
+        &mut self,
+        pool: &Pool,
+        report: &Report,
+        part: Option<(Side, f64)>,
+        now: Tick,
+    ) -> bool {
+        self.level.add(report, now);
+        pool.state.gate.usual_us.store(self.level.usual_us as u64, std::sync::atomic::Ordering::Relaxed);
+        let waits = self.watch(pool, now);
+        if let Some((kind, trial)) = &mut self.trial {
+            let verdict = match part {
+                // Where nobody waits, it is not the limits that say how much endpoints get.
+                Some((side, depth)) if waits || *kind == Kind::Opening => trial.count(side, depth, now),
+                _ => trial.is_over(now).then_some(Verdict::Unclear),
+            };
+            let kind = *kind;
+            return verdict.is_some_and(|verdict| self.conclude(pool, kind, verdict, now));
+        }
+        let (stage, _) = pool.state.gate.stage();
+        if stage == Stage::Open {
+            return self.tend(pool, now);
+        }
+        if self.level.is_high(now) && now >= self.next {
+            self.next = Tick(now.0 + PAUSE_US);
+            self.suspect(pool, now);
+        }
+        false
+    }
+
+    /// Ends a trial that takes too long. True when there may be more room now.
+    pub(super) fn expire(&mut self, pool: &Pool, now: Tick) -> bool {
+        match self.trial {
+            Some((kind, trial)) if trial.is_over(now) => self.conclude(pool, kind, Verdict::Unclear, now),
+            _ => false,
+        }
+    }
+
+    /// Whether requests wait now.
+    fn watch(&mut self, pool: &Pool, now: Tick) -> bool {
+        let waits = pool.state.waiting.count() > 0;
+        let weight = 1.0 - (-(now.since(self.seen_at) as f64) / OVER_US).exp();
+        self.waiting += weight * (f64::from(u8::from(waits)) - self.waiting);
+        self.seen_at = now;
+        self.waiting_since = if waits { self.waiting_since.or(Some(now)) } else { None };
+        waits
+    }
+
+    /// While limits are enforced: whether they still have to be, and whether they are right.
+    fn tend(&mut self, pool: &Pool, now: Tick) -> bool {
+        if self.waiting < OVER {
+            pool.state.gate.enter(Stage::Closed, self.number);
+            self.level.high_since = None;
+            self.next = now;
+            return true;
+        }
+        let kind = if self.doubtful && self.is_enough { Kind::Cut } else { Kind::Raise };
+        let steady = self.waiting_since.is_some_and(|since| now.since(since) >= kind.steady_us());
+        if now < self.next || !steady {
+            return false;
+        }
+        self.begin(pool, kind, now)
+    }
+
+    /// Begins the trial that shows whether there is overload, if enough endpoints have more than they would be limited to.
+    fn suspect(&mut self, pool: &Pool, now: Tick) {
+        let (mut all, mut binding, mut queued) = (0.0, 0.0, 0.0);
+        for endpoint in &pool.endpoints {
+            let depth = f64::from(endpoint.state.in_flight());
+            all += depth;
+            let limit = endpoint.state.flow.seen.wait(|seen| target(pool, seen, 0.0, now));
+            let Some(limit) = limit.map(f64::from) else { continue };
+            queued += (depth - limit / MARGIN).max(0.0);
+            if depth >= BINDING * limit {
+                binding += depth;
+            }
+        }
+        let patience_us = pool.terms().map_or(PATIENCE_US, |terms| terms.longest_us as f64);
+        let too_long = self.level.now_us - self.level.usual_us >= patience_us;
+        if binding > 0.0 && binding >= CONCERNED * all && (queued >= MANY || too_long) {
+            self.begin(pool, Kind::Opening, now);
+        }
+    }
+
+    /// Divides the endpoints, sets their limits, and makes these valid.
+    fn begin(&mut self, pool: &Pool, kind: Kind, now: Tick) -> bool {
+        self.number = (self.number + 1) & (u32::MAX >> 2);
+        let mut before = [Before::default(); 2];
+        for endpoint in &pool.endpoints {
+            let flow = &endpoint.state.flow;
+            let depth = f64::from(endpoint.state.in_flight());
+            let side = if before[0].rate <= before[1].rate { Side::Treated } else { Side::Control };
+            let limit = flow.seen.wait(|seen| {
+                let (limits, takes_part) = kind.limits(pool, (seen, flow), depth, now)?;
+                if takes_part {
+                    seen.part = Some((self.number, side, depth.max(1.0)));
+                    let (answers, rate) = seen.windows.recent(now);
+                    before[side as usize].answers += answers;
+                    before[side as usize].rate += rate;
+                }
+                Some(limits[side as usize])
+            });
+            flow.set_trial(self.number, limit.unwrap_or(0));
+        }
+        if before[0].rate == 0.0 {
+            return false;
+        }
+        self.trial = Some((kind, Trial::begin(now, self.level.now_us, kind.question(), before)));
+        let stage = if kind == Kind::Opening { Stage::Suspected } else { Stage::Open };
+        pool.state.gate.enter(stage, self.number);
+        kind == Kind::Raise
+    }
+
+    /// True when there may be more room now.
+    fn conclude(&mut self, pool: &Pool, kind: Kind, verdict: Verdict, now: Tick) -> bool {
+        self.trial = None;
+        self.next = Tick(now.0 + BETWEEN_US);
+        // Its limits are no longer valid.
+        self.number = (self.number + 1) & (u32::MAX >> 2);
+        let gate = &pool.state.gate;
+        match (kind, verdict) {
+            (Kind::Opening, Verdict::Queueing) => {
+                self.open(pool, now);
+                return true;
+            }
+            (Kind::Opening, _) => {
+                if verdict == Verdict::Working {
+                    let factor = self.level.now_us / self.level.usual_us.max(1.0);
+                    scale(pool, factor.max(1.0));
+                    self.level.begin_anew();
+                }
+                self.next = Tick(now.0 + AGAIN_US);
+                gate.enter(Stage::Closed, self.number);
+                return true;
+            }
+            (Kind::Raise, Verdict::Working) => {
+                scale(pool, RAISE);
+                (self.doubtful, self.is_enough) = (true, false);
+                self.next = now;
+            }
+            (Kind::Cut, Verdict::Queueing) => {
+                scale(pool, LOWER);
+                self.next = now;
+            }
+            (Kind::Cut, _) => self.doubtful = false,
+            (Kind::Raise, _) => {
+                self.is_enough = true;
+                if self.doubtful {
+                    self.next = now;
+                }
+            }
+        }
+        gate.enter(Stage::Open, self.number);
+        true
+    }
+
+    fn open(&mut self, pool: &Pool, now: Tick) {
+        let mut limits = (0, 0);
+        for endpoint in &pool.endpoints {
+            let flow = &endpoint.state.flow;
+            flow.seen.wait(|seen| {
+                let rate = seen.windows.most(now);
+                if let Some((number, _, before)) = seen.part
+                    && number + 1 == self.number
+                    && rate > 0.0
+                {
+                    seen.windows.raise_hold(before / DEEPEST / (MARGIN * rate));
+                }
+                flow.publish(pool, &seen.windows);
+            });
+            if let Some(limit) = flow.learned_limit() {
+                limits = (limits.0 + limit, limits.1 + 1);
+            }
+        }
+        let gate = &pool.state.gate;
+        let typical = limits.0.checked_div(limits.1).unwrap_or(0);
+        gate.typical.store(typical, std::sync::atomic::Ordering::Relaxed);
+        self.next = Tick(now.0 + FIRST_US);
+        (self.doubtful, self.is_enough) = (true, false);
+        self.waiting = 1.0;
+        gate.enter(Stage::Open, self.number);
+    }
+}
+
+/// What an endpoint would be limited to that has `before` requests.
+fn target(pool: &Pool, seen: &Seen, before: f64, now: Tick) -> Option<u32> {
+    let known = seen.windows.known();
+    if known.hold_us == 0.0 {
+        return None;
+    }
+    let limit = pool.state.gate.limit_for(known, seen.windows.most(now));
+    Some(limit.max((before / DEEPEST).ceil() as u32))
+}
+
+fn scale(pool: &Pool, factor: f64) {
+    for endpoint in &pool.endpoints {
+        let flow = &endpoint.state.flow;
+        flow.seen.wait(|seen| {
+            seen.windows.scale(factor);
+            if flow.learned_limit().is_some() {
+                flow.publish(pool, &seen.windows);
+            }
+        });
+    }
+}
+
+impl Kind {
+    fn question(self) -> Question {
+        let (middle, patience_us, sure) = match self {
+            // Limits that are not needed are found out by the next trial; overload that is overlooked grows until then.
+            Self::Opening => (0.4, 400_000, [FAIRLY_SURE, SURE]),
+            Self::Raise => (0.15, 1_000_000, [FAIRLY_SURE, FAIRLY_SURE]),
+            Self::Cut => (0.2, 400_000, [SURE, FAIRLY_SURE]),
+        };
+        Question { middle, patience_us, sure }
+    }
+
+    /// Limits are tested when requests have waited for so long without a break.
+    fn steady_us(self) -> u64 {
+        if self == Self::Cut { STEADY_US } else { STEADY_US / 4 }
+    }
+
+    /// The limit of an endpoint when it is treated and when not, and whether the difference says anything.
+    fn limits(
+        self,
+        pool: &Pool,
+        (seen, flow): (&Seen, &Flow),
+        before: f64,
+        now: Tick,
+    ) -> Option<([u32; 2], bool)> {
+        if self == Self::Opening {
+            let others = (OTHERS * before) as u32 + 2;
+            let Some(limit) = target(pool, seen, before, now) else { return Some(([others; 2], false)) };
+            let others = others.max(limit);
+            let binds = before >= BINDING * f64::from(limit);
+            return Some((if binds { [limit, others] } else { [others; 2] }, binds));
+        }
+        let limit = flow.learned_limit()?;
+        let treated = if self == Self::Raise { RAISE } else { CUT } * f64::from(limit);
+        let treated = (treated as u32).max(LEAST);
+        Some(([treated, limit], treated != limit && before * 2.0 >= f64::from(limit)))
+    }
+}
+
+impl Flow {
+    fn set_trial(&self, number: u32, limit: u32) {
+        let stored = u64::from(number) << 32 | u64::from(limit);
+        self.on_trial.store(stored, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Level {
+    fn add(&mut self, report: &Report, now: Tick) {
+        let answers = f64::from(report.answers);
+        let age = now.since(self.at) as f64;
+        let weight = 1.0 - (-answers / AVERAGED - age / AVERAGED_US).exp();
+        let weight = if self.at == Tick(0) { 1.0 } else { weight };
+        self.at = now;
+        self.elevation += weight * (report.elevation / answers - self.elevation);
+        self.ahead += weight * (report.ahead / answers - self.ahead);
+        self.now_us += weight * (report.head_us / answers - self.now_us);
+        self.usual_us += weight * (report.usual_us / answers - self.usual_us);
+        let ahead_us = self.usual_us * (self.ahead - 1.0);
+        let is_high = self.elevation >= HIGHER && self.ahead >= HIGH && ahead_us >= HIGH_US;
+        self.high_since = if is_high { self.high_since.or(Some(now)) } else { None };
+    }
+
+    fn is_high(&self, now: Tick) -> bool {
+        self.high_since.is_some_and(|since| now.since(since) >= PERSISTS_US)
+    }
+
+    /// What it takes now is usual.
+    fn begin_anew(&mut self) {
+        (self.elevation, self.ahead) = (1.0, 1.0);
+        self.usual_us = self.now_us;
+        self.high_since = None;
+    }
+}

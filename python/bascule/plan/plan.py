@@ -37,6 +37,34 @@ class PlannedCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedAgent:
+    """How the agents of a pool's endpoints are asked (HAProxy's agent-check protocol)."""
+
+    port: int
+    """Where each agent listens."""
+    host: str | None
+    """Where all of them listen; `None`: each at the address of its endpoint."""
+    every_ms: int
+    """Between the starts of two questions to one agent; at least 1."""
+    timeout_ms: int
+    """An agent that takes longer has said nothing; at least 1."""
+    send: str | None
+    """What it is sent first; `None`: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLoad:
+    """How the endpoints of a pool are asked how busy they are."""
+
+    path: str
+    """Of the load URL, on each endpoint."""
+    every_ms: int
+    """Between the starts of two questions to one endpoint; at least 1."""
+    timeout_ms: int
+    """An endpoint that takes longer has said nothing; at least 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPool:
     """A pool without its endpoints, which come from the sources."""
 
@@ -48,6 +76,10 @@ class PlannedPool:
     """At least one; the pool's endpoints are what all of them report."""
     check: PlannedCheck | None
     """`None`: endpoints are always up."""
+    agent: PlannedAgent | None = None
+    """`None`: there are none."""
+    load: PlannedLoad | None = None
+    """`None`: endpoints are not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,12 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
-PLAIN: dict[Any, st.SearchStrategy[Any]] = {str: TEXT, bool: st.booleans(), object: JSON}
+PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXT,
+    contract.Secret: TEXT.map(contract.Secret),
+    bool: st.booleans(),
+    object: JSON,
+}
 
 
 def messages(kind: Any) -> st.SearchStrategy[Any]:

@@ -2,9 +2,59 @@
 
 from bascule import contract
 
+NO_EDITS = contract.HeaderEdits()
+SHORT = contract.RouteTimeouts(1, 2, None, 3)
+TABLE = contract.SessionTable(expiry_ms=1_800_000, entries=100_000, store="shared")
+COOKIE = contract.IssuedCookie(
+    name="bascule",
+    path="/",
+    domain="example.com",
+    secure=True,
+    http_only=True,
+    same_site="none",
+    lifetime_ms=86_400_000,
+    keys=(contract.Secret("0123456789abcdef"), contract.Secret("fedcba9876543210")),
+    encrypted=True,
+)
+KEYS: tuple[contract.KeyBy, ...] = (
+    contract.ClientKey(),
+    contract.HeaderKey("X-Api-Key"),
+    contract.CookieKey("id"),
+    contract.QueryKey("user"),
+    contract.HostKey(),
+    contract.PathKey(),
+    contract.UriKey(),
+)
+
+
+def protected_pool(name: str, protection: contract.Protection, by: contract.SessionBy) -> contract.Pool:
+    """A pool of which only what is protected, and how, is of interest."""
+    return contract.Pool(
+        id=name,
+        algorithm=contract.Algorithm("least_busy", {}),
+        endpoints=(),
+        connect_ms=1,
+        idle=contract.IdleConnections(0, 1),
+        retries=contract.Retries(2, 20, 10, (500, 503), contract.FixedTryLimit(250)),
+        panic_percent=0,
+        protection=protection,
+        sessions=contract.Sessions(by, strict=True),
+        spread=contract.Spread("eu-1", contract.Subset(size=20, balancer=3)),
+        load_reports=True,
+    )
+
+
 SAMPLES: dict[str, object] = {
     "settings": contract.Settings(threads=4, seed=7),
-    "mark": contract.Mark("api", "10.0.0.1:8000", up=True, draining=False, weight=3),
+    "mark": contract.Mark(
+        "api",
+        "10.0.0.1:8000",
+        up=True,
+        draining=False,
+        weight=3,
+        maintenance=True,
+        load_permille=730,
+    ),
     "receipt": contract.Receipt(
         generation=2,
         live=1,
@@ -50,9 +100,33 @@ SAMPLES: dict[str, object] = {
                 connect_failures=5,
                 retried=6,
                 idle=7,
+                maintenance=True,
+                ejected=True,
+                ejections=8,
+                failures=9,
+                limit=10,
+                learned_limit=11,
+                pace_us=12,
             ),
         ),
         log_lines_lost=1,
+        pools=(
+            contract.PoolStats(
+                pool="api",
+                waiting=1,
+                queued=2,
+                shed=3,
+                overloaded=True,
+                hedged=4,
+                hedges_won=5,
+                retries_denied=6,
+                sessions_kept=7,
+                sessions_moved=8,
+                sessions_refused=9,
+                sessions_remembered=10,
+                mirrored=11,
+            ),
+        ),
     ),
     **{
         f"event_{what.kind}": contract.Event(1_700_000_000_000, what)
@@ -62,6 +136,12 @@ SAMPLES: dict[str, object] = {
             contract.GenerationDrained(1),
             contract.TaskPanicked(0, "message"),
             contract.LogFailed("disk full"),
+            contract.Ejected("api", "10.0.0.1:8000", "5 failures in a row", 10_000),
+            contract.Restored("api", "10.0.0.1:8000"),
+            contract.OverloadBegan("api"),
+            contract.OverloadEnded("api"),
+            contract.StoreFailed("shared", "connection refused"),
+            contract.StoreRecovered("shared"),
             contract.Stopped(2),
             contract.EventsLost(3),
         )
@@ -84,30 +164,48 @@ SAMPLES: dict[str, object] = {
                             (contract.HeaderValue("X-Route", "{route}"),),
                             (contract.HeaderValue("Via", "1.1\tb"),),
                         ),
-                        response_headers=contract.HeaderEdits(),
-                        timeouts=contract.RouteTimeouts(30_000, 60_000, 90_000, 3_600_000),
+                        response_headers=NO_EDITS,
+                        timeouts=contract.RouteTimeouts(30_000, 60_000, 90_000, 3_600_000, "X-Deadline-Ms"),
+                        limits=(
+                            contract.RateLimit("api", None, requests=100, per_ms=1_000, burst=50),
+                            *(
+                                contract.RateLimit(f"api-{at}", key, 10, 60_000, 10, store="shared")
+                                for at, key in enumerate(KEYS, 2)
+                            ),
+                        ),
+                        priority=8,
+                        mirror=contract.Mirror("shadow", 100),
+                    ),
+                    contract.Route(
+                        id="canary",
+                        matchers=(),
+                        action=contract.SplitAction((contract.Share("api", 95), contract.Share("shadow", 5))),
+                        rewrite=None,
+                        request_headers=NO_EDITS,
+                        response_headers=NO_EDITS,
+                        timeouts=SHORT,
                     ),
                     contract.Route(
                         id="old",
                         matchers=(),
                         action=contract.RedirectAction(308, "https://{host}{uri}"),
                         rewrite=contract.SetRewrite("/x"),
-                        request_headers=contract.HeaderEdits(),
-                        response_headers=contract.HeaderEdits(),
-                        timeouts=contract.RouteTimeouts(1, 2, None, 3),
+                        request_headers=NO_EDITS,
+                        response_headers=NO_EDITS,
+                        timeouts=SHORT,
                     ),
                     contract.Route(
                         id="gone",
                         matchers=(),
                         action=contract.RespondAction(410, (contract.HeaderValue("A", "b"),), "gone\n"),
                         rewrite=contract.RegexRewrite("^/(.*)$", "/$1"),
-                        request_headers=contract.HeaderEdits(),
-                        response_headers=contract.HeaderEdits(),
-                        timeouts=contract.RouteTimeouts(1, 2, None, 3),
+                        request_headers=NO_EDITS,
+                        response_headers=NO_EDITS,
+                        timeouts=SHORT,
                     ),
                 ),
                 timeouts=contract.ClientTimeouts(10_000, 60_000, 75_000, 60_000),
-                limits=contract.ClientLimits(65_536, 100, 8_192, 10_485_760, 1_000, 500),
+                limits=contract.ClientLimits(65_536, 100, 8_192, 10_485_760, 1_000, 500, 50),
                 forwarded=contract.Forwarded(True, False, ("10.0.0.0/8",)),
             ),
         ),
@@ -117,15 +215,52 @@ SAMPLES: dict[str, object] = {
                 algorithm=contract.Algorithm("least_busy", {}),
                 endpoints=(
                     contract.Endpoint("a", contract.TcpAddress("10.0.0.1:8000"), 1),
-                    contract.Endpoint("b", contract.UnixAddress("/run/b.sock"), 65_535),
+                    contract.Endpoint("b", contract.UnixAddress("/run/b.sock"), 65_535, 1, "eu-1", 40),
                 ),
                 connect_ms=5_000,
                 idle=contract.IdleConnections(256, 60_000),
-                retries=contract.Retries(1, 20, 3),
+                retries=contract.Retries(1, 20, 3, (502,), contract.LearnedTryLimit()),
                 panic_percent=50,
+            ),
+            protected_pool(
+                "shadow",
+                contract.Protection(
+                    limit=contract.LearnedLimit(),
+                    queue=contract.Queue(1_024, 5_000, service_level_ms=200),
+                    ejection=contract.Ejection(5, 50, 500, 10_000, 300_000, 50),
+                    hedge=contract.Hedge(20, after_ms=100),
+                    slow_start_ms=10_000,
+                ),
+                contract.BySessionCookie(COOKIE),
+            ),
+            protected_pool(
+                "fixed",
+                contract.Protection(
+                    limit=contract.FixedLimit(8),
+                    queue=contract.Queue(0, 1),
+                    ejection=contract.Ejection(1, None, None, 1, 1, 1),
+                    hedge=contract.Hedge(5),
+                ),
+                contract.ByLearnedCookie("JSESSIONID", TABLE),
+            ),
+            *(
+                protected_pool(f"by-{key.kind}", contract.Protection(), contract.ByKey(key, TABLE))
+                for key in KEYS
             ),
         ),
         access_log=contract.AccessLog("combined", "/var/log/access.log"),
+        stores=(
+            contract.Store(
+                id="shared",
+                address=contract.TcpAddress("127.0.0.1:6379"),
+                username="balancer",
+                password=contract.Secret("password"),
+                database=2,
+                prefix="bascule:",
+                wait_ms=50,
+            ),
+            contract.Store("local", contract.UnixAddress("/run/redis.sock"), None, None, 0, "", 1),
+        ),
     ),
 }
 """By the name of their file in `golden`."""

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from bascule.contract import Secret
 from bascule.contract.codec import json_name
 
 Shape = Any
 """A word for what has no parts; else a mapping with one key, which says how the parts belong together."""
 
-WORDS = {str: "text", bool: "truth", object: "anything"}
+WORDS = {str: "text", Secret: "text", bool: "truth", object: "anything"}
 SCHEMA_WORDS = {"string": "text", "boolean": "truth", "object": "mapping"}
 
 
@@ -27,8 +28,6 @@ def of_type(kind: Any) -> Shape:
         return _union(arguments)
     if is_dataclass(kind):
         return {"fields": _fields(kind)}
-    if isinstance(kind, type) and issubclass(kind, str):
-        return "text"
     return "mapping" if _is_mapping(origin) else WORDS[kind]
 
 

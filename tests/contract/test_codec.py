@@ -14,7 +14,9 @@ from bascule import contract
 from bascule.contract import codec
 from bascule.contract.codec import CodecRefused
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
+FOLDER = Path(__file__).parent / "golden"
+OLDER = sorted(FOLDER.glob("*_older.json"))
+GOLDEN = sorted(set(FOLDER.glob("*.json")) - set(OLDER))
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -38,7 +40,7 @@ def test_bytes_are_canonical(value: Any) -> None:
 
 @pytest.mark.parametrize("name", samples.SAMPLES)
 def test_released_bytes_are_still_what_we_write(name: str) -> None:
-    path = Path(__file__).parent / "golden" / f"v{contract.CONTRACT_VERSION}_{name}.json"
+    path = FOLDER / f"v{contract.CONTRACT_VERSION}_{name}.json"
     assert codec.encode(samples.SAMPLES[name]) == path.read_bytes()
 
 
@@ -46,6 +48,24 @@ def test_released_bytes_are_still_what_we_write(name: str) -> None:
 def test_released_bytes_are_still_read(path: Path) -> None:
     name = path.stem.partition("_")[2]
     assert codec.decode(type(samples.SAMPLES[name]), path.read_bytes()) == samples.SAMPLES[name]
+
+
+@pytest.mark.parametrize("path", OLDER, ids=lambda path: path.stem)
+def test_an_older_message_does_without_the_fields_that_came_later(path: Path) -> None:
+    name = path.stem.partition("_")[2].removesuffix("_older")
+    written = path.read_bytes()
+    message = codec.decode(type(samples.SAMPLES[name]), written)
+    assert missing(json.loads(written), json.loads(codec.encode(message))) == []
+
+
+def missing(older: Any, newer: Any, place: str = "") -> list[str]:
+    """Where `newer` does not say what `older` does; it may say more."""
+    if isinstance(older, dict) and isinstance(newer, dict):
+        return [it for key, each in older.items() for it in missing(each, newer.get(key), f"{place}.{key}")]
+    if isinstance(older, list) and isinstance(newer, list) and len(older) == len(newer):
+        pairs = enumerate(zip(older, newer, strict=True))
+        return [it for at, (one, other) in pairs for it in missing(one, other, f"{place}[{at}]")]
+    return [] if older == newer else [place]
 
 
 def test_marks_are_a_list() -> None:

@@ -73,7 +73,7 @@ def _against_running(
     status = ask.ask(address, "GET", "/status", timeout_s=timeout_s).body
     # Its own file it reads itself: checks that are Python functions do not fit into a request.
     own = status["configuration"] == str(path.absolute())
-    body = {} if own else {"config": portable(new.config, defaults=False)}
+    body = {} if own else {"config": portable(new.config, defaults=False, secrets=True)}
     answer = ask.ask(address, "POST", "/plan", body, timeout_s=timeout_s).body
     return answer["changes"], answer["differs"]
 

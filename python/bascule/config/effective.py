@@ -14,12 +14,14 @@ def effective(config: Config) -> dict[str, object]:
     return config.model_dump(mode="json", by_alias=True)
 
 
-def portable(config: Config, *, defaults: bool) -> dict[str, Any]:
+def portable(config: Config, *, defaults: bool, secrets: bool = False) -> dict[str, Any]:
     """The configuration so that it says the same wherever it is read: its paths are absolute.
 
-    Without `defaults` only what was written, in its long forms.
+    Without `defaults` only what was written, in its long forms. Without `secrets` each is an ellipsis.
     """
-    written: dict[str, Any] = config.model_dump(mode="json", by_alias=True, exclude_unset=not defaults)
+    written: dict[str, Any] = config.model_dump(
+        mode="json", by_alias=True, exclude_unset=not defaults, context={"secrets": secrets}
+    )
     if config.access_log is not None and config.access_log.path is not None:
         path = config.places.beside(("access_log", "path"), config.access_log.path)
         written["access_log"]["path"] = path

@@ -15,23 +15,29 @@ from pydantic import (
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
 from bascule.config.checks import Check, Expect
 from bascule.config.http_values import Network
+from bascule.config.keys import KeyBy
 from bascule.config.places import Places
 from bascule.config.pools import (
+    Agent,
     Algorithm,
     DnsSource,
     Endpoint,
     FileSource,
     IdleConnections,
+    LoadUrl,
     OtherSource,
     Pool,
     Retries,
     Source,
     SrvSource,
+    Subset,
 )
 from bascule.config.problems import Mistake
+from bascule.config.protection import Ejection, Hedge, Queue, RateLimit
 from bascule.config.routes import (
     HeaderEdits,
     Match,
+    Mirror,
     PathTest,
     PrefixChange,
     Redirect,
@@ -42,6 +48,7 @@ from bascule.config.routes import (
     ValueTest,
 )
 from bascule.config.section import Section, alternative
+from bascule.config.sessions import OneStore, Sessions, Store
 from bascule.config.values import (
     CountOrNone,
     Duration,
@@ -61,6 +68,7 @@ _TEXT = {"type": "string"}
 __all__ = [
     "AccessLog",
     "Admin",
+    "Agent",
     "Algorithm",
     "Bind",
     "Check",
@@ -68,27 +76,37 @@ __all__ = [
     "ClientTimeouts",
     "Config",
     "DnsSource",
+    "Ejection",
     "Endpoint",
     "Expect",
     "FileSource",
     "Forwarded",
     "HeaderEdits",
+    "Hedge",
     "IdleConnections",
+    "KeyBy",
     "Listener",
+    "LoadUrl",
     "Match",
+    "Mirror",
     "OtherSource",
     "PathTest",
     "Pool",
     "PrefixChange",
+    "Queue",
+    "RateLimit",
     "Redirect",
     "Respond",
     "Retries",
     "Rewrite",
     "Route",
     "RouteTimeouts",
+    "Sessions",
     "Source",
     "SrvSource",
     "Stop",
+    "Store",
+    "Subset",
     "ValueTest",
 ]
 
@@ -160,6 +178,8 @@ class ClientLimits(Section):
     """Open client connections of this listener; at the limit new ones wait."""
     requests_per_connection: CountOrNone = None
     """Requests on one connection; the last answer closes it."""
+    connections_per_client: CountOrNone = None
+    """Open connections of one client address; more are closed at once."""
 
 
 class Forwarded(Section):
@@ -254,6 +274,11 @@ class Config(Section):
     """Where traffic is accepted, by name."""
     pools: dict[Name, Pool] = Field(default_factory=dict)
     """Endpoints that can serve the same traffic, by name."""
+    stores: dict[Name, OneStore] = Field(default_factory=dict)
+    """Redis or Valkey that several balancers share, by name: `redis://127.0.0.1:6379/0`, `unix:///path`, or
+    `{address, password, …}`."""
+    zone: Name | None = None
+    """Where this balancer is: endpoints of its zone are used first, as long as enough of them are healthy."""
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = None
     """Data-plane threads; by default one per core."""
     access_log: Annotated[

@@ -2,13 +2,35 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Discriminator, Field, StrictStr, Tag
+from pydantic import Discriminator, Field, StrictStr, Tag, model_validator
 
 from bascule.config.addresses import Domain, EndpointAddress, NamedAddress, Nameserver
 from bascule.config.checks import Check, check_in_full
+from bascule.config.http_values import Path
 from bascule.config.problems import Mistake
+from bascule.config.protection import (
+    Ejection,
+    EjectionOrOff,
+    Hedge,
+    HedgeOrOff,
+    Limit,
+    Queue,
+    QueueOrOff,
+    Statuses,
+    TryLimit,
+)
 from bascule.config.section import Section, alternative
-from bascule.config.values import Duration, Name, Percent, ShortForm, one_or_list, shown
+from bascule.config.sessions import Sessions
+from bascule.config.sessions import in_full as sessions_in_full
+from bascule.config.values import (
+    Duration,
+    DurationOrNone,
+    Name,
+    Percent,
+    ShortForm,
+    one_or_list,
+    shown,
+)
 
 SECOND = 1000
 Weight = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -37,6 +59,25 @@ class Endpoint(Section):
     """Share relative to the others, 1 to 65535."""
     id: StrictStr | None = alternative(min_length=1, max_length=255)
     """Its name in metrics and logs, and what its health is kept by; by default its address."""
+    zone: Name | None = alternative()
+    """Where it is. While the balancer has a `zone`, endpoints there are used first."""
+    tier: Annotated[int, Field(strict=True, ge=0, le=100)] | None = alternative()
+    """0 (the default) is used first; higher ones as the lower ones fail."""
+    backup: bool | None = alternative()
+    """`true` is `tier: 1`."""
+    limit: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = alternative()
+    """Requests that it may have at a time; by default as the pool says."""
+
+    @model_validator(mode="after")
+    def _is_in_one_tier(self) -> "Endpoint":
+        if self.backup is not None and self.tier is not None:
+            raise Mistake("`backup` is another word for `tier: 1`", "keep one of them")
+        return self
+
+    @property
+    def in_tier(self) -> int:
+        """Its tier, whichever word said so."""
+        return self.tier or int(bool(self.backup))
 
 
 class _Resolved(Section):
@@ -158,8 +199,56 @@ class Retries(Section):
     """On other endpoints, per request; 0 turns retries off."""
     budget: Percent = 20
     """Share of the requests in flight that may be retries at one time."""
-    minimum: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 3
-    """Retries in flight that are always allowed, per thread."""
+    minimum: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 10
+    """Retries in flight that are always allowed, per thread: as many as an endpoint that begins to fail gets
+    before it is ejected."""
+    on: Statuses = (500, 502, 503, 504)
+    """Answers that count as failed tries: a request that may be repeated and has no body is sent to another
+    endpoint. Statuses, `5xx`, or `off`."""
+    try_: Annotated[TryLimit, Field(alias="try")] = "learned"
+    """How long one try may take: a duration, after which another is made; or `off`. By default learned and
+    soft: far beyond what answers take, a second try is made beside the first."""
+
+
+class Subset(Section):
+    """A part of a very large pool, so that not every balancer has connections to every endpoint."""
+
+    title: ClassVar[str] = "a subset"
+
+    size: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    """Endpoints that this balancer uses; all when the pool has no more."""
+    balancer: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    """Which balancer this is, counted from 0: neighbours have different parts."""
+
+
+class Agent(Section):
+    """A program on each endpoint that says how it is doing, in HAProxy's agent-check words."""
+
+    title: ClassVar[str] = "an agent"
+
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)]
+    """The port of the agent."""
+    host: StrictStr | None = None
+    """The address of one agent that speaks for all; by default each endpoint's own."""
+    every: Duration = 2 * SECOND
+    """Between two questions."""
+    timeout: Duration = 1 * SECOND
+    """Longest time for an answer."""
+    send: StrictStr = ""
+    """What is sent first, for agents that expect it."""
+
+
+class LoadUrl(Section):
+    """A path on each endpoint that tells its load, as an ORCA report in JSON or text."""
+
+    title: ClassVar[str] = "a load report"
+
+    path: Annotated[Path, Field(examples=["/load"])]
+    """What is asked for."""
+    every: Duration = 2 * SECOND
+    """Between two questions."""
+    timeout: Duration = 1 * SECOND
+    """Longest time for an answer."""
 
 
 class Pool(Section):
@@ -188,7 +277,36 @@ class Pool(Section):
         Retries,
         ShortForm(lambda it: {"attempts": it} if type(it) is int else it, ({"type": "integer"},)),
     ] = Retries()
-    """Tries beyond the first: a number, or `{attempts, budget, minimum}`."""
+    """Tries beyond the first: a number, or `{attempts, budget, minimum, on, try}`."""
+    limit: Limit = "learned"
+    """Requests that one endpoint may have at a time: a number, `off`, or `learned` (enforced only under
+    overload)."""
+    queue: QueueOrOff = Queue()
+    """Where requests wait while every endpoint is at its limit; `off`: they are shed at once."""
+    ejection: EjectionOrOff = Ejection()
+    """When traffic shows that an endpoint fails; or `off`."""
+    hedge: HedgeOrOff = Hedge()
+    """A second copy for requests that take unusually long; or `off`."""
+    slow_start: DurationOrNone = 10 * SECOND
+    """How long an endpoint that is new or back takes to its full share; or `off`."""
+    sessions: Annotated[Sessions | None, ShortForm(sessions_in_full, ({"enum": ["cookie", "client"]},))] = (
+        None
+    )
+    """What keeps a client on one endpoint: `cookie`, or `{cookie, learned, header, query or client: …}`."""
+    subset: Subset | None = None
+    """Of very many endpoints this balancer uses a part."""
+    load_reports: bool = False
+    """Endpoints report their load in the header `endpoint-load-metrics` (ORCA), which changes their
+    weights."""
+    agent: Annotated[
+        Agent | None,
+        ShortForm(lambda it: {"port": it} if type(it) is int else it, ({"type": "integer"},)),
+    ] = None
+    """Ask an agent on each endpoint (HAProxy's agent-check): its port, or `{port, every, timeout, send}`."""
+    load: Annotated[
+        LoadUrl | None, ShortForm(lambda it: {"path": it} if isinstance(it, str) else it, (_TEXT,))
+    ] = None
+    """Poll a load report from each endpoint: its path, or `{path, every, timeout}`."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
     wrong than the endpoints. `0%` turns this off."""

@@ -20,6 +20,7 @@ from bascule.config.http_values import (
 )
 from bascule.config.patterns import Regex
 from bascule.config.problems import Mistake
+from bascule.config.protection import Permille, Priority, RateLimits
 from bascule.config.section import Section, alternative
 from bascule.config.values import Duration, DurationOrNone, Name, ShortForm, one_or_list, shown
 
@@ -231,10 +232,28 @@ class RouteTimeouts(Section):
     """The whole exchange; then 504, or a cut when the response has begun."""
     tunnel: Duration = 3600 * SECOND
     """Silence on an upgraded connection (WebSocket), both directions; then it is closed."""
+    deadline_header: EditableHeader | None = None
+    """A header that tells the endpoint how many milliseconds are left of `total`. A trusted client's own
+    shortens the time."""
+
+
+class Mirror(Section):
+    """A second pool that gets copies of requests; what it answers is dropped."""
+
+    title: ClassVar[str] = "a mirror"
+
+    pool: Name
+    """Its name."""
+    share: Permille = 1000
+    """Share of the requests."""
+
+
+Weights = dict[Name, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]]
 
 
 class Route(Section):
-    """A rule that sends matching traffic to a pool, or answers it: one of `pool`, `redirect`, `respond`."""
+    """A rule that sends matching traffic somewhere, or answers it: one of `pool`, `split`, `redirect`,
+    `respond`."""
 
     title: ClassVar[str] = "a route"
 
@@ -244,6 +263,8 @@ class Route(Section):
     """What it takes; everything by default."""
     pool: Name | None = alternative()
     """Forward to an endpoint of this pool."""
+    split: Weights | None = alternative()
+    """Forward to one of several pools, by weight: `{stable: 95, canary: 5}`."""
     redirect: Annotated[Redirect | None, ShortForm(_redirect, (_TEXT,))] = alternative()
     """Send the client elsewhere: a location (302), `https` (308 to the same in https), or `{to, status}`."""
     respond: Annotated[Respond | None, ShortForm(_respond, ({"type": ["integer", "string"]},))] = (
@@ -258,15 +279,26 @@ class Route(Section):
     """Changes to the headers that the client sees."""
     timeouts: RouteTimeouts = RouteTimeouts()
     """How long the endpoint may take."""
+    mirror: Annotated[
+        Mirror | None, ShortForm(lambda it: {"pool": it} if isinstance(it, str) else it, (_TEXT,))
+    ] = alternative()
+    """Send copies to a second pool: its name, or `{pool, share}`."""
+    priority: Priority = 5
+    """Who goes first where requests wait: `high` (8), `usual` (5), `low` (2), or 0 to 9."""
+    rate_limit: RateLimits = ()
+    """How many requests are let through: `100/s`, `100/s by client`, `{requests, per, burst, by, store}`; one
+    or a list, and all of them must let a request through."""
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> "Route":
-        given = [key for key in ("pool", "redirect", "respond") if getattr(self, key) is not None]
+        given = [key for key in ("pool", "split", "redirect", "respond") if getattr(self, key) is not None]
         if not given:
-            raise Mistake("a route does nothing", "add one of: pool, redirect, respond")
+            raise Mistake("a route does nothing", "add one of: pool, split, redirect, respond")
         if len(given) > 1:
             raise Mistake(
                 f"a route does one thing, not {' and '.join(given)}",
                 "keep one of them; the first route that matches wins",
             )
+        if self.split is not None and not any(self.split.values()):
+            raise Mistake("the weights of a split are all 0", "give at least one pool a weight")
         return self

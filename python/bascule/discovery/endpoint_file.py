@@ -82,7 +82,8 @@ def _read_lines(text: str, path: str) -> Sequence[tuple[int, object]]:
                 raise EndpointFileRefused(
                     f"{path}:{number}: expected weight=… or id=… after {address}, not {option!r}"
                 )
-            entry[key] = int(value[:9]) if key == "weight" and value.isascii() and value.isdigit() else value
+            is_number = key in ("weight", "tier", "limit") and value.isascii() and value.isdigit()
+            entry[key] = int(value[:9]) if is_number else value
         entries.append((number, entry))
     return entries
 

@@ -10,6 +10,9 @@ from bascule.errors import BasculeError
 from bascule.plan.found import FoundEndpoint
 
 HEAVIEST = 65535
+HIGHEST_TIER = 100
+KEYS = ("address", "weight", "id", "tier", "zone", "limit")
+"""What an endpoint in a list may have."""
 
 _LABEL = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
@@ -35,13 +38,22 @@ class Written:
     weight: int
     id: str | None
     """The name its writer gave it; `None`: its address is its name."""
+    tier: int = 0
+    """0 is used first."""
+    zone: str | None = None
+    """Where it is."""
+    limit: int | None = None
+    """Requests that it may have at a time; `None`: as its pool says."""
 
     def found_at(self, addresses: tuple[str, ...]) -> tuple[FoundEndpoint, ...]:
         """The endpoints it stands for; `addresses` are those of its name, if it has one."""
         if not isinstance(self.where, Place):
-            return (FoundEndpoint(self.id or address_id(self.where), self.where, self.weight, None),)
+            return (self._found(self.id or address_id(self.where), self.where, None),)
         at = [tcp_address(it, self.where.port) for it in addresses]
-        return tuple(FoundEndpoint(self._id_at(it), it, self.weight, self.where.name) for it in at)
+        return tuple(self._found(self._id_at(it), it, self.where.name) for it in at)
+
+    def _found(self, name: str, address: Address, host: str | None) -> FoundEndpoint:
+        return FoundEndpoint(name, address, self.weight, host, self.tier, self.zone, self.limit)
 
     def _id_at(self, address: TcpAddress) -> str:
         # By address even when there is one: another machine under the same name starts with a clean record.
@@ -49,7 +61,7 @@ class Written:
 
 
 def read_endpoint(entry: object) -> Written:
-    """`10.0.0.1:8000`, or a mapping of `address` and perhaps `weight` and `id`.
+    """`10.0.0.1:8000`, or a mapping of `address` and perhaps `weight`, `id`, `tier`, `zone` and `limit`.
 
     Raises `WrittenRefused`, which says what was wrong with it and how to write it.
     """
@@ -59,13 +71,10 @@ def read_endpoint(entry: object) -> Written:
         raise WrittenRefused(
             f"expected an endpoint, not {_shown(entry)}", "write 10.0.0.1:8000 or {address: …, weight: …}"
         )
-    if unknown := {key if isinstance(key, str) else _shown(key) for key in entry} - {
-        "address",
-        "weight",
-        "id",
-    }:
+    if unknown := {key if isinstance(key, str) else _shown(key) for key in entry} - set(KEYS):
         raise WrittenRefused(
-            f"an endpoint has no {', '.join(sorted(unknown))}", "it has address, weight and id"
+            f"an endpoint has no {', '.join(sorted(unknown))}",
+            f"it has {', '.join(KEYS[:-1])} and {KEYS[-1]}",
         )
     written, weight, given = entry.get("address"), entry.get("weight", 1), entry.get("id")
     if not isinstance(written, str):
@@ -77,7 +86,19 @@ def read_endpoint(entry: object) -> Written:
     if given is not None and (not isinstance(given, str) or not given):
         raise WrittenRefused(f"id of {written} must be a text, not {_shown(given)}")
     # A plan gives every endpoint an id: the address when the operator gave none.
-    return Written(read_address(written), weight, None if given == written else given)
+    name = None if given == written else given
+    return Written(read_address(written), weight, name, *_place_in_pool(entry, written))
+
+
+def _place_in_pool(entry: Mapping[object, object], written: str) -> tuple[int, str | None, int | None]:
+    tier, zone, limit = entry.get("tier", 0), entry.get("zone"), entry.get("limit")
+    if type(tier) is not int or not 0 <= tier <= HIGHEST_TIER:
+        raise WrittenRefused(f"tier of {written} must be 0 to {HIGHEST_TIER}, not {_shown(tier)}")
+    if zone is not None and (not isinstance(zone, str) or not zone):
+        raise WrittenRefused(f"zone of {written} must be a text, not {_shown(zone)}")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise WrittenRefused(f"limit of {written} must be a number of requests from 1, not {_shown(limit)}")
+    return tier, zone, limit
 
 
 def read_address(written: str) -> Address | Place:

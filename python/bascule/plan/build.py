@@ -4,7 +4,7 @@ What sources and checks get as options:
 
 | kind | options |
 |---|---|
-| `static` | `endpoints`: a list of `{address, weight, id}` |
+| `static` | `endpoints`: a list of `{address, weight, id, tier, zone, limit}` |
 | `file` | `path` (absolute), `every_ms` |
 | `dns` | `name`, `port`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` (a list or `None`) |
 | `dns_srv` | `name`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` |
@@ -16,11 +16,13 @@ What sources and checks get as options:
 
 from bascule import contract
 from bascule.config.model import (
+    Agent,
     Check,
     Config,
     DnsSource,
     Endpoint,
     FileSource,
+    LoadUrl,
     OtherSource,
     Pool,
     Source,
@@ -29,7 +31,22 @@ from bascule.config.model import (
 from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
 from bascule.plan.own_check import OwnCheck
-from bascule.plan.plan import Plan, PlannedAdmin, PlannedCheck, PlannedPool, PlannedSource
+from bascule.plan.plan import (
+    Plan,
+    PlannedAdmin,
+    PlannedAgent,
+    PlannedCheck,
+    PlannedLoad,
+    PlannedPool,
+    PlannedSource,
+)
+from bascule.plan.protecting import (
+    plan_protection,
+    plan_retries,
+    plan_sessions,
+    plan_spread,
+    plan_store,
+)
 from bascule.plan.routing import plan_listener
 from bascule.plan.rules import problems
 
@@ -59,6 +76,7 @@ def _plan(config: Config) -> Plan:
         threads=config.threads,
         stop_grace_ms=config.stop.grace,
         log_level=config.log_level,
+        stores=tuple(plan_store(name, store) for name, store in config.stores.items()),
     )
 
 
@@ -77,10 +95,31 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         endpoints=(),
         connect_ms=pool.connect,
         idle=contract.IdleConnections(pool.idle.per_thread, pool.idle.timeout),
-        retries=contract.Retries(pool.retries.attempts, pool.retries.budget, pool.retries.minimum),
+        retries=plan_retries(pool),
         panic_percent=pool.panic,
+        protection=plan_protection(pool),
+        sessions=plan_sessions(pool.sessions),
+        spread=plan_spread(config, pool),
+        load_reports=pool.load_reports or pool.load is not None,
     )
-    return PlannedPool(name, template, _sources(config, name, pool), _check(pool.check))
+    return PlannedPool(
+        name,
+        template,
+        _sources(config, name, pool),
+        _check(pool.check),
+        agent=_agent(pool.agent),
+        load=_load(pool.load),
+    )
+
+
+def _agent(agent: Agent | None) -> PlannedAgent | None:
+    if agent is None:
+        return None
+    return PlannedAgent(agent.port, agent.host, agent.every, agent.timeout, agent.send or None)
+
+
+def _load(load: LoadUrl | None) -> PlannedLoad | None:
+    return None if load is None else PlannedLoad(load.path, load.every, load.timeout)
 
 
 def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]:
@@ -94,7 +133,15 @@ def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]
     if not static and elsewhere:
         return tuple(elsewhere)
     endpoints = [
-        {"address": each.address, "weight": each.weight, "id": each.id or each.address} for each in static
+        {
+            "address": each.address,
+            "weight": each.weight,
+            "id": each.id or each.address,
+            "tier": each.in_tier,
+            "zone": each.zone,
+            "limit": each.limit,
+        }
+        for each in static
     ]
     return (PlannedSource("static", {"endpoints": endpoints}), *elsewhere)
 

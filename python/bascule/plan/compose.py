@@ -21,11 +21,15 @@ def compose(plan: Plan, found: Found, generation: int) -> contract.Snapshot:
             replace(pool.template, endpoints=_endpoints(found.get(pool.id, ()))) for pool in plan.pools
         ),
         access_log=plan.access_log,
+        stores=plan.stores,
     )
 
 
 def _endpoints(found: tuple[FoundEndpoint, ...]) -> tuple[contract.Endpoint, ...]:
     unique: dict[str, contract.Endpoint] = {}
     for each in found:
-        unique.setdefault(each.id, contract.Endpoint(each.id, each.address, each.weight))
+        unique.setdefault(
+            each.id,
+            contract.Endpoint(each.id, each.address, each.weight, each.tier, each.zone, each.limit),
+        )
     return tuple(unique.values())

@@ -18,6 +18,12 @@ class FoundEndpoint:
     """Share relative to the others, 1 to 65535."""
     host: str | None
     """The name it was found by, without port; `None` when it was found by address."""
+    tier: int = 0
+    """0 is used first."""
+    zone: str | None = None
+    """Where it is."""
+    limit: int | None = None
+    """Requests that it may have at a time; `None`: as its pool says."""
 
 
 Found = Mapping[str, tuple[FoundEndpoint, ...]]

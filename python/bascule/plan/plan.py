@@ -110,3 +110,5 @@ class Plan:
     """How long exchanges in flight may go on after a stop."""
     log_level: str
     """`debug`, `info`, `warning` or `error`."""
+    stores: tuple[contract.Store, ...] = ()
+    """What several balancers remember together."""

@@ -16,6 +16,7 @@ from bascule.config.model import (
     Route,
     ValueTest,
 )
+from bascule.plan.protecting import plan_rate_limits
 
 SOCKET_MODE = 0o660
 """Permission bits of a Unix socket for which none are given: the user and group that run the balancer."""
@@ -40,6 +41,7 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
             limits.body,
             limits.connections,
             limits.requests_per_connection,
+            limits.connections_per_client,
         ),
         forwarded=contract.Forwarded(
             listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
@@ -54,13 +56,19 @@ def _ids(routes: list[Route]) -> list[str]:
     last: Counter[str] = Counter()
     ids = []
     for route in routes:
-        wanted = name = route.name or route.pool or ("redirect" if route.redirect is not None else "respond")
+        wanted = name = route.name or route.pool or _deed(route)
         while route.name is None and name in taken:
             last[wanted] += 1
             name = f"{wanted}-{last[wanted] + 1}"
         taken.add(name)
         ids.append(name)
     return ids
+
+
+def _deed(route: Route) -> str:
+    if route.split is not None:
+        return "-".join(route.split)[:64]
+    return "redirect" if route.redirect is not None else "respond"
 
 
 def _bind(bind: Bind) -> contract.Bind:
@@ -79,7 +87,12 @@ def _route(route: Route, route_id: str) -> contract.Route:
         rewrite=None if route.rewrite is None else _rewrite(route.rewrite),
         request_headers=_edits(route.request_headers),
         response_headers=_edits(route.response_headers),
-        timeouts=contract.RouteTimeouts(timeouts.response, timeouts.idle, timeouts.total, timeouts.tunnel),
+        timeouts=contract.RouteTimeouts(
+            timeouts.response, timeouts.idle, timeouts.total, timeouts.tunnel, timeouts.deadline_header
+        ),
+        limits=plan_rate_limits(route, route_id),
+        priority=route.priority,
+        mirror=None if route.mirror is None else contract.Mirror(route.mirror.pool, route.mirror.share),
     )
 
 
@@ -123,7 +136,9 @@ def _action(route: Route) -> contract.Action:
     if isinstance(route.respond, Respond):
         headers = tuple(contract.HeaderValue(name, value) for name, value in route.respond.headers.items())
         return contract.RespondAction(route.respond.status, headers, route.respond.body)
-    assert route.pool is not None, "the model has one of the three"
+    if route.split is not None:
+        return contract.SplitAction(tuple(contract.Share(*share) for share in route.split.items()))
+    assert route.pool is not None, "the model has one of the four"
     return contract.PoolAction(route.pool)
 
 

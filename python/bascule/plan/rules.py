@@ -10,7 +10,7 @@ from bascule.config.messages import did_you_mean
 from bascule.config.model import Config, Match, Route
 from bascule.config.places import Path
 from bascule.config.problems import Problem
-from bascule.plan import binds, pool_rules
+from bascule.plan import binds, pool_rules, protection_rules
 
 Rule = Callable[[Config, contract.Catalog], Iterator[Problem]]
 
@@ -99,7 +99,7 @@ def edits_have_an_effect(config: Config, _: contract.Catalog) -> Iterator[Proble
     for name, listener in config.listeners.items():
         for at, route in enumerate(listener.routes):
             path = ("listeners", name, "routes", at)
-            if route.pool is not None:
+            if route.pool is not None or route.split is not None:
                 continue
             for key in ("rewrite", "request_headers"):
                 if getattr(route, key) != type(route).model_fields[key].default:
@@ -176,6 +176,11 @@ def _sends(config: Config) -> Iterator[tuple[Path, str, str]]:
         for at, route in enumerate(listener.routes):
             if route.pool is not None:
                 yield ("listeners", name, "routes", at, "pool"), f"route {_called(route, at)}", route.pool
+            for pool in route.split or ():
+                yield ("listeners", name, "routes", at, "split", pool), f"route {_called(route, at)}", pool
+            if route.mirror is not None:
+                path = ("listeners", name, "routes", at, "mirror", "pool")
+                yield path, f"the mirror of route {_called(route, at)}", route.mirror.pool
         if listener.pool is not None:
             yield ("listeners", name, "pool"), f'listener "{name}"', listener.pool
 
@@ -216,5 +221,6 @@ RULES: tuple[Rule, ...] = (
     binds_do_not_clash,
     matchers_are_known,
     *pool_rules.RULES,
+    *protection_rules.RULES,
 )
 """Every rule there is."""

@@ -31,6 +31,7 @@ pub mod path;
 mod pattern;
 pub mod pick;
 pub mod random;
+mod reach;
 pub mod request;
 pub mod retry;
 pub mod rewrite;

@@ -15,7 +15,9 @@ use crate::guard::PoolState;
 use crate::guard::concurrency::Flow;
 use crate::guard::ejection::Record;
 use crate::guard::pace::Pace;
+use crate::sessions::pool::PoolSessions;
 use crate::sessions::table::SessionTable;
+use crate::table::Table;
 use crate::time::Tick;
 
 /// One address that serves, as a table knows it.
@@ -254,19 +256,26 @@ impl States {
         Arc::clone(&self.pool(pool).state)
     }
 
-    /// Where the sessions of `pool` are remembered. Shared by all tables; new settings keep what is remembered.
+    /// Where the sessions of `pool` are remembered, with these settings: what the live table knows is in it.
     pub(crate) fn session_table(
         &mut self,
         pool: &str,
         wanted: &bascule_contract::sessions::SessionTable,
     ) -> Result<Arc<SessionTable>, String> {
         let (now, seed) = (self.now, self.seed);
-        let kept = &mut self.pool(pool).sessions;
-        let table = match kept {
-            Some(table) => table.renewed(wanted, now)?,
-            None => Arc::new(SessionTable::compile(wanted, seed)?),
-        };
-        Ok(Arc::clone(kept.insert(table)))
+        match &self.pool(pool).sessions {
+            Some(table) => table.renewed(wanted, now),
+            None => Ok(Arc::new(SessionTable::compile(wanted, seed)?)),
+        }
+    }
+
+    /// The sessions of `table` are those that later tables go on with: it is live.
+    pub fn keep_sessions(&mut self, table: &Table) {
+        for pool in &table.pools {
+            if let Some(remembered) = pool.sessions.as_ref().and_then(PoolSessions::remembered) {
+                self.pool(&pool.id).sessions = Some(Arc::clone(&remembered.table));
+            }
+        }
     }
 
     /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes.

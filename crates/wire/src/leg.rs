@@ -17,7 +17,7 @@ use bascule_decide::guard::{Lost, Try};
 use bascule_decide::http1::has_empty_line;
 use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
 use bascule_decide::retry::{Progress, is_failure};
-use bascule_decide::sessions::pool::{KnownBy, PoolSessions, Remembered};
+use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -78,10 +78,7 @@ impl Held {
 
     /// How the pool remembers sessions, if it does.
     pub(crate) fn remembered(&self) -> Option<&Remembered> {
-        match &self.pool().sessions {
-            Some(PoolSessions { by: KnownBy::Remembered(remembered), .. }) => Some(remembered),
-            _ => None,
-        }
+        self.pool().sessions.as_ref().and_then(PoolSessions::remembered)
     }
 
     /// When the try was begun.

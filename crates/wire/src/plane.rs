@@ -222,6 +222,7 @@ impl Plane {
             self.shared.log.open(snapshot.access_log.clone());
         }
         let generation = snapshot.generation;
+        wanted.states.keep_sessions(&table);
         let live = Arc::new(Live { table, events: Arc::clone(&self.shared.events) });
         let old = std::mem::replace(&mut *lock(&self.shared.live), live);
         self.shared.generation.store(generation, Release);

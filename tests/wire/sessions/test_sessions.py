@@ -162,6 +162,10 @@ def test_the_cookie_of_the_application_is_learned() -> None:
             assert {ask(plane, cookie_of(first)).body for _ in range(4)} == {first.body}
         plane.apply([pool(*endpoints, sessions=sessions)])
         assert ask(plane, cookie_of(firsts[0])).body == firsts[0].body
+        # Endpoints that share their sessions do not issue the cookie again after a failover.
+        plane.mark(contract.Mark("site", firsts[0].body.decode(), up=False))
+        assert len({ask(plane, cookie_of(firsts[0])).body for _ in range(6)}) == 1
+        assert plane.pool().sessions_moved == 1
 
 
 def test_a_part_of_the_request_names_the_session() -> None:

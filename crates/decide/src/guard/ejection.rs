@@ -529,10 +529,8 @@ mod tests {
     #[test]
     fn a_share_of_failures_ejects_although_some_requests_work() {
         let mut world = World::new(3, |it| it.failure_percent = Some(50));
-        let mut turn = 0;
         let mut changes = Vec::new();
-        for _ in 0..120 {
-            turn += 1;
+        for turn in 1..=120 {
             // Two of three fail: never five in a row.
             let (slot, change) = world.ask(|slot| slot == 0 && turn / 3 % 3 != 0);
             changes.extend(change.map(|change| (slot, change)));

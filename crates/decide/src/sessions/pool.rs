@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bascule_contract::sessions::{self, SessionBy, Sessions};
+use bascule_contract::sessions::{self, KeyBy, SessionBy, Sessions};
 use foldhash::fast::FixedState;
 
 use crate::balance::Slot;
@@ -100,11 +100,20 @@ impl PoolSessions {
                 KnownBy::Issued { cookies, tags }
             }
             SessionBy::Learned { cookie, table } => {
+                KeySource::compile(&KeyBy::Cookie { name: cookie.clone() })?;
                 remembered(NamedBy::Cookie(cookie.as_bytes().into()), table)?
             }
             SessionBy::Key { by, table } => remembered(NamedBy::Part(KeySource::compile(by)?), table)?,
         };
         Ok(Self { strict: wanted.strict, by })
+    }
+
+    /// How they are remembered, if they are.
+    pub fn remembered(&self) -> Option<&Remembered> {
+        match &self.by {
+            KnownBy::Remembered(remembered) => Some(remembered),
+            KnownBy::Issued { .. } => None,
+        }
     }
 
     /// What a request says about its session, at this time in seconds since 1970.

@@ -86,7 +86,9 @@ impl Session {
     /// Another endpoint, if a request of the same session that came at the same time was there first.
     pub(crate) fn settle(&self, held: &Held, tried: &[Slot], worker: &Worker) -> Option<Slot> {
         let Said::Name(key) = &self.said else { return None };
-        let remembered = held.remembered().filter(|it| matches!(it.named_by, NamedBy::Part(_)))?;
+        // A cookie that the application has not issued yet names nothing.
+        let is_known = |by: &NamedBy| matches!(by, NamedBy::Part(_)) || self.found.borrow().is_some();
+        let remembered = held.remembered().filter(|it| is_known(&it.named_by))?;
         if !self.settles(held, tried) {
             return None;
         }

@@ -8,10 +8,12 @@
 //! | step | in |
 //! |---|---|
 //! | what each endpoint does and takes | [`windows`] |
-//! | does it look like overload? begin a trial; act on its verdict | [`course`] |
+//! | how long do the answers of the pool take? does it look like overload? | [`level`] |
+//! | begin a trial; act on its verdict | [`course`] |
 //! | do requests queue at the endpoints? | [`trial`] |
 
 mod course;
+mod level;
 mod trial;
 mod windows;
 
@@ -22,7 +24,7 @@ use bascule_contract::protection::Limit;
 
 use crate::guard::Try;
 use crate::guard::concurrency::course::Course;
-use crate::guard::concurrency::trial::Side;
+use crate::guard::concurrency::trial::{Part, Side};
 use crate::guard::concurrency::windows::{Known, Report, Windows};
 use crate::guard::pace::Ended;
 use crate::shared::Shared;
@@ -137,7 +139,7 @@ impl Gate {
         self.stage.store(trial << 2 | stage, Release);
     }
 
-    fn review(&self, pool: &Pool, report: &Report, part: Option<(Side, f64)>, now: Tick) {
+    fn review(&self, pool: &Pool, report: &Report, part: Option<&Part>, now: Tick) {
         // What another thread weighs just now, it weighs without this: a sample less.
         let more_room = self.course.attempt(|course| course.follow(pool, report, part, now));
         if more_room == Some(true) {
@@ -171,11 +173,17 @@ impl Flow {
                 Ended::Lost | Ended::Nothing => seen.windows.add_lost(now.since(attempt.began)),
             }
             let report = seen.windows.report(now, stage != Stage::Closed)?;
-            Some((report, seen.part.filter(|(number, ..)| *number == trial)))
+            let part = seen.part.filter(|(number, ..)| *number == trial);
+            Some((report, part, seen.windows.known().hold_us))
         });
-        if let Some((report, part)) = told.flatten() {
-            let part = part.map(|(_, side, before)| (side, f64::from(depth + 1) / before));
-            pool.state.gate.review(pool, &report, part, now);
+        if let Some((report, part, usual_us)) = told.flatten() {
+            let part = part.map(|(_, side, before)| Part {
+                side,
+                began: attempt.began,
+                depth: f64::from(depth + 1) / before,
+                took: report.hold_us / usual_us,
+            });
+            pool.state.gate.review(pool, &report, part.as_ref(), now);
         }
     }
 

@@ -1,24 +1,18 @@
 //! The course of an overload: suspected, put to the test, limited, tested again, over.
 
-use super::trial::{Before, FAIRLY_SURE, Question, SURE, Side, Trial, Verdict};
+use super::level::Level;
+use super::trial::{Before, FAIRLY_SURE, Part, Question, SURE, Side, Trial, Verdict};
 use super::windows::Report;
 use super::{Flow, LEAST, MARGIN, Seen, Stage};
 use crate::table::Pool;
 use crate::time::Tick;
 
-/// Answers over which the pool's level is averaged, and time after which older ones count less in any case.
-const AVERAGED: f64 = 64.0;
-const AVERAGED_US: f64 = 500_000.0;
-/// It looks like overload when answers take so many times what is usual, and what comes now will take so many times, …
-const HIGHER: f64 = 1.3;
-const HIGH: f64 = 1.8;
-/// … and so much more, …
-const HIGH_US: f64 = 10_000.0;
+/// It looks like overload when answers take long, …
 /// … and either more requests queue than chance brings together now and then, or they queue longer than they may.
 const MANY: f64 = 40.0;
 const PATIENCE_US: f64 = 100_000.0;
-/// All that for so long.
-const PERSISTS_US: u64 = 30_000;
+/// Where exchanges last longer, a trial would show nothing before it is over.
+const LASTING_US: f64 = 2_000_000.0;
 /// Not more often than this is it seen whether a trial would show anything.
 const PAUSE_US: u64 = 10_000;
 /// An endpoint takes part in a trial when it has so many times what it would be limited to.
@@ -56,24 +50,14 @@ pub(super) struct Course {
     next: Tick,
     /// What is taken for usual may be too much.
     doubtful: bool,
+    /// Suspicions in a row of which nothing came.
+    in_vain: u32,
     /// Limits that are higher have been shown to change nothing.
     is_enough: bool,
     /// Share of the time in which requests wait, since when without a break, and when that was seen.
     waiting: f64,
     waiting_since: Option<Tick>,
     seen_at: Tick,
-}
-
-/// How long answers take, over the whole pool.
-#[derive(Debug, Default)]
-struct Level {
-    /// In what is usual.
-    elevation: f64,
-    ahead: f64,
-    now_us: f64,
-    usual_us: f64,
-    at: Tick,
-    high_since: Option<Tick>,
 }
 
 /// What a trial is for.
@@ -89,20 +73,14 @@ enum Kind {
 
 impl Course {
     /// Takes over what was told. True when there may be more room now.
-    pub(super) fn follow(
-        &mut self,
-        pool: &Pool,
-        report: &Report,
-        part: Option<(Side, f64)>,
-        now: Tick,
-    ) -> bool {
+    pub(super) fn follow(&mut self, pool: &Pool, report: &Report, part: Option<&Part>, now: Tick) -> bool {
         self.level.add(report, now);
         pool.state.gate.usual_us.store(self.level.usual_us as u64, std::sync::atomic::Ordering::Relaxed);
         let waits = self.watch(pool, now);
         if let Some((kind, trial)) = &mut self.trial {
             let verdict = match part {
                 // Where nobody waits, it is not the limits that say how much endpoints get.
-                Some((side, depth)) if waits || *kind == Kind::Opening => trial.count(side, depth, now),
+                Some(part) if waits || *kind == Kind::Opening => trial.count(part, now),
                 _ => trial.is_over(now).then_some(Verdict::Unclear),
             };
             let kind = *kind;
@@ -141,7 +119,7 @@ impl Course {
     fn tend(&mut self, pool: &Pool, now: Tick) -> bool {
         if self.waiting < OVER {
             pool.state.gate.enter(Stage::Closed, self.number);
-            self.level.high_since = None;
+            self.level.calm_down();
             self.next = now;
             return true;
         }
@@ -167,6 +145,9 @@ impl Course {
             }
         }
         let patience_us = pool.terms().map_or(PATIENCE_US, |terms| terms.longest_us as f64);
+        if self.level.hold_us > LASTING_US {
+            return;
+        }
         let too_long = self.level.now_us - self.level.usual_us >= patience_us;
         if binding > 0.0 && binding >= CONCERNED * all && (queued >= MANY || too_long) {
             self.begin(pool, Kind::Opening, now);
@@ -176,18 +157,26 @@ impl Course {
     /// Divides the endpoints, sets their limits, and makes these valid.
     fn begin(&mut self, pool: &Pool, kind: Kind, now: Tick) -> bool {
         self.number = (self.number + 1) & (u32::MAX >> 2);
+        // When it is not the traffic that has grown, nothing is to be lost by not being limited, but perhaps much by being so.
+        let spares = kind == Kind::Opening && self.level.is_slower();
         let mut before = [Before::default(); 2];
+        let mut all = 0.0;
         for endpoint in &pool.endpoints {
             let flow = &endpoint.state.flow;
             let depth = f64::from(endpoint.state.in_flight());
+            all += depth;
             let side = if before[0].rate <= before[1].rate { Side::Treated } else { Side::Control };
             let limit = flow.seen.wait(|seen| {
-                let (limits, takes_part) = kind.limits(pool, (seen, flow), depth, now)?;
+                let (mut limits, takes_part) = kind.limits(pool, (seen, flow), depth, now)?;
+                if spares {
+                    limits[Side::Control as usize] = u32::MAX;
+                }
                 if takes_part {
                     seen.part = Some((self.number, side, depth.max(1.0)));
                     let (answers, rate) = seen.windows.recent(now);
                     before[side as usize].answers += answers;
                     before[side as usize].rate += rate;
+                    before[side as usize].usual_us += rate * seen.windows.known().hold_us;
                 }
                 Some(limits[side as usize])
             });
@@ -196,7 +185,13 @@ impl Course {
         if before[0].rate == 0.0 {
             return false;
         }
-        self.trial = Some((kind, Trial::begin(now, self.level.now_us, kind.question(), before)));
+        if spares && before[1].rate == 0.0 {
+            // There is nobody who could take over what the only one does not get.
+            return self.conclude(pool, kind, Verdict::Working, now);
+        }
+        let lasting_us = self.level.lasting_us(all);
+        let before = before.map(|it| Before { usual_us: it.usual_us / it.rate, lasting_us, ..it });
+        self.trial = Some((kind, Trial::begin(now, kind.question(), before)));
         let stage = if kind == Kind::Opening { Stage::Suspected } else { Stage::Open };
         pool.state.gate.enter(stage, self.number);
         kind == Kind::Raise
@@ -215,12 +210,13 @@ impl Course {
                 return true;
             }
             (Kind::Opening, _) => {
+                self.in_vain = if verdict == Verdict::Working { 0 } else { (self.in_vain + 1).min(6) };
                 if verdict == Verdict::Working {
                     let factor = self.level.now_us / self.level.usual_us.max(1.0);
                     scale(pool, factor.max(1.0));
                     self.level.begin_anew();
                 }
-                self.next = Tick(now.0 + AGAIN_US);
+                self.next = Tick(now.0 + (AGAIN_US << self.in_vain));
                 gate.enter(Stage::Closed, self.number);
                 return true;
             }
@@ -268,6 +264,7 @@ impl Course {
         gate.typical.store(typical, std::sync::atomic::Ordering::Relaxed);
         self.next = Tick(now.0 + FIRST_US);
         (self.doubtful, self.is_enough) = (true, false);
+        self.in_vain = 0;
         self.waiting = 1.0;
         gate.enter(Stage::Open, self.number);
     }
@@ -337,33 +334,5 @@ impl Flow {
     fn set_trial(&self, number: u32, limit: u32) {
         let stored = u64::from(number) << 32 | u64::from(limit);
         self.on_trial.store(stored, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-impl Level {
-    fn add(&mut self, report: &Report, now: Tick) {
-        let answers = f64::from(report.answers);
-        let age = now.since(self.at) as f64;
-        let weight = 1.0 - (-answers / AVERAGED - age / AVERAGED_US).exp();
-        let weight = if self.at == Tick(0) { 1.0 } else { weight };
-        self.at = now;
-        self.elevation += weight * (report.elevation / answers - self.elevation);
-        self.ahead += weight * (report.ahead / answers - self.ahead);
-        self.now_us += weight * (report.head_us / answers - self.now_us);
-        self.usual_us += weight * (report.usual_us / answers - self.usual_us);
-        let ahead_us = self.usual_us * (self.ahead - 1.0);
-        let is_high = self.elevation >= HIGHER && self.ahead >= HIGH && ahead_us >= HIGH_US;
-        self.high_since = if is_high { self.high_since.or(Some(now)) } else { None };
-    }
-
-    fn is_high(&self, now: Tick) -> bool {
-        self.high_since.is_some_and(|since| now.since(since) >= PERSISTS_US)
-    }
-
-    /// What it takes now is usual.
-    fn begin_anew(&mut self) {
-        (self.elevation, self.ahead) = (1.0, 1.0);
-        self.usual_us = self.now_us;
-        self.high_since = None;
     }
 }

@@ -1,8 +1,8 @@
 //! A controlled trial: half of the endpoints get another limit, and the rates of both halves tell what that changes.
 //!
-//! When requests queue at the endpoints, an endpoint that has fewer of them answers as many as before. When they do not,
-//! it answers fewer, in proportion. Both halves see the same traffic at the same time, so that nothing that changes
-//! with time is taken for an effect of the limit.
+//! When requests queue at the endpoints, an endpoint that has fewer of them answers as many as before, and sooner. When
+//! they do not, it answers fewer, in proportion, and they take as long as before. Both halves see the same traffic at the
+//! same time, so that nothing that changes with time is taken for an effect of the limit.
 
 use crate::time::Tick;
 
@@ -12,15 +12,19 @@ pub(super) const FAIRLY_SURE: f64 = 2.0;
 pub(super) const SURE: f64 = 3.0;
 /// When there is no more time, this part of that has to do.
 const IN_THE_END: f64 = 3.0;
-/// Fewer answers decide nothing.
+/// Fewer answers decide nothing; fewer of one half say nothing about how long they take.
 const ENOUGH: f64 = 24.0;
+const ENOUGH_OF_HALF: f64 = 8.0;
+/// Times vary by so much at least, even where they seem not to.
+const LEAST_VARIANCE: f64 = 0.01;
 /// Depths that differ less, as a logarithm, decide nothing.
 const DIFFERENT: f64 = 0.1;
 
 /// One trial.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trial {
-    /// Answers before this were under way before it.
+    began: Tick,
+    /// By now the limits have taken effect.
     counts_from: Tick,
     until: Tick,
     question: Question,
@@ -45,6 +49,21 @@ struct Arm {
     answers: f64,
     /// Sum over the answers: requests at their endpoint, in those before the trial.
     depths: f64,
+    /// Sums over the answers: what they took, in what is usual, and its squares.
+    took: f64,
+    took_squared: f64,
+}
+
+/// One answer in a trial.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) side: Side,
+    /// When its try was begun.
+    pub(super) began: Tick,
+    /// Requests at its endpoint, in those before the trial.
+    pub(super) depth: f64,
+    /// How long it took, in what is usual for its endpoint.
+    pub(super) took: f64,
 }
 
 /// What endpoints did before a trial.
@@ -53,6 +72,9 @@ pub(super) struct Before {
     pub(super) answers: f64,
     /// Answers per microsecond.
     pub(super) rate: f64,
+    /// What they usually take, and what those that are under way take, in microseconds.
+    pub(super) usual_us: f64,
+    pub(super) lasting_us: f64,
 }
 
 /// Which half.
@@ -76,23 +98,22 @@ pub(super) enum Verdict {
 }
 
 impl Trial {
-    /// Begins now, where answers take `latency_us`. `before`: of the treated, of the others.
-    pub(super) fn begin(now: Tick, latency_us: f64, question: Question, before: [Before; 2]) -> Self {
-        let settles_us = latency_us.clamp(5_000.0, 1_000_000.0) as u64;
+    /// Begins now. `before`: of the treated, of the others.
+    pub(super) fn begin(now: Tick, question: Question, before: [Before; 2]) -> Self {
+        let settles_us = before[0].lasting_us.clamp(5_000.0, 1_000_000.0) as u64;
         let counts_from = Tick(now.0 + settles_us);
         let until = Tick(counts_from.0 + (6 * settles_us).max(question.patience_us));
         let arms = before.map(|before| Arm { before, ..Arm::default() });
-        Self { counts_from, until, question, arms }
+        Self { began: now, counts_from, until, question, arms }
     }
 
-    /// An answer came from an endpoint that has `depth` times the requests that it had before.
-    pub(super) fn count(&mut self, side: Side, depth: f64, now: Tick) -> Option<Verdict> {
-        if now < self.counts_from {
+    /// There was an answer.
+    pub(super) fn count(&mut self, part: &Part, now: Tick) -> Option<Verdict> {
+        // Those that were begun before came when nothing had changed yet.
+        if now < self.counts_from || part.began < self.began {
             return None;
         }
-        let arm = &mut self.arms[side as usize];
-        arm.answers += 1.0;
-        arm.depths += depth;
+        self.arms[part.side as usize].add(part);
         self.verdict(now)
     }
 
@@ -104,52 +125,94 @@ impl Trial {
     fn verdict(&self, now: Tick) -> Option<Verdict> {
         let over = self.is_over(now);
         let [queueing, working] = self.question.sure.map(|sure| if over { sure / IN_THE_END } else { sure });
-        match self.certainty(now) {
-            Some(certainty) if certainty > queueing => Some(Verdict::Queueing),
-            Some(certainty) if certainty < -working => Some(Verdict::Working),
-            _ => over.then_some(Verdict::Unclear),
+        let Some((by_rate, by_time)) = self.certainty(now) else { return over.then_some(Verdict::Unclear) };
+        // Where answers come in waves, a short time says nothing about rates; what answers take tells the difference.
+        if by_rate > queueing && by_time > 0.0 {
+            return Some(Verdict::Queueing);
         }
+        if by_rate < -working || by_time < -working {
+            return Some(Verdict::Working);
+        }
+        over.then_some(Verdict::Unclear)
     }
 
-    /// Standard deviations by which the rates say that requests queue; negative ones say that they do not.
+    /// Standard deviations by which rates and times say that requests queue; negative ones say that they do not.
     ///
     /// The logarithm of a count varies by one over the count. What was counted before the trial is not certain either.
-    fn certainty(&self, now: Tick) -> Option<f64> {
+    fn certainty(&self, now: Tick) -> Option<(f64, f64)> {
         let [treated, control] = &self.arms;
         if treated.answers + control.answers < ENOUGH {
             return None;
         }
         let mut deeper = treated.depth().ln();
-        let (mut faster, mut variance) = if control.before.answers > 0.0 {
+        let (faster, longer) = if control.before.answers > 0.0 {
             deeper -= control.depth().ln();
-            let (treated, control) = (treated.change(), control.change());
-            (treated.0 - control.0, treated.1 + control.1)
+            (treated.rate() - control.rate(), treated.time() - control.time())
         } else {
-            let elapsed = (now.since(self.counts_from) as f64).max(1.0);
-            let (change, variance) = treated.change();
-            (change - elapsed.ln(), variance)
+            let elapsed_us = (now.since(self.counts_from) as f64).max(1.0);
+            let before = treated.before.lasting_us / treated.before.usual_us;
+            (treated.rate() - Estimate::of(elapsed_us), treated.time() - Estimate::of(before))
         };
         if deeper.abs() < DIFFERENT {
             return None;
         }
-        if deeper > 0.0 {
-            faster = -faster;
-        }
-        variance = variance.sqrt();
-        Some((faster + self.question.middle.min(deeper.abs() / 2.0)) / variance)
+        let sign = -deeper.signum();
+        let half = deeper.abs() / 2.0;
+        let by_rate = (sign * faster.value + self.question.middle.min(half)) / faster.variance.sqrt();
+        let by_time = (-sign * longer.value - half) / longer.variance.sqrt();
+        Some((by_rate, by_time))
+    }
+}
+
+/// A logarithm, and how uncertain it is.
+#[derive(Clone, Copy, Debug)]
+struct Estimate {
+    value: f64,
+    variance: f64,
+}
+
+impl Estimate {
+    /// A number that is certain.
+    fn of(number: f64) -> Self {
+        Self { value: number.ln(), variance: 0.0 }
+    }
+}
+
+impl std::ops::Sub for Estimate {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { value: self.value - other.value, variance: self.variance + other.variance }
     }
 }
 
 impl Arm {
+    fn add(&mut self, part: &Part) {
+        self.answers += 1.0;
+        self.depths += part.depth;
+        self.took += part.took;
+        self.took_squared += part.took * part.took;
+    }
+
     /// How many times more requests there are at its endpoints than before.
     fn depth(&self) -> f64 {
         // Where nothing comes back at all, none is seen; the limit says that there are fewer.
         if self.answers > 0.0 { self.depths / self.answers } else { 0.5 }
     }
 
-    /// The logarithm of its answers for its rate before, and how that varies.
-    fn change(&self) -> (f64, f64) {
+    /// Its answers for its rate before.
+    fn rate(&self) -> Estimate {
         let (answers, before) = (self.answers + 0.5, self.before.answers + 0.5);
-        ((answers / self.before.rate).ln(), 1.0 / answers + 1.0 / before)
+        Estimate { value: (answers / self.before.rate).ln(), variance: 1.0 / answers + 1.0 / before }
+    }
+
+    /// What its answers take.
+    fn time(&self) -> Estimate {
+        if self.answers < ENOUGH_OF_HALF || self.took <= 0.0 {
+            return Estimate { value: 0.0, variance: f64::INFINITY };
+        }
+        let mean = self.took / self.answers;
+        let variance = (self.took_squared / self.answers / (mean * mean) - 1.0).max(LEAST_VARIANCE);
+        Estimate { value: mean.ln(), variance: variance / self.answers }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Report {
     pub(super) ahead: f64,
     /// Sum of what they took to their heads.
     pub(super) head_us: f64,
+    /// Sum of what they took to the ends of their exchanges.
+    pub(super) hold_us: f64,
     /// Sum of what that usually is.
     pub(super) usual_us: f64,
 }
@@ -97,7 +99,7 @@ impl Windows {
         self.hold_us += hold_us as f64;
         let most = self.most(now);
         let ahead_us = if depth > SHALLOW && most > 0.0 { f64::from(depth) / most } else { 0.0 };
-        self.elevate(head_us as f64, ahead_us);
+        self.elevate((head_us as f64, hold_us as f64), ahead_us);
         let age = now.since(self.began);
         // The very first one is short, because until then nothing at all is known.
         let over = self.count >= ENOUGH && (age >= WINDOW_US || self.rates.is_empty());
@@ -110,7 +112,7 @@ impl Windows {
     /// No answer came within this time, which is known to be long.
     pub(super) fn add_lost(&mut self, after_us: u64) {
         if self.known.head_us > 0.0 && after_us as f64 > 2.0 * self.known.head_us {
-            self.elevate(after_us as f64, 0.0);
+            self.elevate((after_us as f64, after_us as f64), 0.0);
         }
     }
 
@@ -139,13 +141,14 @@ impl Windows {
         }
     }
 
-    fn elevate(&mut self, took_us: f64, ahead_us: f64) {
+    fn elevate(&mut self, (took_us, hold_us): (f64, f64), ahead_us: f64) {
         let usual = self.known.head_us;
         if usual > 0.0 {
             self.report.answers += 1;
             self.report.elevation += (took_us / usual).min(MOST);
             self.report.ahead += (took_us.max(ahead_us) / usual).min(MOST);
             self.report.head_us += took_us;
+            self.report.hold_us += hold_us;
             self.report.usual_us += usual;
         }
     }

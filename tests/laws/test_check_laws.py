@@ -1,8 +1,13 @@
-"""What every check must obey, over the registry: it ends when told to, and leaves nothing behind."""
+"""What every question to an endpoint must obey: it ends when told to, and leaves nothing behind.
+
+Checks are questions, over the registry; so are agents and load URLs.
+"""
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,9 @@ from tests.support.plans import planned_check
 from tests.support.toy_endpoint import Behaviour, ToyEndpoint, dripping, endless, silent
 
 from bascule.clock import SystemClock
+from bascule.health.agent import ask_agent
 from bascule.health.check import Check, CheckFailed, Target
+from bascule.health.load import fetch_load
 from bascule.health.registry import CHECKS, build, find, names
 from bascule.plan.plan import PlannedCheck
 
@@ -45,8 +52,28 @@ every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda it: it.name)
 every_endpoint = pytest.mark.parametrize("behaviour", HOSTILE.values(), ids=HOSTILE.keys())
 
 
-def made(check: type[Check]) -> Check:
-    return build(planned_check(check.name, OPTIONS[check.name]))
+@dataclass(frozen=True)
+class Question:
+    """One way to ask an endpoint, and an answer that it takes."""
+
+    name: str
+    ask: Callable[[Target], Awaitable[object]]
+    good: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+LOAD = b"cpu_utilization=0.5"
+
+QUESTIONS = (
+    *(Question(check.name, build(planned_check(check.name, OPTIONS[check.name])).run) for check in CHECKS),
+    Question("agent", partial(ask_agent, send="hello\n"), b"up 50%\n"),
+    Question(
+        "load",
+        partial(fetch_load, "/load"),
+        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(LOAD), LOAD),
+    ),
+)
+
+every_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda it: it.name)
 
 
 def open_files() -> int:
@@ -66,32 +93,33 @@ def test_a_check_is_found_by_its_name(check: type[Check]) -> None:
     assert isinstance(build(PlannedCheck(check.name, OPTIONS[check.name], 1, 1, 1, 1, True)), check)
 
 
-@every_check
+@every_question
 @every_endpoint
-async def test_a_check_ends_at_its_time_limit_whatever_the_endpoint_does(
-    check: type[Check], behaviour: Behaviour
+async def test_a_question_ends_at_its_time_limit_whatever_the_endpoint_does(
+    question: Question, behaviour: Behaviour
 ) -> None:
     clock = SystemClock()
     async with ToyEndpoint(behaviour) as toy:
         began = clock.now()
         try:
             async with clock.timeout(0.05):
-                await made(check).run(Target.of("api", toy.found()))
+                await question.ask(Target.of("api", toy.found()))
         except (CheckFailed, TimeoutError):
             pass
-        # Generous, because machines stall; a check that ignores its limit takes for ever.
+        # Generous, because machines stall; a question that ignores its limit takes for ever.
         assert clock.now() - began < 5
 
 
-@every_check
+@every_question
 @every_endpoint
-async def test_a_check_leaves_no_file_open_however_it_ends(check: type[Check], behaviour: Behaviour) -> None:
-    runner = made(check)
+async def test_a_question_leaves_no_file_open_however_it_ends(
+    question: Question, behaviour: Behaviour
+) -> None:
     async with ToyEndpoint(behaviour) as toy:
         target = Target.of("api", toy.found())
         before = open_files()
         for turns in (0, 1, 2, 3, 5, 8, 13):
-            running = asyncio.ensure_future(runner.run(target))
+            running = asyncio.ensure_future(question.ask(target))
             for _ in range(turns):
                 await asyncio.sleep(0)
             running.cancel()
@@ -102,39 +130,40 @@ async def test_a_check_leaves_no_file_open_however_it_ends(check: type[Check], b
     assert open_files() <= before
 
 
-@every_check
-async def test_a_cancelled_check_is_cancelled_and_not_failed(check: type[Check]) -> None:
+@every_question
+async def test_a_cancelled_question_is_cancelled_and_not_failed(question: Question) -> None:
     async with ToyEndpoint(silent) as toy:
-        running = asyncio.ensure_future(made(check).run(Target.of("api", toy.found())))
+        running = asyncio.ensure_future(question.ask(Target.of("api", toy.found())))
         await asyncio.sleep(0)
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()
 
 
-@every_check
-async def test_a_check_of_nothing_fails_with_a_reason_in_one_line(check: type[Check], tmp_path: Path) -> None:
+@every_question
+async def test_a_question_to_nobody_fails_with_a_reason_in_one_line(
+    question: Question, tmp_path: Path
+) -> None:
     async with ToyEndpoint(silent) as toy:
         closed = Target.of("api", toy.found())
     for target in (closed, Target("api", "x", path=str(tmp_path / "none.sock"))):
         with pytest.raises(CheckFailed) as failed:
-            await made(check).run(target)
+            await question.ask(target)
         assert failed.value.reason.startswith(f"connect to {target}: ")
         assert failed.value.reason.isprintable()
 
 
-@every_check
-async def test_one_check_serves_many_targets_at_the_same_time(check: type[Check]) -> None:
+@every_question
+async def test_one_question_serves_many_targets_at_the_same_time(question: Question) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        writer.write(question.good)
         await reader.read()
 
-    runner = made(check)
     async with ToyEndpoint(greet) as good, ToyEndpoint(silent) as gone:
         closed = Target.of("api", gone.found())
         await gone.__aexit__(None, None, None)
         up = Target.of("api", good.found())
         outcomes = await asyncio.gather(
-            *(runner.run(target) for target in (up, closed) * 20), return_exceptions=True
+            *(question.ask(target) for target in (up, closed) * 20), return_exceptions=True
         )
-    assert [it is None for it in outcomes] == [True, False] * 20
+    assert [isinstance(it, CheckFailed) for it in outcomes] == [False, True] * 20

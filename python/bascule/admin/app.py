@@ -1,4 +1,4 @@
-"""The admin API: the table of its resources. Everything that changes something is a POST."""
+"""The admin API: the table of its resources. Everything that changes something is a POST, or may be a PUT."""
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -8,9 +8,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bascule.admin.guard import Guard
+from bascule.admin.resources.body import BodyRefused
 from bascule.admin.resources.changes import Changes
+from bascule.admin.resources.endpoints import Endpoints
 from bascule.admin.resources.observed import Observed
 from bascule.control.balancer import Balancer
+from bascule.control.lookup import NotThere
 from bascule.errors import BasculeError
 
 INDEX = {
@@ -19,28 +22,36 @@ INDEX = {
     "GET /readyz": "200 while new traffic is welcome, 503 before and while stopping (also /ready, /ping)",
     "GET /metrics": "Prometheus text",
     "GET /config": "the live configuration, with every default filled in",
+    "GET /pools/{pool}/endpoints/{endpoint}/state": "one endpoint now, named by id or address",
+    "POST /pools/{pool}/endpoints/{endpoint}/state": "what an operator wants of it: {state: ready}, {state: "
+    "drain}, {state: maintenance}, {weight: 5}, {weight: null} (the default), or both; also as PUT",
     "POST /plan": "what would change: {config: {}} as GET /config gives it, or empty for its own file",
     "POST /reload": "read the configuration again; refused whole when anything is wrong",
     "POST /stop": "drain and stop: {}, {now: true} or {drain: true} (no time limit)",
 }
 """What `GET /` answers."""
 
+ENDPOINT = "/pools/{pool}/endpoints/{endpoint:path}/state"
+"""An endpoint may be a path: that of a Unix socket."""
+
 
 def admin_app(balancer: Balancer, *, over_unix: bool) -> ASGIApp:
     """Everything, behind the check of Host and Origin."""
-    observed, changes = Observed(balancer), Changes(balancer)
+    observed, endpoints, changes = Observed(balancer), Endpoints(balancer), Changes(balancer)
     return Starlette(
         routes=[
             Route("/", lambda _: JSONResponse(INDEX), methods=["GET"]),
             Route("/status", observed.status, methods=["GET"]),
             Route("/config", observed.configuration, methods=["GET"]),
             *_public(observed),
+            Route(ENDPOINT, endpoints.show, methods=["GET"]),
+            Route(ENDPOINT, endpoints.change, methods=["POST", "PUT"]),
             Route("/plan", changes.plan, methods=["POST"]),
             Route("/reload", changes.reload, methods=["POST"]),
             Route("/stop", changes.stop, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, over_unix=over_unix)],
-        exception_handlers={BasculeError: _refused},
+        exception_handlers={BasculeError: _refused, BodyRefused: _refused_body},
     )
 
 
@@ -58,4 +69,8 @@ def _public(observed: Observed) -> list[Route]:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 409)
+    return JSONResponse({"error": str(error)}, 404 if isinstance(error, NotThere) else 409)
+
+
+async def _refused_body(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, error.status if isinstance(error, BodyRefused) else 400)

@@ -23,6 +23,8 @@ COMMANDS = {
     "plan": "Say what would change, in words.",
     "reload": "Let the running balancer read its configuration again.",
     "status": "Show listeners, pools and endpoints, now.",
+    "endpoint": "Show one endpoint, drain it, take it out or back in, set its weight.",
+    "wait": "Return when an endpoint is drained, up, down or ready.",
     "stop": "Drain the running balancer and stop it.",
     "show": "Print a configuration as the balancer understands it.",
     "catalog": "List algorithms, matchers, checks and sources that exist.",

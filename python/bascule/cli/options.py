@@ -14,6 +14,15 @@ File = Annotated[
     ),
 ]
 
+Endpoint = Annotated[
+    str,
+    typer.Argument(
+        metavar="POOL/ADDRESS",
+        help="By id or address: site/10.0.0.1:8000, site/unix:/run/app.sock.",
+        show_default=False,
+    ),
+]
+
 Admin = Annotated[
     str | None,
     typer.Option(

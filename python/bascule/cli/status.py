@@ -2,12 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from bascule.cli import ask, options
 
-WIDE = 120
-"""Columns from which on reasons fit beside the numbers."""
+WIDE = 150
+"""Columns from which on everything fits beside each other, reasons too."""
+
+_COLOURS = {"up": "green", "draining": "yellow", "maintenance": "cyan"}
 
 
 def command(
@@ -33,7 +36,7 @@ def _print(status: dict[str, Any]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(
         f"bascule {status['version']}  {status['state']}  generation {status['generation']}"
-        f"  up {_age(status['uptime_s'])}  process {status['process']}"
+        f"  up {age(status['uptime_s'])}  process {status['process']}"
     )
     reload = status["last_reload"]
     if reload and not reload["ok"]:
@@ -43,12 +46,11 @@ def _print(status: dict[str, Any]) -> None:
     for problem in status["problems"]:
         console.print(f"[yellow]![/] {escape(problem)}")
     console.print(_listeners(status["listeners"]))
+    is_wide = console.width >= WIDE
     for pool in status["pools"]:
-        is_wide = console.width >= WIDE
-        console.print(_pool(pool, with_reasons=is_wide))
-        if not is_wide:
-            for line in _reasons(pool):
-                console.print(line, soft_wrap=True)
+        console.print(_pool(pool, is_wide=is_wide))
+        for line in _below(pool, is_wide=is_wide):
+            console.print(line, soft_wrap=True)
 
 
 def _listeners(listeners: list[dict[str, Any]]) -> Any:
@@ -64,34 +66,62 @@ def _listeners(listeners: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _pool(pool: dict[str, Any], *, with_reasons: bool) -> Any:
-    title = f"pool {pool['pool']} ({pool['algorithm']}), {pool['up']} of {len(pool['endpoints'])} up"
+def _pool(pool: dict[str, Any], *, is_wide: bool) -> Any:
     from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
 
-    columns = ("endpoint", "state", "weight", "in flight", "req/s", "err/s", "p50", "p99", "for")
-    table = _table(title, *columns, *(["because"] if with_reasons else []))
+    title = f"pool {pool['pool']} ({pool['algorithm']}), {pool['up']} of {len(pool['endpoints'])} up"
+    if ejected := sum(1 for it in pool["endpoints"] if it["ejected"]):
+        title += f", {ejected} ejected"
+    columns = ["endpoint", "state", "weight", "in flight", "req/s", "err/s", "p50", "p99", "for"]
+    table = _table(title, *columns, *(["pace", "failures", "ejections", "because"] if is_wide else []))
     for it in pool["endpoints"]:
         table.add_row(
             escape(it["endpoint"]),
             _state(it),
             str(it["weight"]),
-            str(it.get("in_flight", 0)),
+            _in_flight(it),
             f"{it['requests_per_s']:.1f}",
             f"{it['errors_per_s']:.1f}",
             latency(it["p50_us"]),
             latency(it["p99_us"]),
-            _age(it["changed_s_ago"]),
-            *([escape(it["reason"])] if with_reasons else []),
+            age(it["changed_s_ago"]),
+            *([latency(it["pace_us"]), str(it["failures"]), str(it["ejections"])] if is_wide else []),
+            *([escape(it["reason"])] if is_wide else []),
         )
     return table
 
 
-def _reasons(pool: dict[str, Any]) -> list[str]:
-    """Why endpoints are down, line by line, where the table has no room for it."""
+def _below(pool: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
+    """What stands under the table of a pool: what its requests met, and what the table has no room for."""
+    if pool["overloaded"]:
+        yield " [red]overloaded[/]: limits are enforced; what waits too long is shed"
+    yield (
+        f" {pool['waiting']} waiting, {pool['shed_per_s']:.1f} shed/s, {pool['hedged']} hedged,"
+        f" {pool['retries_denied']} retries denied"
+    )
+    sessions = pool["sessions"]
+    if any(sessions.values()):
+        yield f" sessions: {', '.join(f'{count} {what}' for what, count in sessions.items())}"
+    if not is_wide:
+        yield from _reasons(pool["endpoints"])
+
+
+def _reasons(endpoints: list[dict[str, Any]]) -> Iterator[str]:
     from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
 
-    down = [it for it in pool["endpoints"] if not it["up"]]
-    return [f" {escape(it['endpoint'])} is [red]down[/]: {escape(it['reason'])}" for it in down]
+    for it in endpoints:
+        if it["state"] != "up":
+            yield f" {escape(it['endpoint'])} is {_state(it)}: {escape(it['reason'])}"
+        if it["failures"] or it["ejections"]:
+            pace = f", pace {latency(it['pace_us'])}"
+            counts = f"{it['failures']} failures, ejected {it['ejections']} times"
+            yield f" {escape(it['endpoint'])}: {counts}{pace}"
+
+
+def _in_flight(endpoint: dict[str, Any]) -> str:
+    """With the limit, where there is one: `3/16`."""
+    limit = endpoint["limit"]
+    return str(endpoint["in_flight"]) if limit is None else f"{endpoint['in_flight']}/{limit}"
 
 
 def _table(title: str, *columns: str) -> Any:
@@ -112,9 +142,8 @@ def _table(title: str, *columns: str) -> Any:
 
 
 def _state(endpoint: dict[str, Any]) -> str:
-    if not endpoint["up"]:
-        return "[red]down[/]"
-    return "[yellow]draining[/]" if endpoint["draining"] else "[green]up[/]"
+    state = endpoint["state"]
+    return f"[{_COLOURS.get(state, 'red')}]{state}[/]"
 
 
 def latency(microseconds: int | None) -> str:
@@ -128,7 +157,7 @@ def latency(microseconds: int | None) -> str:
     return f"{microseconds} µs"
 
 
-def _age(seconds: float | None) -> str:
+def age(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     whole = int(seconds)

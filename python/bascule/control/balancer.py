@@ -17,14 +17,17 @@ from bascule.config.problems import ConfigRefused, Problem
 from bascule.contract import codec
 from bascule.control.changes import changes_between
 from bascule.control.generations import Attempt, Generations, Live
+from bascule.control.lookup import find
 from bascule.control.origin import Origin
 from bascule.control.reload import Reload, Reloaded, prepare
+from bascule.control.standing import Command
+from bascule.control.standings import Standings
 from bascule.control.stopping import Stopping
+from bascule.control.troubles import Troubles
 from bascule.discovery.watch import Watch
 from bascule.errors import BasculeError
-from bascule.health.prober import EndpointHealth, Prober
 from bascule.observe import prometheus, status
-from bascule.observe.rates import Key, Readings, between
+from bascule.observe.rates import Key, Readings, between, shed_between
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
 from bascule.plane.plane import Plane
@@ -39,7 +42,8 @@ class Parts:
     origin: Origin
     generations: Generations
     watch: Watch
-    prober: Prober
+    standings: Standings
+    troubles: Troubles
     readings: Readings
     reload: Reload
     stopping: Stopping
@@ -141,13 +145,7 @@ class Balancer:
     async def status(self) -> dict[str, Any]:
         """Everything, now."""
         parts, live, attempt = self._parts, self.live, self.last_attempt
-        observed = _Observed(
-            live=live,
-            stats=parts.plane.stats(),
-            before=parts.readings.oldest(),
-            health=parts.prober.states(),
-            now=parts.clock.now(),
-        )
+        observed = self._observed()
         reload = (
             None if attempt is None else {"ok": attempt.ok, "at": round(attempt.at, 3), "why": attempt.why}
         )
@@ -160,9 +158,43 @@ class Balancer:
             "generation": live.receipt.live,
             "digest": live.receipt.digest,
             "last_reload": reload,
-            "problems": [*parts.watch.problems(), *parts.crashes()],
+            "problems": [
+                *parts.watch.problems(),
+                *status.problems(observed.noted),
+                *parts.troubles.problems(),
+                *parts.crashes(),
+            ],
             **await asyncio.to_thread(_described, observed),
         }
+
+    async def endpoint(self, pool: str, named: str) -> dict[str, Any]:
+        """One endpoint now, named by id or address. Raises `NotThere`, or another `BasculeError`."""
+        key, observed = self._find(pool, named), self._observed()
+        return await asyncio.to_thread(lambda: status.endpoint(_seen(observed), key))
+
+    def command(self, pool: str, named: str, change: Callable[[Command], Command]) -> None:
+        """Changes what an operator wants of an endpoint, named by id or address.
+
+        It is so for the data plane when this returns. Raises `NotThere`, or another `BasculeError`.
+        """
+        key = self._find(pool, named)
+        self._parts.standings.command(key, change(self._parts.standings.standing(key).command))
+
+    def _find(self, pool: str, named: str) -> Key:
+        live = self.live
+        return find(live.found, {it.id for it in live.plan.pools}, pool, named)
+
+    def _observed(self) -> "_Observed":
+        parts = self._parts
+        noted = status.Noted(
+            standings=parts.standings.all(),
+            health=parts.standings.prober.states(),
+            agents=parts.standings.agents.states(),
+            loads=parts.standings.loads.states(),
+            ejections=parts.troubles.ejections(),
+            now=parts.clock.now(),
+        )
+        return _Observed(self.live, parts.plane.stats(), parts.readings.oldest(), noted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +204,23 @@ class _Observed:
     live: Live
     stats: bytes
     before: tuple[float, bytes] | None
-    health: Mapping[Key, EndpointHealth]
-    now: float
+    noted: status.Noted
+
+
+def _seen(observed: _Observed) -> status.Seen:
+    stats = codec.decode(contract.Stats, observed.stats)
+    rates, shed = {}, {}
+    if observed.before is not None:
+        at, earlier = observed.before
+        before, seconds = codec.decode(contract.Stats, earlier), observed.noted.now - at
+        rates, shed = between(before, stats, seconds), shed_between(before, stats, seconds)
+    return status.Seen(observed.live, stats, observed.noted, rates, shed)
 
 
 def _described(observed: _Observed) -> dict[str, Any]:
-    stats = codec.decode(contract.Stats, observed.stats)
-    rates = {}
-    if observed.before is not None:
-        at, before = observed.before
-        rates = between(codec.decode(contract.Stats, before), stats, observed.now - at)
-    seen = status.Seen(observed.live, stats, observed.health, rates, observed.now)
+    seen = _seen(observed)
     return {
-        "draining_generations": list(stats.draining),
+        "draining_generations": list(seen.stats.draining),
         "listeners": status.listeners(seen),
         "pools": status.pools(seen),
     }

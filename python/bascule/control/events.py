@@ -9,6 +9,7 @@ import structlog
 from bascule import contract
 from bascule.contract import codec
 from bascule.plane.plane import Plane
+from bascule.units import format_duration
 
 log = structlog.get_logger("bascule.plane")
 
@@ -40,7 +41,20 @@ class Events:
                 self._on_event(event.what)
 
 
+_OfTraffic = (
+    contract.Ejected
+    | contract.Restored
+    | contract.OverloadBegan
+    | contract.OverloadEnded
+    | contract.StoreFailed
+    | contract.StoreRecovered
+)
+
+
 def _say(what: contract.What) -> None:
+    if isinstance(what, _OfTraffic):
+        _say_of_traffic(what)
+        return
     match what:
         case contract.AcceptPaused(listener, reason):
             log.warning("accepting paused", listener=listener, reason=reason)
@@ -58,3 +72,20 @@ def _say(what: contract.What) -> None:
             log.warning("events were lost", count=count)
         case contract.Stopped():
             pass  # `Stopping` says it, with what was cut.
+
+
+def _say_of_traffic(what: _OfTraffic) -> None:
+    match what:
+        case contract.Ejected(pool, endpoint, reason, for_ms):
+            lasts = format_duration(for_ms)
+            log.warning("endpoint is ejected", pool=pool, endpoint=endpoint, reason=reason, lasts=lasts)
+        case contract.Restored(pool, endpoint):
+            log.info("endpoint is restored", pool=pool, endpoint=endpoint)
+        case contract.OverloadBegan(pool):
+            log.warning("pool is overloaded: requests wait, and are shed when they wait too long", pool=pool)
+        case contract.OverloadEnded(pool):
+            log.info("pool keeps up again", pool=pool)
+        case contract.StoreFailed(store, reason):
+            log.warning("a store does not answer; requests go on without it", store=store, reason=reason)
+        case contract.StoreRecovered(store):
+            log.info("a store answers again", store=store)

@@ -8,9 +8,9 @@ from bascule import contract
 from bascule.clock import Clock
 from bascule.contract import codec
 from bascule.control.generations import Generations, Live
-from bascule.control.marks import farewells, marks_of, targets_of
+from bascule.control.marks import farewells
+from bascule.control.standings import Standings
 from bascule.discovery.watch import Watch
-from bascule.health.prober import HealthChange, Prober
 from bascule.health.registry import build as build_check
 from bascule.plan.compose import compose
 from bascule.plan.found import Found
@@ -31,7 +31,7 @@ class Reconciler:
         self._plane = plane
         self._generations = generations
         self.watch = Watch(clock, tasks, self.wake)
-        self.prober = Prober(clock, tasks, self.believe, seed)
+        self.standings = Standings(clock, tasks, self._mark, seed)
         self._turn = asyncio.Lock()
         self._found_changed = asyncio.Event()
 
@@ -44,7 +44,7 @@ class Reconciler:
         async with self._turn:
             for pool in plan.pools:
                 if pool.check is not None:
-                    # Said now, while nothing has changed yet: the prober is told last.
+                    # Said now, while nothing has changed yet: who checks is told last.
                     build_check(pool.check)
             self.watch.update(plan)
             await self.watch.settle(SETTLE_S)
@@ -70,23 +70,12 @@ class Reconciler:
                 except SnapshotRefused as refused:
                     log.error("discovered endpoints refused", reason=str(refused), live=live.receipt.live)
 
-    def believe(self, change: HealthChange) -> None:
-        """A check has changed its mind about an endpoint."""
-        say = log.info if change.up else log.warning
-        say(
-            "endpoint is up" if change.up else "endpoint is down",
-            pool=change.pool,
-            endpoint=change.endpoint,
-            reason=change.reason,
-        )
-        self._mark((contract.Mark(change.pool, change.endpoint, up=change.up),))
-
     def _step(self, plan: Plan) -> None:
         found = self._gather(plan)
         snapshot = compose(plan, found, self._generations.next)
         before = self._generations.live
         # First, so that an endpoint that begins as down gets no request.
-        self._mark(marks_of(plan, found, self.prober.states()))
+        self._mark(self.standings.marks(plan, found))
         if self._generations.is_live(snapshot):
             self._generations.stayed_live(plan, found)
         else:
@@ -100,13 +89,13 @@ class Reconciler:
             log.info("generation is live", generation=receipt.live, digest=receipt.digest)
         if before is not None:
             self._mark(farewells(before.found, found))
-        self.prober.update(targets_of(plan, found))
+        self.standings.watch(plan, found)
 
     def _mark_again(self, live: Live | None, refused: Found) -> None:
         """Takes back what was marked for a snapshot that did not become live."""
         if live is not None:
             self._mark(farewells(refused, live.found))
-            self._mark(marks_of(live.plan, live.found, self.prober.states()))
+            self._mark(self.standings.marks(live.plan, live.found))
 
     def _gather(self, plan: Plan) -> Found:
         """What is found now. A source that has yet to answer again keeps what it gave to the live one."""

@@ -23,6 +23,7 @@ from bascule.control.reconcile import Reconciler
 from bascule.control.reload import Prepared, Reload
 from bascule.control.stopping import Stopping
 from bascule.control.triggers import file_changes, listen
+from bascule.control.troubles import Troubles
 from bascule.observe.rates import Readings
 from bascule.plane.plane import Plane, StartPlane
 from bascule.tasks import Tasks
@@ -124,21 +125,23 @@ class Supervisor:
         stopping = Stopping(plane, around.clock, tasks)
         # After a failed start the data plane's threads must not stay.
         ending.callback(lambda: None if stopping.asked.is_set() else plane.stop(0))
-        events = Events(plane, lambda what: _hear(what, stopping))
+        troubles = Troubles()
+        events = Events(plane, lambda what: _hear(what, stopping, troubles))
         events.listen()
         ending.callback(events.close)
 
         generations = Generations(time.time)
         reconciler = Reconciler(plane, generations, around.clock, tasks, around.seed)
         ending.push_async_callback(reconciler.watch.stop)
-        ending.push_async_callback(reconciler.prober.stop)
+        ending.push_async_callback(reconciler.standings.stop)
         return reconciler, Parts(
             plane=plane,
             catalog=around.catalog,
             origin=self._origin,
             generations=generations,
             watch=reconciler.watch,
-            prober=reconciler.prober,
+            standings=reconciler.standings,
+            troubles=troubles,
             readings=Readings(around.clock),
             reload=Reload(self._origin, around.catalog, reconciler, generations, tasks),
             stopping=stopping,
@@ -180,7 +183,8 @@ class Supervisor:
         self._crashes.append(f"background task '{name}' failed: {error!r}; restart when you can")
 
 
-def _hear(what: contract.What, stopping: Stopping) -> None:
+def _hear(what: contract.What, stopping: Stopping, troubles: Troubles) -> None:
+    troubles.hear(what)
     if isinstance(what, contract.Stopped):
         stopping.has_ended(what.cut)
 

@@ -1,7 +1,7 @@
 """Runs the checks of all endpoints, adds their outcomes up to verdicts, and says when one changes."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
 
 from bascule.clock import Clock
 from bascule.health.registry import build
@@ -37,7 +37,7 @@ class EndpointHealth:
     since: float
     """When `up` last changed, or the endpoint became known; by the prober's clock."""
     last_checked: float | None
-    """When the latest check ended; `None` before the first."""
+    """When the latest check ended; `None` before the first, and while checks are paused."""
 
     @property
     def verdict(self) -> Verdict:
@@ -58,18 +58,26 @@ class Prober:
         self._rounds: Rounds[PlannedCheck, None] = Rounds(clock, tasks, _question, self._take, str(seed))
         self._health: dict[Key, EndpointHealth] = {}
 
-    def update(self, targets: Mapping[Key, tuple[PlannedCheck, FoundEndpoint]]) -> None:
+    def update(
+        self, targets: Mapping[Key, tuple[PlannedCheck, FoundEndpoint]], paused: Container[Key] = ()
+    ) -> None:
         """Watches exactly these from now on, keyed by pool and endpoint id.
 
         Verdicts of those that stay are kept, also when their check or address changes; a check that is
         equal goes on at its own pace, by the newest of its functions. New ones begin as their check says and
-        are checked at once. Raises `BasculeError`, and changes nothing, when a check does not exist or
-        refuses its options.
+        are checked at once. Those that are `paused` are not checked, and keep their verdict until they are:
+        then the first outcome decides alone. Raises `BasculeError`, and changes nothing, when a check does
+        not exist or refuses its options.
         """
-        self._rounds.update(targets)
-        self._health = {
+        self._rounds.update({key: it for key, it in targets.items() if key not in paused})
+        known = {
             key: self._health.get(key) or self._unchecked(planned) for key, (planned, _) in targets.items()
         }
+        self._health = {key: _paused(it) if key in paused else it for key, it in known.items()}
+
+    def state(self, key: Key) -> EndpointHealth | None:
+        """What is believed about one endpoint now; `None` when it is not under watch."""
+        return self._health.get(key)
 
     def states(self) -> Mapping[Key, EndpointHealth]:
         """What is believed about every endpoint under watch, now."""
@@ -93,6 +101,10 @@ class Prober:
         self._health[answer.key] = EndpointHealth(after.up, after.streak, reason, since, answer.at)
         if after.up != before.up:
             self._on_change(HealthChange(*answer.key, after.up, reason, answer.at))
+
+
+def _paused(health: EndpointHealth) -> EndpointHealth:
+    return replace(health, streak=0, reason="checks are paused", last_checked=None)
 
 
 def _question(planned: PlannedCheck) -> Question[None]:

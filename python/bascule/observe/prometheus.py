@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bascule import contract
 
@@ -14,6 +15,10 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 _Labels = tuple[tuple[str, str], ...]
 _Sample = tuple[_Labels, int | str]
+
+_Counted = TypeVar("_Counted")
+_Column = tuple[str, str, str, Callable[[_Counted], int | str | None]]
+"""Name, kind, text, and the value: `None` where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ def render(stats: contract.Stats, about: About) -> str:
     lines: list[str] = []
     lines.extend(_about(stats, about))
     lines.extend(_listeners(stats.listeners))
+    lines.extend(_pools(stats.pools))
     lines.extend(_endpoints(stats.endpoints))
     lines.extend(_series(stats.series))
     return "\n".join(lines) + "\n"
@@ -87,37 +93,119 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
 
 
 def _endpoints(endpoints: tuple[contract.EndpointStats, ...]) -> Iterator[str]:
-    columns: tuple[tuple[str, str, str, Callable[[contract.EndpointStats], int]], ...] = (
-        ("up", "gauge", "1 when the checks say it is up, or there are none.", lambda it: int(it.up)),
-        ("draining", "gauge", "1 while it gets no new work.", lambda it: int(it.draining)),
-        ("weight", "gauge", "Its share relative to the others of its pool.", lambda it: it.weight),
-        ("in_flight", "gauge", "Exchanges that it serves now.", lambda it: it.in_flight),
-        (
-            "picked_total",
-            "counter",
-            "Exchanges that it was picked for, retries included.",
-            lambda it: it.picked,
-        ),
-        ("connects_total", "counter", "Connections opened to it.", lambda it: it.connects),
-        (
-            "connect_failures_total",
-            "counter",
-            "Connects that failed or timed out.",
-            lambda it: it.connect_failures,
-        ),
-        (
-            "retries_total",
-            "counter",
-            "Exchanges tried again elsewhere because of it.",
-            lambda it: it.retried,
-        ),
-        ("idle_connections", "gauge", "Open connections to it, free for reuse.", lambda it: it.idle),
-    )
-    for name, kind, text, value in columns:
-        samples: list[_Sample] = [
-            ((("pool", it.pool), ("endpoint", it.endpoint)), value(it)) for it in endpoints
-        ]
-        yield from _metric(f"endpoint_{name}", kind, text, samples)
+    def labels(it: contract.EndpointStats) -> _Labels:
+        return ("pool", it.pool), ("endpoint", it.endpoint)
+
+    for name, kind, text, value in (*_ENDPOINT_STATES, *_ENDPOINT_COUNTS):
+        yield from _metric(f"endpoint_{name}", kind, text, _samples(endpoints, value, labels))
+
+
+_ENDPOINT_STATES: tuple[_Column[contract.EndpointStats], ...] = (
+    ("up", "gauge", "1 when the checks say it is up, or there are none.", lambda it: int(it.up)),
+    ("draining", "gauge", "1 while it gets no new work.", lambda it: int(it.draining)),
+    (
+        "maintenance",
+        "gauge",
+        "1 while it gets nothing at all, not even its sessions.",
+        lambda it: int(it.maintenance),
+    ),
+    (
+        "ejected",
+        "gauge",
+        "1 while it gets nothing, or little, because traffic showed that it fails.",
+        lambda it: int(it.ejected),
+    ),
+    ("weight", "gauge", "Its share relative to the others of its pool.", lambda it: it.weight),
+    ("in_flight", "gauge", "Exchanges that it serves now.", lambda it: it.in_flight),
+    (
+        "limit",
+        "gauge",
+        "Requests that it may have at a time, now; absent while it may have as many as come.",
+        lambda it: it.limit,
+    ),
+    (
+        "pace_seconds",
+        "gauge",
+        "How long it takes to begin an answer, as learned; absent until that is known.",
+        lambda it: None if it.pace_us is None else _seconds(it.pace_us),
+    ),
+    ("idle_connections", "gauge", "Open connections to it, free for reuse.", lambda it: it.idle),
+)
+
+_ENDPOINT_COUNTS: tuple[_Column[contract.EndpointStats], ...] = (
+    ("picked_total", "counter", "Exchanges that it was picked for, retries included.", lambda it: it.picked),
+    ("failures_total", "counter", "Answers and tries that counted as failures.", lambda it: it.failures),
+    ("ejections_total", "counter", "Times that it was ejected.", lambda it: it.ejections),
+    ("connects_total", "counter", "Connections opened to it.", lambda it: it.connects),
+    (
+        "connect_failures_total",
+        "counter",
+        "Connects that failed or timed out.",
+        lambda it: it.connect_failures,
+    ),
+    ("retries_total", "counter", "Exchanges tried again elsewhere because of it.", lambda it: it.retried),
+)
+
+
+def _pools(pools: tuple[contract.PoolStats, ...]) -> Iterator[str]:
+    for name, kind, text, value in _POOL_COLUMNS:
+        yield from _metric(name, kind, text, _samples(pools, value, lambda it: (("pool", it.pool),)))
+
+
+_POOL_COLUMNS: tuple[_Column[contract.PoolStats], ...] = (
+    ("queue_depth", "gauge", "Requests that wait for an endpoint now.", lambda it: it.waiting),
+    ("queued_total", "counter", "Requests that had to wait.", lambda it: it.queued),
+    (
+        "shed_total",
+        "counter",
+        "Requests that were shed: the queue was full, or the wait too long.",
+        lambda it: it.shed,
+    ),
+    (
+        "pool_overloaded",
+        "gauge",
+        "1 while it is offered more than its endpoints can do: learned limits are enforced.",
+        lambda it: int(it.overloaded),
+    ),
+    (
+        "hedged_total",
+        "counter",
+        "Requests sent a second time because the first took long.",
+        lambda it: it.hedged,
+    ),
+    ("hedges_won_total", "counter", "Hedged requests answered by the second.", lambda it: it.hedges_won),
+    (
+        "retries_denied_total",
+        "counter",
+        "Retries that the budget did not allow.",
+        lambda it: it.retries_denied,
+    ),
+    (
+        "sessions_kept_total",
+        "counter",
+        "Requests of sessions that stayed with their endpoint.",
+        lambda it: it.sessions_kept,
+    ),
+    (
+        "sessions_moved_total",
+        "counter",
+        "Sessions that moved because their endpoint was gone.",
+        lambda it: it.sessions_moved,
+    ),
+    (
+        "sessions_refused_total",
+        "counter",
+        "Session cookies that were not ours, altered or expired: ignored.",
+        lambda it: it.sessions_refused,
+    ),
+    (
+        "sessions_remembered",
+        "gauge",
+        "Sessions remembered now.",
+        lambda it: it.sessions_remembered,
+    ),
+    ("mirrored_total", "counter", "Copies sent to it as a mirror.", lambda it: it.mirrored),
+)
 
 
 def _series(series: tuple[contract.Series, ...]) -> Iterator[str]:
@@ -172,6 +260,15 @@ def _metric(name: str, kind: str, text: str, samples: Iterable[_Sample]) -> Iter
     yield f"# TYPE bascule_{name} {kind}"
     for labels, value in samples:
         yield f"bascule_{name}{_braces(labels)} {value}"
+
+
+def _samples(
+    counted: Iterable[_Counted],
+    value: Callable[[_Counted], int | str | None],
+    labels: Callable[[_Counted], _Labels],
+) -> Iterator[_Sample]:
+    """One sample for each that has the value."""
+    return ((labels(it), known) for it in counted if (known := value(it)) is not None)
 
 
 def _histogram(name: str, text: str, samples: Iterable[tuple[_Labels, contract.Histogram]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Two readings of monotonic counters → requests per second and latency quantiles between them."""
+"""Two readings of monotonic counters → what happened per second between them, and latency quantiles."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -57,6 +57,14 @@ def between(before: contract.Stats, after: contract.Stats, seconds: float) -> di
         return {}
     old, new = _by_endpoint(before), _by_endpoint(after)
     return {key: _rates(old.get(key, _Sum()), total, seconds) for key, total in new.items()}
+
+
+def shed_between(before: contract.Stats, after: contract.Stats, seconds: float) -> dict[str, float]:
+    """Requests that each pool shed per second; empty when no time has passed."""
+    if seconds <= 0:
+        return {}
+    old = {it.pool: it.shed for it in before.pools}
+    return {it.pool: max(0, it.shed - old.get(it.pool, 0)) / seconds for it in after.pools}
 
 
 def quantile(counts: dict[int, int], share: float) -> int | None:

@@ -1,14 +1,34 @@
 """What a balancer is doing now, as one JSON document: for `bascule status`, dashboards and scripts. Pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bascule import contract
 from bascule.control.generations import Live
+from bascule.control.standing import Standing
+from bascule.control.troubles import Ejection
+from bascule.health.agent import AgentWord
 from bascule.health.prober import EndpointHealth
+from bascule.health.reports import Report
+from bascule.observe.endpoint_status import Known, describe
 from bascule.observe.rates import QUIET, Key, Rates
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import PlannedPool
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the control plane itself knows of endpoints, at one moment."""
+
+    standings: Mapping[Key, Standing]
+    health: Mapping[Key, EndpointHealth]
+    agents: Mapping[Key, Report[AgentWord]]
+    loads: Mapping[Key, Report[int | None]]
+    ejections: Mapping[Key, Ejection]
+    now: float
+    """By the clock that all of it was noted with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +37,10 @@ class Seen:
 
     live: Live
     stats: contract.Stats
-    health: Mapping[Key, EndpointHealth]
+    noted: Noted
     rates: Mapping[Key, Rates]
-    now: float
-    """By the clock that `health` was noted with."""
+    shed_per_s: Mapping[str, float]
+    """By pool."""
 
 
 def listeners(seen: Seen) -> list[dict[str, object]]:
@@ -40,63 +60,112 @@ def listeners(seen: Seen) -> list[dict[str, object]]:
     ]
 
 
-def pools(seen: Seen) -> list[dict[str, object]]:
+def pools(seen: Seen) -> list[dict[str, Any]]:
     """In the order of the configuration, each with its endpoints and what is believed about them."""
+    endpoints = {(it.pool, it.endpoint): it for it in seen.stats.endpoints}
+    counted = {it.pool: it for it in seen.stats.pools}
+    return [
+        _pool(pool, seen, endpoints, counted.get(pool.id, contract.PoolStats(pool.id)))
+        for pool in seen.live.plan.pools
+    ]
+
+
+def endpoint(seen: Seen, key: Key) -> dict[str, object]:
+    """One endpoint that is live. Raises `KeyError` for others."""
     counted = {(it.pool, it.endpoint): it for it in seen.stats.endpoints}
-    return [_pool(pool, seen, counted) for pool in seen.live.plan.pools]
+    for pool in seen.live.plan.pools:
+        for found in seen.live.found.get(pool.id, ()) if pool.id == key[0] else ():
+            if found.id == key[1]:
+                return {"pool": pool.id, **describe(_known(pool, found, seen, counted.get(key)))}
+    raise KeyError(key)
 
 
-def _pool(pool: PlannedPool, seen: Seen, counted: Mapping[Key, contract.EndpointStats]) -> dict[str, object]:
-    endpoints = [
-        _endpoint(pool, found, seen, counted.get((pool.id, found.id)))
+def problems(noted: Noted) -> list[str]:
+    """Agents and load URLs that say nothing which can be used, one line for each pool."""
+    kinds: tuple[tuple[str, Mapping[Key, Report[Any]]], ...] = (
+        ("agent", noted.agents),
+        ("load report", noted.loads),
+    )
+    return [line for what, reports in kinds for line in _missing(what, reports)]
+
+
+def _missing(what: str, reports: Mapping[Key, Report[Any]]) -> Iterator[str]:
+    asked = Counter(pool for pool, _ in reports)
+    silent: dict[str, list[str]] = {}
+    for (pool, endpoint), report in reports.items():
+        if report.problem is not None:
+            silent.setdefault(pool, []).append(f"{endpoint}: {report.problem}")
+    for pool, those in silent.items():
+        yield f"pool {pool}: {what} of {len(those)} of {asked[pool]} endpoints is missing: {those[0]}"
+
+
+def _pool(
+    pool: PlannedPool,
+    seen: Seen,
+    endpoints: Mapping[Key, contract.EndpointStats],
+    counted: contract.PoolStats,
+) -> dict[str, Any]:
+    described = [
+        describe(_known(pool, found, seen, endpoints.get((pool.id, found.id))))
         for found in seen.live.found.get(pool.id, ())
     ]
     return {
         "pool": pool.id,
         "algorithm": pool.template.algorithm.name,
         "check": pool.check.kind if pool.check is not None else None,
-        "up": sum(1 for endpoint in endpoints if endpoint["up"]),
-        "endpoints": endpoints,
+        "up": sum(1 for endpoint in described if endpoint["up"]),
+        "waiting": counted.waiting,
+        "queued": counted.queued,
+        "shed": counted.shed,
+        "shed_per_s": round(seen.shed_per_s.get(pool.id, 0.0), 1),
+        "overloaded": counted.overloaded,
+        "hedged": counted.hedged,
+        "hedges_won": counted.hedges_won,
+        "retries_denied": counted.retries_denied,
+        "sessions": {
+            "kept": counted.sessions_kept,
+            "moved": counted.sessions_moved,
+            "refused": counted.sessions_refused,
+            "remembered": counted.sessions_remembered,
+        },
+        "mirrored": counted.mirrored,
+        "endpoints": described,
     }
 
 
-def _endpoint(
+def _known(
     pool: PlannedPool, found: FoundEndpoint, seen: Seen, counted: contract.EndpointStats | None
-) -> dict[str, object]:
-    rates = seen.rates.get((pool.id, found.id), QUIET)
-    described: dict[str, object] = {
-        "endpoint": found.id,
-        "name": found.host,
-        "up": counted.up if counted is not None else True,
-        "draining": counted.draining if counted is not None else False,
-        "weight": counted.weight if counted is not None else found.weight,
-        **_health(seen.health.get((pool.id, found.id)), seen.now),
-        "requests_per_s": round(rates.requests_per_s, 1),
-        "errors_per_s": round(rates.errors_per_s, 1),
-        "p50_us": rates.p50_us,
-        "p99_us": rates.p99_us,
-    }
-    if counted is not None:
-        described |= {
-            "in_flight": counted.in_flight,
-            "picked": counted.picked,
-            "connects": counted.connects,
-            "connect_failures": counted.connect_failures,
-            "retried": counted.retried,
-            "idle": counted.idle,
-        }
-    return described
+) -> Known:
+    key, noted = (pool.id, found.id), seen.noted
+    standing = noted.standings.get(key, Standing(found.weight))
+    return Known(
+        found=found,
+        standing=standing,
+        counted=counted or _uncounted(pool.id, found.id, found.weight * standing.scale),
+        health=noted.health.get(key),
+        agent=noted.agents.get(key),
+        load=noted.loads.get(key),
+        ejection=noted.ejections.get(key),
+        rates=seen.rates.get(key, QUIET),
+        now=noted.now,
+    )
 
 
-def _health(health: EndpointHealth | None, now: float) -> dict[str, object]:
-    if health is None:
-        return {"reason": "no check", "changed_s_ago": None, "checked_s_ago": None}
-    checked = health.last_checked
-    return {
-        "reason": health.reason,
-        "changed_s_ago": round(now - health.since, 1),
-        "checked_s_ago": round(now - checked, 1) if checked is not None else None,
-    }
+def _uncounted(pool: str, endpoint: str, weight: int) -> contract.EndpointStats:
+    """An endpoint that the data plane has not counted yet: up, and idle."""
+    return contract.EndpointStats(
+        pool,
+        endpoint,
+        up=True,
+        draining=False,
+        weight=weight,
+        in_flight=0,
+        picked=0,
+        connects=0,
+        connect_failures=0,
+        retried=0,
+        idle=0,
+    )
 
 
 def _numbers(counted: contract.ListenerStats) -> dict[str, object]:

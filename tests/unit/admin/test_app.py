@@ -10,7 +10,7 @@ from tests.support.running import TWO_ENDPOINTS, Running, running
 
 from bascule import contract
 from bascule.admin.app import admin_app, metrics_app
-from bascule.admin.resources.changes import LARGEST_BODY
+from bascule.admin.resources.body import LARGEST_BODY
 
 THREE_ENDPOINTS = TWO_ENDPOINTS.replace('"10.0.0.2:8000"', '"10.0.0.2:8000", "10.0.0.3:8000"')
 
@@ -183,7 +183,8 @@ async def test_the_metrics_address_serves_nothing_else(scene: Running) -> None:
     async with httpx2.AsyncClient(transport=transport, base_url="http://lb.internal:9100") as client:
         for path in ("/metrics", "/healthz", "/readyz", "/ready", "/ping"):
             assert (await client.get(path)).status_code == 200
-        for path in ("/", "/status", "/config", "/reload", "/stop", "/plan"):
+        state = "/pools/site/endpoints/10.0.0.1:8000/state"
+        for path in ("/", "/status", "/config", "/reload", "/stop", "/plan", state):
             assert (await client.post(path)).status_code == 404
     assert scene.plane.stops == []
 

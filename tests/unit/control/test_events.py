@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from bascule import contract
 from bascule.control.events import BATCH, Events
@@ -43,6 +44,12 @@ async def test_every_kind_of_event_can_be_said(plane: RecordedPlane) -> None:
         contract.TaskPanicked(0, "index out of bounds"),
         contract.LogFailed("no space left on device"),
         contract.EventsLost(3),
+        contract.Ejected("site", "10.0.0.1:1", "5 failures in a row", 10_000),
+        contract.Restored("site", "10.0.0.1:1"),
+        contract.OverloadBegan("site"),
+        contract.OverloadEnded("site"),
+        contract.StoreFailed("shared", "connection refused"),
+        contract.StoreRecovered("shared"),
         contract.Stopped(0),
     ]
     told: list[contract.What] = []
@@ -60,3 +67,23 @@ async def test_every_kind_of_event_can_be_said(plane: RecordedPlane) -> None:
     await asyncio.wait_for(ended.wait(), 5)
     events.close()
     assert told == kinds
+
+
+async def test_what_traffic_shows_of_an_endpoint_is_logged_with_its_reason(plane: RecordedPlane) -> None:
+    told = asyncio.Event()
+    events = Events(plane, lambda _: told.set())
+    with structlog.testing.capture_logs() as lines:
+        events.listen()
+        plane.say(contract.Ejected("site", "10.0.0.1:1", "5 failures in a row", 10_000))
+        await asyncio.wait_for(told.wait(), 5)
+        events.close()
+    assert lines == [
+        {
+            "event": "endpoint is ejected",
+            "log_level": "warning",
+            "pool": "site",
+            "endpoint": "10.0.0.1:1",
+            "reason": "5 failures in a row",
+            "lasts": "10s",
+        }
+    ]

@@ -1,52 +1,74 @@
-"""What the checks believe, as marks."""
+"""Which endpoints there are, who is asked about each, and what is said when one is gone."""
 
 from dataclasses import replace
 
 from tests.support.plans import plan_of, planned_check, planned_pool, static
 
 from bascule import contract
-from bascule.control.marks import farewells, marks_of, targets_of
-from bascule.health.prober import EndpointHealth
+from bascule.control.marks import checked, farewells, places_of, with_agent, with_load
 from bascule.plan.found import FoundEndpoint
-from bascule.plan.plan import Plan
+from bascule.plan.plan import Plan, PlannedAgent, PlannedLoad, PlannedPool
 
-DOWN = EndpointHealth(up=False, streak=0, reason="refused", since=0.0, last_checked=1.0)
-
-
-def found(*names: str) -> tuple[FoundEndpoint, ...]:
-    return tuple(FoundEndpoint(name, contract.TcpAddress(name), 1, None) for name in names)
+AGENT = PlannedAgent(9707, None, every_ms=2_000, timeout_ms=1_000, send=None)
+LOAD = PlannedLoad("/load", every_ms=2_000, timeout_ms=1_000)
 
 
-def checked_plan(*, initially_up: bool) -> Plan:
-    check = planned_check("tcp", initially_up=int(initially_up))
-    return replace(plan_of(), pools=(planned_pool("site", (static(),), check),))
+def found(*names: str, weight: int = 1) -> tuple[FoundEndpoint, ...]:
+    return tuple(FoundEndpoint(name, contract.TcpAddress(name), weight, None) for name in names)
 
 
-def test_an_endpoint_that_was_never_checked_begins_as_its_check_says() -> None:
-    for initially_up in (True, False):
-        marks = marks_of(checked_plan(initially_up=initially_up), {"site": found("a")}, {})
-        assert marks == (contract.Mark("site", "a", up=initially_up),)
+def plan_with(*pools: PlannedPool) -> Plan:
+    return replace(plan_of(), pools=pools)
 
 
-def test_a_verdict_counts_for_more_than_the_initial_state() -> None:
-    marks = marks_of(checked_plan(initially_up=True), {"site": found("a", "b")}, {("site", "a"): DOWN})
-    assert marks == (contract.Mark("site", "a", up=False), contract.Mark("site", "b", up=True))
+def test_every_endpoint_of_the_plan_has_a_place_and_no_other() -> None:
+    plan = plan_of(site=(static(),), api=(static(),))
+    places = places_of(plan, {"api": found("a"), "site": found("a", "b"), "old": found("c")})
+    assert list(places) == [("site", "a"), ("site", "b"), ("api", "a")]
 
 
-def test_an_endpoint_whose_check_was_taken_away_is_up_again() -> None:
-    marks = marks_of(plan_of(site=(static(),)), {"site": found("a")}, {("site", "a"): DOWN})
-    assert marks == (contract.Mark("site", "a", up=True),)
+def test_of_several_endpoints_with_one_id_the_first_counts() -> None:
+    twice = (*found("a", weight=3), *found("a", weight=5))
+    assert places_of(plan_of(site=(static(),)), {"site": twice})["site", "a"].endpoint.weight == 3
+
+
+def test_only_who_has_a_check_an_agent_or_a_load_url_is_asked() -> None:
+    plain = planned_pool("plain", (static(),))
+    plan = plan_with(
+        plain,
+        replace(plain, id="checked", check=planned_check("tcp")),
+        replace(plain, id="agent", agent=AGENT),
+        replace(plain, id="load", load=LOAD),
+    )
+    places = places_of(plan, {pool.id: found("a") for pool in plan.pools})
+    assert list(checked(places)) == [("checked", "a")]
+    assert list(with_agent(places)) == [("agent", "a")]
+    assert list(with_load(places)) == [("load", "a")]
+
+
+def test_marked_weights_are_larger_only_where_agents_ask_for_shares_of_them() -> None:
+    plain = planned_pool("plain", (static(),))
+    plan = plan_with(plain, replace(plain, id="agent", agent=AGENT), replace(plain, id="heavy", agent=AGENT))
+    places = places_of(
+        plan,
+        {
+            "plain": found("a"),
+            "agent": (*found("a"), *found("b", weight=5)),
+            "heavy": (*found("a"), *found("b", weight=30_000)),
+        },
+    )
+    assert {key: it.scale for key, it in places.items()} == {
+        ("plain", "a"): 1,
+        ("agent", "a"): 100,
+        ("agent", "b"): 100,
+        ("heavy", "a"): 2,
+        ("heavy", "b"): 2,
+    }
 
 
 def test_only_endpoints_that_are_gone_are_bidden_farewell() -> None:
     before, after = {"site": found("a", "b"), "old": found("a")}, {"site": found("b", "c")}
     assert farewells(before, after) == (
-        contract.Mark("site", "a", up=True, draining=False),
-        contract.Mark("old", "a", up=True, draining=False),
+        contract.Mark("site", "a", up=True, draining=False, maintenance=False),
+        contract.Mark("old", "a", up=True, draining=False, maintenance=False),
     )
-
-
-def test_only_endpoints_of_pools_with_a_check_are_targets() -> None:
-    plan = checked_plan(initially_up=True)
-    assert list(targets_of(plan, {"site": found("a"), "other": found("b")})) == [("site", "a")]
-    assert targets_of(plan_of(site=(static(),)), {"site": found("a")}) == {}

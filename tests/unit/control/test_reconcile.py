@@ -11,14 +11,21 @@ from bascule import contract
 from bascule.clock import ManualClock
 from bascule.control.generations import Generations
 from bascule.control.reconcile import Reconciler
+from bascule.control.standing import Command
 from bascule.errors import BasculeError
 from bascule.health.check import CheckFailed, Target
+from bascule.health.duty import Duty
 from bascule.plan.plan import Plan, PlannedCheck, PlannedSource
 from bascule.plane.plane import SnapshotRefused
 from bascule.plane.recorded import RecordedPlane
 from bascule.tasks import Tasks
 
 SICK: set[str] = set()
+
+
+def marked(endpoint: str, *, up: bool, draining: bool = False) -> contract.Mark:
+    """A mark that says everything."""
+    return contract.Mark("site", endpoint, up=up, draining=draining, maintenance=False)
 
 
 async def is_well(target: Target) -> None:
@@ -70,7 +77,7 @@ async def test_a_plan_becomes_a_snapshot_with_the_endpoints_that_were_found(scen
 async def test_an_endpoint_that_begins_as_down_is_marked_before_the_data_plane_knows_it(scene: Scene) -> None:
     check = planned_check("python", {"function": is_well}, initially_up=0)
     await scene.reconciler.adopt(checked(static("10.0.0.1:1"), check=check))
-    down = contract.Mark("site", "10.0.0.1:1", up=False)
+    down = marked("10.0.0.1:1", up=False)
     assert scene.plane.told == [down, scene.plane.applied[0]]
 
 
@@ -79,7 +86,7 @@ async def test_a_verdict_becomes_a_mark(scene: Scene) -> None:
     await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1")))
     scene.plane.told.clear()
     await scene.clock.advance(10)
-    assert scene.plane.marks == [contract.Mark("site", "10.0.0.1:1", up=False)]
+    assert scene.plane.marks == [marked("10.0.0.1:1", up=False)]
 
 
 async def test_a_verdict_survives_a_reload_and_the_first_mark_of_the_new_generation_says_it(
@@ -90,11 +97,8 @@ async def test_a_verdict_survives_a_reload_and_the_first_mark_of_the_new_generat
     await scene.clock.advance(10)
     scene.plane.told.clear()
     await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1")))
-    assert scene.plane.told[:2] == [
-        contract.Mark("site", "10.0.0.1:1", up=False),
-        contract.Mark("site", "10.0.0.2:1", up=True),
-    ]
-    assert not scene.reconciler.prober.states()[("site", "10.0.0.1:1")].up
+    assert scene.plane.told[:2] == [marked("10.0.0.1:1", up=False), marked("10.0.0.2:1", up=True)]
+    assert not scene.reconciler.standings.prober.states()[("site", "10.0.0.1:1")].up
 
 
 async def test_what_is_live_already_is_not_applied_again(scene: Scene) -> None:
@@ -108,7 +112,7 @@ async def test_a_check_that_is_added_alone_is_heeded_without_a_new_snapshot(scen
     await scene.reconciler.adopt(plan_of(site=(static("10.0.0.1:1"),)))
     await scene.reconciler.adopt(checked(static("10.0.0.1:1")))
     assert len(scene.plane.applied) == 1
-    assert ("site", "10.0.0.1:1") in scene.reconciler.prober.states()
+    assert ("site", "10.0.0.1:1") in scene.reconciler.standings.prober.states()
 
 
 async def test_an_endpoint_that_is_found_later_becomes_live_by_itself(scene: Scene, tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ async def test_a_refused_plan_leaves_the_live_one_with_its_sources_and_verdicts(
 
     assert scene.plane.applied == []
     assert scene.generations.live is not None and scene.generations.live.plan == old
-    assert not scene.reconciler.prober.states()[("site", "10.0.0.1:1")].up
+    assert not scene.reconciler.standings.prober.states()[("site", "10.0.0.1:1")].up
     listed.write_text("10.0.0.1:1\n10.0.0.2:1\n")
     await scene.clock.advance(5)
     assert scene.endpoints() == ["10.0.0.1:1", "10.0.0.2:1"]
@@ -157,13 +161,38 @@ async def test_a_refused_plan_leaves_no_marks(scene: Scene) -> None:
     assert last == {"10.0.0.1:1": True, "10.0.0.2:1": True}
 
 
+async def test_what_an_operator_commanded_survives_a_reload_and_is_marked_before_its_snapshot(
+    scene: Scene,
+) -> None:
+    await scene.reconciler.adopt(checked(static("10.0.0.1:1")))
+    scene.reconciler.standings.command(("site", "10.0.0.1:1"), Command(Duty.DRAIN))
+    scene.plane.told.clear()
+    await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1")))
+    assert scene.plane.told[:3] == [
+        marked("10.0.0.1:1", up=True, draining=True),
+        marked("10.0.0.2:1", up=True),
+        scene.plane.applied[-1],
+    ]
+
+
+async def test_a_refused_plan_changes_no_command(scene: Scene) -> None:
+    await scene.reconciler.adopt(checked(static("10.0.0.1:1")))
+    scene.reconciler.standings.command(("site", "10.0.0.1:1"), Command(Duty.DRAIN))
+    scene.plane.refuse_next("listener web: 127.0.0.1:80: permission denied")
+    with pytest.raises(SnapshotRefused):
+        await scene.reconciler.adopt(checked(static("10.0.0.2:1")))
+    last = {mark.endpoint: mark for mark in scene.plane.marks}
+    assert last["10.0.0.1:1"] == marked("10.0.0.1:1", up=True, draining=True)
+    assert last["10.0.0.2:1"] == marked("10.0.0.2:1", up=True)
+
+
 async def test_marks_of_an_endpoint_that_vanishes_are_taken_back(scene: Scene) -> None:
     SICK.add("10.0.0.2:1")
     await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1")))
     await scene.clock.advance(1)
     scene.plane.told.clear()
     await scene.reconciler.adopt(checked(static("10.0.0.1:1")))
-    assert scene.plane.marks[-1] == contract.Mark("site", "10.0.0.2:1", up=True, draining=False)
+    assert scene.plane.marks[-1] == marked("10.0.0.2:1", up=True)
     assert scene.plane.told[-2] == scene.plane.applied[-1], "not before the data plane has let go of it"
 
 

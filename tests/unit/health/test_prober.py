@@ -307,3 +307,18 @@ async def test_stopping_ends_every_task() -> None:
     await bench.clock.advance(0.1)
     await bench.prober.stop()
     assert bench.tasks.names() == ()
+
+
+async def test_a_paused_endpoint_is_not_checked_and_keeps_its_verdict_until_it_is_again() -> None:
+    bench, key = Bench(), ("api", endpoint().id)
+    targets = {key: (asking(fails, fall=1, rise=5), endpoint())}
+    bench.prober.update(targets)
+    await bench.clock.advance(0)
+    bench.prober.update({key: (asking(passes, rise=5), endpoint())}, paused=(key,))
+    await bench.clock.advance(10)
+    assert bench.state() == (False, 0, "checks are paused")
+    assert [it.up for it in bench.changes] == [False]
+    bench.prober.update({key: (asking(passes, rise=5), endpoint())})
+    await bench.clock.advance(0)
+    assert bench.state() == (True, 0, "python check passed"), "the first outcome decides alone"
+    await bench.prober.stop()

@@ -123,21 +123,74 @@ def test_what_an_endpoint_does_now_is_labelled_with_its_pool() -> None:
         connect_failures=7,
         retried=8,
         idle=9,
+        maintenance=True,
+        ejected=True,
+        ejections=10,
+        failures=11,
+        limit=12,
+        pace_us=1_500,
     )
     page = render(contract.Stats(endpoints=(endpoint,)), ABOUT)
     values = re.findall(
-        r'^bascule_endpoint_(\w+)\{pool="api",endpoint="10\.0\.0\.1:8000"\} (\d+)$', page, re.M
+        r'^bascule_endpoint_(\w+)\{pool="api",endpoint="10\.0\.0\.1:8000"\} ([\d.]+)$', page, re.M
     )
     assert values == [
         ("up", "0"),
         ("draining", "1"),
+        ("maintenance", "1"),
+        ("ejected", "1"),
         ("weight", "3"),
         ("in_flight", "4"),
+        ("limit", "12"),
+        ("pace_seconds", "0.001500"),
+        ("idle_connections", "9"),
         ("picked_total", "5"),
+        ("failures_total", "11"),
+        ("ejections_total", "10"),
         ("connects_total", "6"),
         ("connect_failures_total", "7"),
         ("retries_total", "8"),
-        ("idle_connections", "9"),
+    ]
+
+
+def test_what_an_endpoint_does_not_have_is_absent() -> None:
+    endpoint = contract.EndpointStats("api", "a", True, False, 1, 0, 0, 0, 0, 0, 0)
+    page = render(contract.Stats(endpoints=(endpoint,)), ABOUT)
+    assert "# TYPE bascule_endpoint_limit gauge\n" in page
+    assert "bascule_endpoint_limit{" not in page
+    assert "bascule_endpoint_pace_seconds{" not in page
+
+
+def test_what_the_requests_of_a_pool_met_is_counted() -> None:
+    pool = contract.PoolStats(
+        "api",
+        waiting=1,
+        queued=2,
+        shed=3,
+        overloaded=True,
+        hedged=4,
+        hedges_won=5,
+        retries_denied=6,
+        sessions_kept=7,
+        sessions_moved=8,
+        sessions_refused=9,
+        sessions_remembered=10,
+        mirrored=11,
+    )
+    page = render(contract.Stats(pools=(pool,)), ABOUT)
+    assert re.findall(r'^bascule_(\w+)\{pool="api"\} (\d+)$', page, re.M) == [
+        ("queue_depth", "1"),
+        ("queued_total", "2"),
+        ("shed_total", "3"),
+        ("pool_overloaded", "1"),
+        ("hedged_total", "4"),
+        ("hedges_won_total", "5"),
+        ("retries_denied_total", "6"),
+        ("sessions_kept_total", "7"),
+        ("sessions_moved_total", "8"),
+        ("sessions_refused_total", "9"),
+        ("sessions_remembered", "10"),
+        ("mirrored_total", "11"),
     ]
 
 

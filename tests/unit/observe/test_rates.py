@@ -2,7 +2,7 @@
 
 from bascule import contract
 from bascule.clock import ManualClock
-from bascule.observe.rates import WINDOW_S, Readings, between, quantile
+from bascule.observe.rates import WINDOW_S, Readings, between, quantile, shed_between
 
 
 def stats(ok: int, failed: int = 0, buckets: tuple[tuple[int, int], ...] = ()) -> contract.Stats:
@@ -75,3 +75,11 @@ async def test_rates_of_a_young_balancer_begin_with_its_life() -> None:
     await clock.advance(WINDOW_S / 2)
     readings.keep(b"second")
     assert readings.oldest() == (0.0, b"first")
+
+
+def test_what_a_pool_sheds_is_told_per_second() -> None:
+    before = contract.Stats(pools=(contract.PoolStats("site", shed=10), contract.PoolStats("gone", shed=99)))
+    after = contract.Stats(pools=(contract.PoolStats("site", shed=15), contract.PoolStats("new", shed=4)))
+    assert shed_between(before, after, 2.0) == {"site": 2.5, "new": 2.0}
+    assert shed_between(before, after, 0.0) == {}
+    assert shed_between(after, before, 2.0)["site"] == 0, "it left and came back"

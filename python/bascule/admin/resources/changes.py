@@ -1,28 +1,15 @@
 """What may be changed: the configuration and the end of the program. All by POST."""
 
 import asyncio
-import json
-from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bascule.config.load import LARGEST
+from bascule.admin.resources.body import BodyRefused, read_object
 from bascule.config.problems import ConfigRefused
 from bascule.control.balancer import Balancer
 from bascule.control.balancer import Changes as Would
 from bascule.errors import BasculeError
-
-LARGEST_BODY = 4 * LARGEST
-"""Bytes. What is written in `LARGEST` bytes of YAML, as JSON and in its long forms, takes up to that much."""
-
-
-class BodyRefused(Exception):  # noqa: N818 (an answer to the client)
-    """The request body is not what the resource takes; `status` is 400 or 413."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class Changes:
@@ -33,13 +20,11 @@ class Changes:
 
     async def plan(self, request: Request) -> Response:
         try:
-            body = await _object(request)
+            body = await read_object(request)
             config = body.get("config")
             if not isinstance(config, dict | None):
                 raise BodyRefused(400, "config must be an object")
             changes = await self._changes(config)
-        except BodyRefused as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
         except BasculeError as error:
             return refused_config(error)
         return JSONResponse({"changes": changes.lines, "differs": changes.differs})
@@ -58,10 +43,7 @@ class Changes:
         )
 
     async def stop(self, request: Request) -> Response:
-        try:
-            body = await _object(request)
-        except BodyRefused as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+        body = await read_object(request)
         if body.get("now") is True:
             self._balancer.stop_now()
         elif body.get("drain") is True:
@@ -93,20 +75,3 @@ def refused_config(error: BasculeError) -> Response:
         for it in error.problems
     ]
     return JSONResponse({"error": str(error), "problems": problems}, 422)
-
-
-async def _object(request: Request) -> Mapping[str, object]:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise BodyRefused(413, f"the body is larger than {LARGEST_BODY} bytes")
-    if not body:
-        return {}
-    try:
-        found = json.loads(body)
-    except ValueError as error:
-        raise BodyRefused(400, f"the body is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BodyRefused(400, "the body must be a JSON object")
-    return found

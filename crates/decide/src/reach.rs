@@ -87,7 +87,8 @@ fn part(pool: &Pool, all: &[Slot], subset: &Subset) -> Option<Vec<Slot>> {
 /// together cannot, they share it in proportion. All are 0 when nothing is healthy.
 pub(crate) fn share_out(levels: &[Health], ends: &mut Vec<u32>) -> bool {
     let can_carry = |health: &Health| {
-        if health.wanted == 0 { 0 } else { (SPARE_PERMILLE * health.healthy / health.wanted).min(ALL) }
+        let permille = (SPARE_PERMILLE * health.healthy).checked_div(health.wanted);
+        permille.unwrap_or(0).min(ALL)
     };
     let total: u64 = levels.iter().map(can_carry).sum();
     let mut carried = 0;

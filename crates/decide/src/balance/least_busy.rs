@@ -17,16 +17,22 @@ pub(super) const REGISTRATION: Registration = Registration {
     options: no_options,
     build: |_pool, options| {
         refuse_options(options)?;
-        let tied = Vec::with_capacity(WINDOW);
-        Ok(Box::new(LeastBusy { windows: Windows::default(), turns: Smooth::default(), tied }))
+        Ok(Box::new(LeastBusy::default()))
     },
 };
 
-struct LeastBusy {
+pub(super) struct LeastBusy {
     windows: Windows,
     /// Turns among equally busy ones, so that weights also hold while nearly all are idle.
     turns: Smooth,
     tied: Vec<Slot>,
+}
+
+impl Default for LeastBusy {
+    fn default() -> Self {
+        let tied = Vec::with_capacity(WINDOW);
+        Self { windows: Windows::default(), turns: Smooth::default(), tied }
+    }
 }
 
 impl Algorithm for LeastBusy {

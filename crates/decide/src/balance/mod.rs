@@ -3,6 +3,7 @@
 //! To add one: write its file here, and name it in [`registry`]. The laws in `laws.rs`, the check of
 //! its options, the catalogue and the reference page come by themselves.
 
+mod hash;
 mod least_busy;
 mod random;
 pub mod registry;
@@ -18,8 +19,10 @@ mod laws;
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use bascule_contract::sessions::KeyBy;
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::hash::places::KeptPlaces;
 use crate::random::Random;
 use crate::table::{EndpointState, Pool};
 use crate::time::Tick;
@@ -48,6 +51,11 @@ impl Key {
 pub trait Algorithm: Send {
     /// One of `among`; `None` exactly when there is none. Must not allocate once it has run for a while.
     fn pick(&mut self, among: &Candidates<'_>, key: Key, random: &mut Random) -> Option<Slot>;
+
+    /// What part of requests is the key that it goes by; `None`: it goes by none.
+    fn key_by(&self) -> Option<&KeyBy> {
+        None
+    }
 }
 
 /// An instance that starts afresh, or what is wrong with the options.
@@ -107,6 +115,11 @@ impl<'a> Candidates<'a> {
     /// What is known about one of them.
     pub fn state(&self, slot: Slot) -> &'a EndpointState {
         &self.pool.endpoints[slot.index()].state
+    }
+
+    /// Whether this endpoint of the pool is one of them.
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.slots.len() == self.places() || self.slots.binary_search(&slot).is_ok()
     }
 
     /// How many there are.

@@ -1,6 +1,6 @@
 //! Every algorithm that ships.
 
-use super::{Registration, least_busy, random, round_robin, two_choices, weighted_round_robin};
+use super::{Registration, hash, least_busy, random, round_robin, two_choices, weighted_round_robin};
 
 /// In the order in which the catalogue shows them; the default comes first.
 pub static ALGORITHMS: &[Registration] = &[
@@ -9,6 +9,7 @@ pub static ALGORITHMS: &[Registration] = &[
     round_robin::REGISTRATION,
     weighted_round_robin::REGISTRATION,
     random::REGISTRATION,
+    hash::REGISTRATION,
 ];
 
 /// The algorithm of this name, or a sentence that names them all.

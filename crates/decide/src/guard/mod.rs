@@ -20,7 +20,7 @@ pub mod queue;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
-use crate::balance::Slot;
+use crate::balance::{KeptPlaces, Slot};
 use crate::guard::concurrency::Gate;
 use crate::guard::delays::Delays;
 use crate::guard::ejection::{Change, Evidence};
@@ -45,6 +45,8 @@ pub struct PoolState {
     pub waiting: Waiting<Waker>,
     /// What happened.
     pub counted: Counted,
+    /// Where keys belong.
+    pub(crate) places: KeptPlaces,
     /// One ejection at a time, so that the pool's last endpoint is not ejected by two threads at once.
     pub(crate) ejecting: Shared<()>,
 }

@@ -1,0 +1,41 @@
+//! Rendezvous hashing: every endpoint draws a number for the key, the best one wins.
+//!
+//! Nothing is built, and nothing moves without need: an endpoint that goes loses its own keys only, one that comes
+//! takes only what becomes its own, and a weight that grows only draws keys in. Thaler and Ravishankar 1998; weights
+//! after Schindelhauer and Schomaker 2005: the shortest of waiting times whose rates are the weights.
+
+use super::fixed;
+use crate::balance::{Candidates, Key, Slot};
+
+/// What a number out of 53 random bits is divided by to lie in [0, 1).
+const UNIT: f64 = (1_u64 << 53) as f64;
+
+/// The candidate to which `key` belongs among those that suit; `None` when none does. `hashes` is by slot.
+///
+/// Looks at all candidates: about 1.5 ns for each.
+pub(super) fn find(
+    hashes: &[u64],
+    key: Key,
+    among: &Candidates<'_>,
+    mut suits: impl FnMut(Slot) -> bool,
+) -> Option<Slot> {
+    let mut best: Option<(f64, u64, Slot)> = None;
+    // The shortest time so far; until there is one, everything is shorter.
+    let mut shortest = f64::INFINITY;
+    for slot in among.slots() {
+        let hash = hashes[slot.index()];
+        let drawn = (fixed::scatter(key.0 ^ hash) >> 11) as f64;
+        let weight = f64::from(among.weight(*slot));
+        // `t <= -ln(1 - t)`: most are out of the question without a logarithm.
+        if drawn > shortest * weight {
+            continue;
+        }
+        let time = fixed::waiting_time(drawn / UNIT) * UNIT / weight;
+        let is_better = best.is_none_or(|(least, other, _)| (time, hash) < (least, other));
+        if is_better && suits(*slot) {
+            best = Some((time, hash, *slot));
+            shortest = time;
+        }
+    }
+    best.map(|(_, _, slot)| slot)
+}

@@ -79,16 +79,41 @@ def read_asked_on(value: object) -> str:
 def read_nameserver(value: object) -> str:
     """`ip` or `ip:port`; the port is 53 unless it is written."""
     written = text(value, "an address such as 10.0.0.2 or 10.0.0.2:53")
-    if ":" in written.strip("[]").replace("::", "") and (written.count(":") == 1 or written.startswith("[")):
-        host, port = _split(written, "10.0.0.2:53", lowest_port=1)
-    else:
-        host, port = written.strip("[]"), 53
+    host, port = _split_or(written, "10.0.0.2:53")
     if (literal := _literal(host)) is None:
         raise Mistake(
             f"{shown(written)} is not the address of a nameserver",
             "write an address such as 10.0.0.2 or 10.0.0.2:53",
         )
     return f"{literal}:{port}"
+
+
+def read_store_address(value: object) -> str:
+    """`ip:port`, `ip` or `unix:/path`; the port is 6379 unless it is written."""
+    written = text(value, "an address such as 127.0.0.1:6379 or unix:/run/redis.sock")
+    if written.startswith("unix:"):
+        return f"unix:{read_socket_path(written.removeprefix('unix:'))}"
+    host, port = _split_or(written, "127.0.0.1:6379")
+    if (literal := _literal(host or "127.0.0.1")) is None:
+        address = "127.0.0.1" if _named(host, written) == "localhost" else "10.0.0.5"
+        what = f"{shown(host)} is a name; a store is reached by its address"
+        raise Mistake(what, f'write it, for example "{address}:{port}"')
+    return f"{literal}:{port}"
+
+
+def read_ip(value: object) -> str:
+    """An IP address alone, without brackets."""
+    written = text(value, "an address such as 10.0.0.5")
+    if (literal := _literal(written)) is None:
+        raise Mistake(f"expected an address such as 10.0.0.5, not {shown(written)}")
+    return literal.strip("[]")
+
+
+def read_host_and_port(value: object) -> tuple[str, int]:
+    """`ip:port` in its two parts, the address without brackets."""
+    written = text(value, "an address such as 10.0.0.5:9707")
+    host, port = _split(written, "10.0.0.5:9707", lowest_port=1)
+    return read_ip(host), port
 
 
 def read_socket_path(value: object) -> str:
@@ -140,6 +165,13 @@ def _split(written: str, example: str, lowest_port: int) -> tuple[str, int]:
     return host, int(port)
 
 
+def _split_or(written: str, example: str) -> tuple[str, int]:
+    """Host and port; the port is that of the example unless it is written."""
+    if ":" in written.strip("[]").replace("::", "") and (written.count(":") == 1 or written.startswith("[")):
+        return _split(written, example, lowest_port=1)
+    return written.strip("[]"), int(example.rpartition(":")[2])
+
+
 def _literal(host: str) -> str | None:
     """The address as it prints in `ip:port`, or `None` for what is none."""
     try:
@@ -164,4 +196,6 @@ NamedAddress = Annotated[StrictStr, BeforeValidator(read_named)]
 Domain = Annotated[StrictStr, BeforeValidator(read_domain)]
 AskedOn = Annotated[StrictStr, BeforeValidator(read_asked_on)]
 Nameserver = Annotated[StrictStr, BeforeValidator(read_nameserver)]
+StoreAddress = Annotated[StrictStr, BeforeValidator(read_store_address)]
+IpAddress = Annotated[StrictStr, BeforeValidator(read_ip)]
 SocketPath = Annotated[StrictStr, BeforeValidator(read_socket_path)]

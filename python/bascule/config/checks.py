@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PlainSerializer, StrictStr, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from bascule.config.http_values import HeaderName, HeaderText, HostPattern, Method, read_path
+from bascule.config.http_values import HeaderName, HeaderText, HostPattern, Method, read_target
 from bascule.config.own_check import is_check
 from bascule.config.patterns import BodyPattern
 from bascule.config.problems import Mistake
@@ -68,16 +68,6 @@ def _expect(value: Any) -> Any:
     return {"status": value} if isinstance(value, int | str | list) else value
 
 
-def _read_target(value: object) -> str:
-    """A path with, it may be, a query: what an HTTP check asks for."""
-    if isinstance(value, str) and "?" in value:
-        path, query = value.split("?", 1)
-        if any(not 33 <= ord(char) <= 126 for char in query):
-            raise Mistake(f"the query of {shown(value)} holds characters that must be percent-encoded")
-        return f"{read_path(path)}?{query}"
-    return read_path(value)
-
-
 def _function_name(function: Any) -> str | None:
     return None if function is None else str(getattr(function, "__name__", function))
 
@@ -87,7 +77,7 @@ class Check(Section):
 
     title: ClassVar[str] = "a check"
 
-    http: Annotated[StrictStr | None, ShortForm(lambda it: it if it is None else _read_target(it), ())] = (
+    http: Annotated[StrictStr | None, ShortForm(lambda it: it if it is None else read_target(it), ())] = (
         alternative()
     )
     """Send a request for this path and look at the answer."""

@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, StrictStr, WithJsonSchema
 from bascule.config.problems import Mistake
 from bascule.config.values import shown, text
 
+LONGEST_COOKIE_NAME = 128
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _LABELS = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{\{|\{([^{}]*)\}|\{")
@@ -57,6 +59,17 @@ def read_removable_header(value: object) -> str:
     name = read_editable_header(value)
     if name.lower() == "host":
         raise Mistake('the header "Host" cannot be removed', "set it to something else (RFC 9112, 3.2)")
+    return name
+
+
+def read_cookie_name(value: object) -> str:
+    """The name of a cookie (RFC 6265, 4.1.1); case counts."""
+    name = text(value, "the name of a cookie such as JSESSIONID")
+    if not _TOKEN.fullmatch(name) or len(name) > LONGEST_COOKIE_NAME:
+        raise Mistake(
+            f"{shown(name)} cannot be the name of a cookie",
+            f"letters, digits, '-' and '_', at most {LONGEST_COOKIE_NAME} (RFC 6265, 4.1.1)",
+        )
     return name
 
 
@@ -128,6 +141,16 @@ def read_path(value: object) -> str:
     return path
 
 
+def read_target(value: object) -> str:
+    """A path with, it may be, a query: what is asked for."""
+    if isinstance(value, str) and "?" in value:
+        path, query = value.split("?", 1)
+        if any(not 33 <= ord(char) <= 126 for char in query):
+            raise Mistake(f"the query of {shown(value)} holds characters that must be percent-encoded")
+        return f"{read_path(path)}?{query}"
+    return read_path(value)
+
+
 def read_replacement(value: object) -> str:
     """What a pattern's match in a path is replaced by: nothing that ends a path or a request line."""
     replacement = text(value, "a replacement such as /$1")
@@ -185,6 +208,7 @@ def _ascii_host(host: str) -> str:
         return "xn--…"
 
 
+CookieName = Annotated[StrictStr, BeforeValidator(read_cookie_name)]
 HeaderName = Annotated[StrictStr, BeforeValidator(read_header_name)]
 RemovableHeader = Annotated[StrictStr, BeforeValidator(read_removable_header)]
 Parameter = Annotated[StrictStr, BeforeValidator(read_parameter)]
@@ -195,6 +219,7 @@ HeaderText = Annotated[
 Network = Annotated[StrictStr, BeforeValidator(read_network)]
 HostPattern = Annotated[StrictStr, BeforeValidator(read_host_pattern)]
 Path = Annotated[StrictStr, BeforeValidator(read_path)]
+Target = Annotated[StrictStr, BeforeValidator(read_target)]
 Replacement = Annotated[StrictStr, BeforeValidator(read_replacement)]
 Method = Annotated[StrictStr, BeforeValidator(read_method)]
 EditTemplate = Annotated[

@@ -1,18 +1,21 @@
 """Which part of a request is its key: what a hash, a session or a rate limit goes by."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StrictStr, model_validator
+from pydantic import model_validator
 
-from bascule.config.http_values import HeaderName
+from bascule.config.http_values import CookieName, HeaderName, Parameter
+from bascule.config.messages import did_you_mean
 from bascule.config.problems import Mistake
 from bascule.config.section import Section, alternative
-from bascule.config.values import shown
+from bascule.config.values import ShortForm, shown
 
 WHOLE = ("client", "host", "path", "uri")
 """Parts that need no name."""
 NAMED = ("header", "cookie", "query")
 """Parts of which there are several."""
+
+_FORM = "write client, host, path, uri, {header: NAME}, {cookie: NAME} or {query: NAME}"
 
 
 class KeyBy(Section):
@@ -20,41 +23,42 @@ class KeyBy(Section):
 
     title: ClassVar[str] = "a key"
 
-    client: bool = Field(default=False, exclude_if=lambda value: not value)
+    client: Literal[True] | None = alternative()
     """The client's address, as the listener's `trusted` networks tell it."""
-    host: bool = Field(default=False, exclude_if=lambda value: not value)
+    host: Literal[True] | None = alternative()
     """The host that was asked for."""
-    path: bool = Field(default=False, exclude_if=lambda value: not value)
+    path: Literal[True] | None = alternative()
     """The normalised path."""
-    uri: bool = Field(default=False, exclude_if=lambda value: not value)
+    uri: Literal[True] | None = alternative()
     """The normalised path with the query."""
     header: HeaderName | None = alternative()
     """The value of this header."""
-    cookie: StrictStr | None = alternative(min_length=1)
+    cookie: CookieName | None = alternative()
     """The value of this cookie."""
-    query: StrictStr | None = alternative(min_length=1)
+    query: Parameter | None = alternative()
     """The value of this query parameter."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "KeyBy":
-        given = [key for key in (*WHOLE, *NAMED) if getattr(self, key)]
+        given = [key for key in (*WHOLE, *NAMED) if getattr(self, key) is not None]
         if len(given) != 1:
             raise Mistake(
                 f"a key is one part of the request, not {' and '.join(given) or 'none'}",
-                "write client, host, path, uri, {header: name}, {cookie: name} or {query: name}",
+                _FORM,
             )
         return self
 
 
-def key_by(value: Any) -> Any:
+def _in_full(value: Any) -> Any:
     """A word as the part that it names."""
     if not isinstance(value, str):
         return value
     if value not in WHOLE:
-        hint = (
-            f"write {{{value}: name}}"
-            if value in NAMED
-            else "write client, host, path, uri or {header: name}"
-        )
+        near = did_you_mean(value, (*WHOLE, *NAMED))
+        hint = f"write {{{value}: NAME}}" if value in NAMED else near or _FORM
         raise Mistake(f"expected a part of the request, not {shown(value)}", hint)
     return {value: True}
+
+
+OneKey = Annotated[KeyBy, ShortForm(_in_full, ({"enum": list(WHOLE)},))]
+"""A part of a request, as one word where that is enough."""

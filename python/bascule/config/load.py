@@ -122,7 +122,7 @@ class _Loading:
             unfilled += [(at, each) for each in missing]
         source = Source(str(path), tuple(lines))
         self.problems += [
-            Problem(str(path), at + 1, it.start + 1, it.end - it.start, it.what, it.hint, lines[at].written)
+            Problem(str(path), at + 1, it.start + 1, it.end - it.start, it.what, it.hint, lines[at].shown)
             for at, it in unfilled
         ]
         return source

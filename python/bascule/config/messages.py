@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from bascule.config.places import Path, Places, Span
 from bascule.config.problems import Problem
+from bascule.config.secrets import SecretMistake
 from bascule.config.section import Section
 from bascule.config.values import shown
 from bascule.errors import BasculeError
@@ -20,7 +21,9 @@ ALSO_KNOWN_AS = {
     "backends": "pools",
     "balance": "algorithm",
     "bind_address": "bind",
+    "canary": "split",
     "clusters": "pools",
+    "concurrency": "limit",
     "connect_timeout": "connect",
     "entrypoints": "listeners",
     "frontends": "listeners",
@@ -32,16 +35,30 @@ ALSO_KNOWN_AS = {
     "keepalive": "idle",
     "lb": "algorithm",
     "listen": "bind",
+    "max_concurrency": "limit",
+    "maxconn": "limit",
+    "outlier_detection": "ejection",
+    "passive_health": "ejection",
+    "persistence": "sessions",
     "policy": "algorithm",
+    "rate_limits": "rate_limit",
+    "ratelimit": "rate_limit",
+    "retry": "retries",
     "return": "respond",
     "rules": "routes",
     "servers": "endpoints",
     "services": "pools",
+    "session": "sessions",
+    "shadow": "mirror",
+    "slowstart": "slow_start",
+    "stick": "sessions",
+    "sticky": "sessions",
     "strategy": "algorithm",
     "targets": "endpoints",
     "to": "pool",
     "upstream": "pool",
     "upstreams": "pools",
+    "weighted": "split",
     "workers": "threads",
 }
 """What other balancers call our keys."""
@@ -87,7 +104,10 @@ def _problem(details: ErrorDetails, model: type[Section], places: Places) -> Pro
     if details["type"] == "missing":
         return places.key(path[:-1]).problem(*_missing(str(path[-1]), path, sections))
     what, hint = _in_words(details, field)
-    return _pointed(details, places, path).problem(what, hint)
+    span = _pointed(details, places, path)
+    if isinstance(details.get("ctx", {}).get("error"), SecretMistake):
+        return span.secret_problem(what, hint)
+    return span.problem(what, hint)
 
 
 def _pointed(details: ErrorDetails, places: Places, path: Path) -> Span:
@@ -241,7 +261,11 @@ def _tag_names(section: type[Section]) -> set[str]:
 
 
 def _is_mapping(annotation: Any) -> bool:
-    return get_origin(annotation) is dict or any(get_origin(each) is dict for each in get_args(annotation))
+    return any(get_origin(_bare(each)) is dict for each in (annotation, *get_args(annotation)))
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _sections_in(annotation: Any) -> Iterator[type[Section]]:

@@ -18,22 +18,21 @@ from bascule.config.http_values import Network
 from bascule.config.keys import KeyBy
 from bascule.config.places import Places
 from bascule.config.pools import (
-    Agent,
     Algorithm,
     DnsSource,
     Endpoint,
     FileSource,
     IdleConnections,
-    LoadUrl,
     OtherSource,
     Pool,
-    Retries,
     Source,
     SrvSource,
     Subset,
 )
 from bascule.config.problems import Mistake
-from bascule.config.protection import Ejection, Hedge, Queue, RateLimit
+from bascule.config.protection import Ejection, Hedge, Queue, Retries
+from bascule.config.rate_limits import RateLimit
+from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
     HeaderEdits,
     Match,
@@ -48,7 +47,8 @@ from bascule.config.routes import (
     ValueTest,
 )
 from bascule.config.section import Section, alternative
-from bascule.config.sessions import OneStore, Sessions, Store
+from bascule.config.sessions import Sessions
+from bascule.config.stores import OneStore, Store
 from bascule.config.values import (
     CountOrNone,
     Duration,

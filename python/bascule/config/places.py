@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Literal
 
+from bascule.config.concealed import concealed_value
 from bascule.config.problems import Problem
 from bascule.config.variables import Line
 
@@ -40,11 +41,23 @@ class Span:
     def problem(
         self, what: str, hint: str | None = None, severity: Literal["error", "warning"] = "error"
     ) -> Problem:
-        """A problem that points here."""
+        """A problem that points here. What looks like a secret is not shown."""
+        return self._problem(what, hint, severity, is_secret=False)
+
+    def secret_problem(self, what: str, hint: str | None = None) -> Problem:
+        """A problem that points here without showing what is written here."""
+        return self._problem(what, hint, "error", is_secret=True)
+
+    def _problem(
+        self, what: str, hint: str | None, severity: Literal["error", "warning"], *, is_secret: bool
+    ) -> Problem:
         if self.line >= len(self.source.lines):
             return Problem(self.source.path, None, None, 1, what, hint, None, severity)
         line = self.source.lines[self.line]
         start, end = line.written_columns(self.start, self.end)
+        shown = line.shown
+        if is_secret:
+            shown = shown[:start] + concealed_value(shown[start:end]) + shown[end:]
         return Problem(
             self.source.path,
             self.line + 1,
@@ -52,7 +65,7 @@ class Span:
             max(1, end - start),
             what,
             hint,
-            line.written,
+            shown,
             severity,
         )
 

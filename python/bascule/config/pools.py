@@ -6,31 +6,22 @@ from pydantic import Discriminator, Field, StrictStr, Tag, model_validator
 
 from bascule.config.addresses import Domain, EndpointAddress, NamedAddress, Nameserver
 from bascule.config.checks import Check, check_in_full
-from bascule.config.http_values import Path
 from bascule.config.problems import Mistake
 from bascule.config.protection import (
     Ejection,
     EjectionOrOff,
     Hedge,
     HedgeOrOff,
-    Limit,
+    OneRetries,
     Queue,
     QueueOrOff,
-    Statuses,
-    TryLimit,
+    Retries,
 )
+from bascule.config.protection_values import Limit
+from bascule.config.reports import AgentOrOff, LoadUrlOrOff
 from bascule.config.section import Section, alternative
-from bascule.config.sessions import Sessions
-from bascule.config.sessions import in_full as sessions_in_full
-from bascule.config.values import (
-    Duration,
-    DurationOrNone,
-    Name,
-    Percent,
-    ShortForm,
-    one_or_list,
-    shown,
-)
+from bascule.config.sessions import SessionsOrOff
+from bascule.config.values import Duration, DurationOrOff, Name, Percent, ShortForm, one_or_list, shown
 
 SECOND = 1000
 Weight = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -46,6 +37,17 @@ class Algorithm(Section):
     """As the catalogue names it."""
     options: dict[StrictStr, Any] = Field(default_factory=dict)
     """As the catalogue describes them."""
+
+
+def _algorithm(value: Any) -> Any:
+    """`{hash: {by: client}}` in full; a name alone has no options."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, options),) = value.items()
+        if name not in Algorithm.model_fields and (options is None or isinstance(options, dict)):
+            return {"name": name, "options": options or {}}
+    return value
 
 
 class Endpoint(Section):
@@ -190,26 +192,6 @@ class IdleConnections(Section):
     request is sent on a fresh one where that is safe."""
 
 
-class Retries(Section):
-    """Tries beyond the first: never after a byte of the response, never twice what may not be repeated."""
-
-    title: ClassVar[str] = "retries"
-
-    attempts: Annotated[int, Field(strict=True, ge=0, le=10)] = 1
-    """On other endpoints, per request; 0 turns retries off."""
-    budget: Percent = 20
-    """Share of the requests in flight that may be retries at one time."""
-    minimum: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 10
-    """Retries in flight that are always allowed, per thread: as many as an endpoint that begins to fail gets
-    before it is ejected."""
-    on: Statuses = (500, 502, 503, 504)
-    """Answers that count as failed tries: a request that may be repeated and has no body is sent to another
-    endpoint. Statuses, `5xx`, or `off`."""
-    try_: Annotated[TryLimit, Field(alias="try")] = "learned"
-    """How long one try may take: a duration, after which another is made; or `off`. By default learned and
-    soft: far beyond what answers take, a second try is made beside the first."""
-
-
 class Subset(Section):
     """A part of a very large pool, so that not every balancer has connections to every endpoint."""
 
@@ -219,36 +201,6 @@ class Subset(Section):
     """Endpoints that this balancer uses; all when the pool has no more."""
     balancer: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     """Which balancer this is, counted from 0: neighbours have different parts."""
-
-
-class Agent(Section):
-    """A program on each endpoint that says how it is doing, in HAProxy's agent-check words."""
-
-    title: ClassVar[str] = "an agent"
-
-    port: Annotated[int, Field(strict=True, ge=1, le=65535)]
-    """The port of the agent."""
-    host: StrictStr | None = None
-    """The address of one agent that speaks for all; by default each endpoint's own."""
-    every: Duration = 2 * SECOND
-    """Between two questions."""
-    timeout: Duration = 1 * SECOND
-    """Longest time for an answer."""
-    send: StrictStr = ""
-    """What is sent first, for agents that expect it."""
-
-
-class LoadUrl(Section):
-    """A path on each endpoint that tells its load, as an ORCA report in JSON or text."""
-
-    title: ClassVar[str] = "a load report"
-
-    path: Annotated[Path, Field(examples=["/load"])]
-    """What is asked for."""
-    every: Duration = 2 * SECOND
-    """Between two questions."""
-    timeout: Duration = 1 * SECOND
-    """Longest time for an answer."""
 
 
 class Pool(Section):
@@ -263,50 +215,44 @@ class Pool(Section):
     ]
     """Addresses, and where to find more: `{dns: name:port}`, `{dns_srv: name}`, `{file: path}`; one, or a
     list."""
-    algorithm: Annotated[
-        Algorithm, ShortForm(lambda it: {"name": it} if isinstance(it, str) else it, (_TEXT,))
-    ] = Algorithm(name="least_busy")
-    """How an endpoint is picked: a name, or `{name, options}`."""
+    algorithm: Annotated[Algorithm, ShortForm(_algorithm, (_TEXT, {"type": "object"}))] = Algorithm(
+        name="least_busy"
+    )
+    """How an endpoint is picked: a name, `{NAME: OPTIONS}` such as `{hash: {by: client}}`, or `{name,
+    options}`."""
     check: Annotated[Check | None, ShortForm(check_in_full, (_TEXT,))] = None
     """How endpoints are probed: a path, `tcp`, or `{http: /healthz, every: 2s, …}`. Without: always up."""
     connect: Duration = 5 * SECOND
     """From the start of a connect to its success; then another endpoint is tried, or 504."""
     idle: IdleConnections = IdleConnections()
     """Open connections kept for reuse."""
-    retries: Annotated[
-        Retries,
-        ShortForm(lambda it: {"attempts": it} if type(it) is int else it, ({"type": "integer"},)),
-    ] = Retries()
-    """Tries beyond the first: a number, or `{attempts, budget, minimum, on, try}`."""
+    retries: OneRetries = Retries()
+    """Tries beyond the first: a number, `off`, or `{attempts, budget, minimum, on, try}`."""
     limit: Limit = "learned"
-    """Requests that one endpoint may have at a time: a number, `off`, or `learned` (enforced only under
-    overload)."""
+    """Requests that one endpoint may have at a time: a number, `off`, or `learned`, which is enforced only
+    while the pool is overloaded, and so costs nothing otherwise."""
     queue: QueueOrOff = Queue()
     """Where requests wait while every endpoint is at its limit; `off`: they are shed at once."""
     ejection: EjectionOrOff = Ejection()
     """When traffic shows that an endpoint fails; or `off`."""
     hedge: HedgeOrOff = Hedge()
     """A second copy for requests that take unusually long; or `off`."""
-    slow_start: DurationOrNone = 10 * SECOND
-    """How long an endpoint that is new or back takes to its full share; or `off`."""
-    sessions: Annotated[Sessions | None, ShortForm(sessions_in_full, ({"enum": ["cookie", "client"]},))] = (
-        None
-    )
-    """What keeps a client on one endpoint: `cookie`, or `{cookie, learned, header, query or client: …}`."""
-    subset: Subset | None = None
+    slow_start: DurationOrOff = 10 * SECOND
+    """How long an endpoint that is new or back takes to its full share; or `off`. Long enough to open
+    connections and fill caches."""
+    sessions: SessionsOrOff = None
+    """What keeps a client on one endpoint: `cookie`, `client`, or `{cookie, learned, header, query, client or
+    by: …}`. Off by default: without, every request goes where it is served best."""
+    subset: Subset | None = alternative()
     """Of very many endpoints this balancer uses a part."""
     load_reports: bool = False
-    """Endpoints report their load in the header `endpoint-load-metrics` (ORCA), which changes their
-    weights."""
-    agent: Annotated[
-        Agent | None,
-        ShortForm(lambda it: {"port": it} if type(it) is int else it, ({"type": "integer"},)),
-    ] = None
-    """Ask an agent on each endpoint (HAProxy's agent-check): its port, or `{port, every, timeout, send}`."""
-    load: Annotated[
-        LoadUrl | None, ShortForm(lambda it: {"path": it} if isinstance(it, str) else it, (_TEXT,))
-    ] = None
-    """Poll a load report from each endpoint: its path, or `{path, every, timeout}`."""
+    """Endpoints report their load in the header `endpoint-load-metrics` (ORCA), which changes their weights.
+    Off by default: a header that comes from elsewhere must not decide where traffic goes. On with `load`."""
+    agent: AgentOrOff = alternative()
+    """Ask an agent beside each endpoint (HAProxy's agent-check): its port, `ip:port` of one for all, or
+    `{port, host, every, timeout, send}`."""
+    load: LoadUrlOrOff = alternative()
+    """Ask each endpoint for its load, which changes its weight: a path, or `{path, every, timeout}`."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
     wrong than the endpoints. `0%` turns this off."""

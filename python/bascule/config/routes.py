@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StrictStr, model_validator
+from pydantic import AfterValidator, Field, StrictStr, model_validator
 
 from bascule.config.http_values import (
     EditableHeader,
@@ -20,7 +20,8 @@ from bascule.config.http_values import (
 )
 from bascule.config.patterns import Regex
 from bascule.config.problems import Mistake
-from bascule.config.protection import Permille, Priority, RateLimits
+from bascule.config.protection_values import Permille, Priority
+from bascule.config.rate_limits import RateLimits
 from bascule.config.section import Section, alternative
 from bascule.config.values import Duration, DurationOrNone, Name, ShortForm, one_or_list, shown
 
@@ -233,8 +234,8 @@ class RouteTimeouts(Section):
     tunnel: Duration = 3600 * SECOND
     """Silence on an upgraded connection (WebSocket), both directions; then it is closed."""
     deadline_header: EditableHeader | None = None
-    """A header that tells the endpoint how many milliseconds are left of `total`. A trusted client's own
-    shortens the time."""
+    """A header that tells the endpoint how many milliseconds are left of `total`. Clients in the listener's
+    `trusted` networks shorten the time by sending it themselves."""
 
 
 class Mirror(Section):
@@ -245,10 +246,21 @@ class Mirror(Section):
     pool: Name
     """Its name."""
     share: Permille = 1000
-    """Share of the requests."""
+    """Share of the requests; all by default."""
 
 
-Weights = dict[Name, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]]
+def _some_weight(shares: dict[str, int]) -> dict[str, int]:
+    if not any(shares.values()):
+        what = "the weights of this split are all 0" if shares else "this split has no pools"
+        raise Mistake(what, "give pools their weights: {stable: 95, canary: 5}")
+    return shares
+
+
+Shares = Annotated[
+    dict[Name, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]],
+    AfterValidator(_some_weight),
+    Field(examples=["{stable: 95, canary: 5}"]),
+]
 
 
 class Route(Section):
@@ -263,8 +275,8 @@ class Route(Section):
     """What it takes; everything by default."""
     pool: Name | None = alternative()
     """Forward to an endpoint of this pool."""
-    split: Weights | None = alternative()
-    """Forward to one of several pools, by weight: `{stable: 95, canary: 5}`."""
+    split: Shares | None = alternative()
+    """Forward to one of several pools, by weight: `{stable: 95, canary: 5}`; 0 gets nothing."""
     redirect: Annotated[Redirect | None, ShortForm(_redirect, (_TEXT,))] = alternative()
     """Send the client elsewhere: a location (302), `https` (308 to the same in https), or `{to, status}`."""
     respond: Annotated[Respond | None, ShortForm(_respond, ({"type": ["integer", "string"]},))] = (
@@ -284,7 +296,7 @@ class Route(Section):
     ] = alternative()
     """Send copies to a second pool: its name, or `{pool, share}`."""
     priority: Priority = 5
-    """Who goes first where requests wait: `high` (8), `usual` (5), `low` (2), or 0 to 9."""
+    """Who goes first where requests wait for an endpoint: `high` (8), `usual` (5), `low` (2), or 0 to 9."""
     rate_limit: RateLimits = ()
     """How many requests are let through: `100/s`, `100/s by client`, `{requests, per, burst, by, store}`; one
     or a list, and all of them must let a request through."""
@@ -299,6 +311,4 @@ class Route(Section):
                 f"a route does one thing, not {' and '.join(given)}",
                 "keep one of them; the first route that matches wins",
             )
-        if self.split is not None and not any(self.split.values()):
-            raise Mistake("the weights of a split are all 0", "give at least one pool a weight")
         return self

@@ -16,6 +16,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     StrictInt,
     StrictStr,
     WithJsonSchema,
@@ -120,7 +121,23 @@ def none_word(value: object) -> object:
     return None if value is False or value in NONE_WORDS else value
 
 
-@dataclass(frozen=True, slots=True)
+def off_or(example: str) -> Callable[[Any], Any]:
+    """Reads `off` as nothing and leaves anything else; of nothing at all it says what could be written."""
+
+    def expand(value: Any) -> Any:
+        if value is None:
+            raise Mistake("a value is missing here", f"write off, or {example}")
+        return None if none_word(value) is None else value
+
+    return expand
+
+
+def written_or_off(value: object, written: SerializerFunctionWrapHandler) -> Any:
+    """What a part that may be off is written as."""
+    return "off" if value is None else written(value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ShortForm:
     """Annotates a type that may also be written shorter; `expand` gives the full form."""
 
@@ -175,6 +192,12 @@ DurationOrNone = Annotated[
     int | None,
     BeforeValidator(lambda value: None if none_word(value) is None else read_positive_duration(value)),
     PlainSerializer(_or_none(units.format_duration)),
+    WithJsonSchema({"anyOf": [_DURATION, _NO]}),
+]
+DurationOrOff = Annotated[
+    int | None,
+    BeforeValidator(lambda value: None if none_word(value) is None else read_positive_duration(value)),
+    PlainSerializer(lambda value: "off" if value is None else units.format_duration(value)),
     WithJsonSchema({"anyOf": [_DURATION, _NO]}),
 ]
 Size = Annotated[int, BeforeValidator(read_size), PlainSerializer(units.format_size), WithJsonSchema(_SIZE)]

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bascule.config.concealed import concealed
+
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(:-(.*))?", re.ASCII)
 _QUOTED_OR_COMMENT = re.compile(
@@ -32,6 +34,11 @@ class Line:
     written: str
     read: str
     filled: tuple[Filled, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """As it was written, without what looks like a secret: what messages show."""
+        return concealed(self.written)
 
     def written_columns(self, start: int, end: int) -> tuple[int, int]:
         """Where columns of the line as it is read were written; a variable counts as a whole."""

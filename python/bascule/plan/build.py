@@ -30,6 +30,7 @@ from bascule.config.model import (
 )
 from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
+from bascule.plan.algorithms import plan_algorithm
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import (
     Plan,
@@ -91,7 +92,7 @@ def _access_log(config: Config) -> contract.AccessLog | None:
 def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
     template = contract.Pool(
         id=name,
-        algorithm=contract.Algorithm(pool.algorithm.name, pool.algorithm.options),
+        algorithm=plan_algorithm(pool.algorithm),
         endpoints=(),
         connect_ms=pool.connect,
         idle=contract.IdleConnections(pool.idle.per_thread, pool.idle.timeout),
@@ -115,7 +116,7 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
 def _agent(agent: Agent | None) -> PlannedAgent | None:
     if agent is None:
         return None
-    return PlannedAgent(agent.port, agent.host, agent.every, agent.timeout, agent.send or None)
+    return PlannedAgent(agent.port, agent.host, agent.every, agent.timeout, agent.send)
 
 
 def _load(load: LoadUrl | None) -> PlannedLoad | None:

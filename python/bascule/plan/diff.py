@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from bascule import contract
-from bascule.config.protection import format_permille
+from bascule.config.protection_values import format_permille
 from bascule.plan.differences import by_id, differences, in_words
 from bascule.plan.plan import Plan
 from bascule.plan.pool_diff import describe_pools

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Protocol, TypeVar
 
 from bascule import contract
-from bascule.config.protection import format_permille, format_times
+from bascule.config.protection_values import format_permille, format_times
 from bascule.units import format_duration, format_percent, format_size
 
 

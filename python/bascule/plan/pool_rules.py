@@ -9,9 +9,10 @@ from bascule import contract
 from bascule.config.messages import did_you_mean
 from bascule.config.model import Check, Config, DnsSource, Endpoint, FileSource, OtherSource, SrvSource
 from bascule.config.places import Path, Span
-from bascule.config.problems import Problem
+from bascule.config.problems import Mistake, Problem
 from bascule.errors import BasculeError
 from bascule.plan import binds
+from bascule.plan.algorithms import plan_algorithm
 from bascule.plan.options import misfits
 from bascule.plan.plan import PlannedCheck, PlannedSource
 from bascule.units import format_duration
@@ -49,14 +50,18 @@ def endpoints_are_unique(config: Config, _: contract.Catalog) -> Iterator[Proble
 def algorithms_are_known(config: Config, catalog: contract.Catalog) -> Iterator[Problem]:
     """The algorithm is in the catalogue, and its options are what the catalogue says."""
     for name, pool in config.pools.items():
-        path = ("pools", name, "algorithm")
-        chosen = Chosen(
-            "algorithm",
-            pool.algorithm.name,
-            config.places.value((*path, "name")),
-            pool.algorithm.options,
-            (*path, "options"),
-        )
+        path: Path = ("pools", name, "algorithm")
+        # Written as {hash: {by: client}}, the options stand below the name.
+        below = (*path, pool.algorithm.name)
+        is_short = config.places.find(below)[1]
+        named_at = config.places.key(below) if is_short else config.places.value((*path, "name"))
+        options_at = below if is_short else (*path, "options")
+        try:
+            planned = plan_algorithm(pool.algorithm)
+        except Mistake as mistake:
+            yield config.places.value((*options_at, "by")).problem(mistake.message, mistake.hint)
+            continue
+        chosen = Chosen("algorithm", planned.name, named_at, planned.options, options_at)
         yield from fits_catalog(config, catalog.algorithms, chosen)
 
 

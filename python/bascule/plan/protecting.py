@@ -1,5 +1,8 @@
 """Protection, sessions and stores of the model → those of the contract."""
 
+from collections.abc import Set
+from itertools import chain, count
+
 from bascule import contract
 from bascule.config.keys import KeyBy
 from bascule.config.model import Config, Pool, RateLimit, Route, Sessions, Store
@@ -19,7 +22,7 @@ def plan_protection(pool: Pool) -> contract.Protection:
             failure_percent=ejection.share,
             slowness_percent=ejection.slowness,
             time_ms=ejection.time,
-            longest_ms=max(ejection.time, ejection.longest),
+            longest_ms=ejection.longest,
             most_percent=ejection.most,
         ),
         hedge=None if hedge is None else contract.Hedge(hedge.budget, hedge.after),
@@ -52,12 +55,12 @@ def plan_spread(config: Config, pool: Pool) -> contract.Spread:
     )
 
 
-def plan_rate_limits(route: Route, route_id: str) -> tuple[contract.RateLimit, ...]:
-    """The rate limits of a route, named after it."""
-    return tuple(
-        _rate_limit(limit, route_id if at == 0 else f"{route_id}-{at + 1}")
-        for at, limit in enumerate(route.rate_limit)
-    )
+def plan_rate_limits(route: Route, route_id: str, route_ids: Set[str]) -> tuple[contract.RateLimit, ...]:
+    """The rate limits of a route, named after it; no two of a listener have one name."""
+    numbered = (f"{route_id}-{number}" for number in count(2))
+    # A route of that name may have limits itself.
+    names = chain([route_id], (name for name in numbered if name not in route_ids))
+    return tuple(_rate_limit(limit, name) for limit, name in zip(route.rate_limit, names, strict=False))
 
 
 def plan_store(name: str, store: Store) -> contract.Store:
@@ -113,11 +116,8 @@ def _session_by(sessions: Sessions) -> contract.SessionBy:
         return contract.BySessionCookie(_cookie(sessions, sessions.cookie))
     if sessions.learned is not None:
         return contract.ByLearnedCookie(sessions.learned, table)
-    if sessions.header is not None:
-        return contract.ByKey(contract.HeaderKey(sessions.header), table)
-    if sessions.query is not None:
-        return contract.ByKey(contract.QueryKey(sessions.query), table)
-    return contract.ByKey(contract.ClientKey(), table)
+    assert sessions.key is not None, "the model has one of the three"
+    return contract.ByKey(plan_key(sessions.key), table)
 
 
 def _cookie(sessions: Sessions, name: str) -> contract.IssuedCookie:

@@ -1,7 +1,7 @@
 """Listeners and routes of the model → those of the contract."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from bascule import contract
 from bascule.config.model import (
@@ -29,10 +29,11 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
     if listener.pool is not None:
         routes.append(Route(pool=listener.pool))
     ids = _ids(routes)
+    taken = frozenset(ids)
     return contract.Listener(
         id=name,
         binds=tuple(_bind(bind) for bind in listener.bind),
-        routes=tuple(_route(route, route_id) for route, route_id in zip(routes, ids, strict=True)),
+        routes=tuple(_route(route, route_id, taken) for route, route_id in zip(routes, ids, strict=True)),
         timeouts=contract.ClientTimeouts(timeouts.head, timeouts.body, timeouts.keep_alive, timeouts.send),
         limits=contract.ClientLimits(
             limits.head,
@@ -78,7 +79,7 @@ def _bind(bind: Bind) -> contract.Bind:
     return contract.TcpBind(bind.address)
 
 
-def _route(route: Route, route_id: str) -> contract.Route:
+def _route(route: Route, route_id: str, route_ids: Set[str]) -> contract.Route:
     timeouts = route.timeouts
     return contract.Route(
         id=route_id,
@@ -90,7 +91,7 @@ def _route(route: Route, route_id: str) -> contract.Route:
         timeouts=contract.RouteTimeouts(
             timeouts.response, timeouts.idle, timeouts.total, timeouts.tunnel, timeouts.deadline_header
         ),
-        limits=plan_rate_limits(route, route_id),
+        limits=plan_rate_limits(route, route_id, route_ids),
         priority=route.priority,
         mirror=None if route.mirror is None else contract.Mirror(route.mirror.pool, route.mirror.share),
     )

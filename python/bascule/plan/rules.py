@@ -4,11 +4,12 @@ A rule looks at the whole configuration and yields what is wrong. `RULES` is the
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from bascule import contract
 from bascule.config.messages import did_you_mean
 from bascule.config.model import Config, Match, Route
-from bascule.config.places import Path
+from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
 from bascule.plan import binds, pool_rules, protection_rules
 
@@ -44,15 +45,15 @@ def listeners_have_routes(config: Config, _: contract.Catalog) -> Iterator[Probl
 
 def pools_exist(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """A route names a pool that is defined."""
-    for path, sender, pool in _sends(config):
-        if pool not in config.pools:
-            what = f'{sender} sends traffic to pool "{pool}", which is not defined'
-            yield config.places.value(path).problem(what, _pool_hint(config, pool))
+    for sent in _sends(config):
+        if sent.pool not in config.pools:
+            what = f'{sent.sender} sends traffic to pool "{sent.pool}", which is not defined'
+            yield sent.at.problem(what, _pool_hint(config, sent.pool))
 
 
 def pools_are_used(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """A pool that nothing sends to is checked and resolved for nothing; often a name is wrong elsewhere."""
-    used = {pool for _, _, pool in _sends(config)}
+    used = {sent.pool for sent in _sends(config)}
     for name in config.pools:
         if name not in used:
             at = config.places.key(("pools", name))
@@ -95,13 +96,13 @@ def route_names_are_unique(config: Config, _: contract.Catalog) -> Iterator[Prob
 
 
 def edits_have_an_effect(config: Config, _: contract.Catalog) -> Iterator[Problem]:
-    """Nothing is forwarded by a route that answers itself, so nothing is rewritten for an endpoint."""
+    """Nothing is forwarded by a route that answers itself: nothing is rewritten, copied or waits."""
     for name, listener in config.listeners.items():
         for at, route in enumerate(listener.routes):
             path = ("listeners", name, "routes", at)
             if route.pool is not None or route.split is not None:
                 continue
-            for key in ("rewrite", "request_headers"):
+            for key in ("rewrite", "request_headers", "mirror", "priority"):
                 if getattr(route, key) != type(route).model_fields[key].default:
                     place = config.places.key((*path, key))
                     what = f"`{key}` has no effect on a route that answers itself"
@@ -170,19 +171,31 @@ def matchers_are_known(config: Config, catalog: contract.Catalog) -> Iterator[Pr
                 yield from pool_rules.fits_catalog(config, catalog.matchers, chosen)
 
 
-def _sends(config: Config) -> Iterator[tuple[Path, str, str]]:
-    """Where traffic is sent to a pool, who sends it, and which pool."""
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Traffic that is sent to a pool."""
+
+    at: Span
+    """Where the pool is named."""
+    sender: str
+    """Who sends it, as messages name it."""
+    pool: str
+
+
+def _sends(config: Config) -> Iterator[_Sent]:
     for name, listener in config.listeners.items():
         for at, route in enumerate(listener.routes):
+            path: Path = ("listeners", name, "routes", at)
+            sender = f"route {_called(route, at)}"
             if route.pool is not None:
-                yield ("listeners", name, "routes", at, "pool"), f"route {_called(route, at)}", route.pool
+                yield _Sent(config.places.value((*path, "pool")), sender, route.pool)
             for pool in route.split or ():
-                yield ("listeners", name, "routes", at, "split", pool), f"route {_called(route, at)}", pool
+                yield _Sent(config.places.key((*path, "split", pool)), sender, pool)
             if route.mirror is not None:
-                path = ("listeners", name, "routes", at, "mirror", "pool")
-                yield path, f"the mirror of route {_called(route, at)}", route.mirror.pool
+                mirrored = config.places.value((*path, "mirror", "pool"))
+                yield _Sent(mirrored, f"the mirror of {sender}", route.mirror.pool)
         if listener.pool is not None:
-            yield ("listeners", name, "pool"), f'listener "{name}"', listener.pool
+            yield _Sent(config.places.value(("listeners", name, "pool")), f'listener "{name}"', listener.pool)
 
 
 def _called(route: Route, at: int) -> str:

@@ -26,6 +26,7 @@ pub mod endpoint;
 pub mod guard;
 pub mod headers;
 pub mod http1;
+pub mod load_report;
 pub mod networks;
 pub mod path;
 mod pattern;

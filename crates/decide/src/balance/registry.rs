@@ -1,6 +1,6 @@
 //! Every algorithm that ships.
 
-use super::{Registration, hash, least_busy, random, round_robin, two_choices, weighted_round_robin};
+use super::{Registration, first, hash, least_busy, random, round_robin, two_choices, weighted_round_robin};
 
 /// In the order in which the catalogue shows them; the default comes first.
 pub static ALGORITHMS: &[Registration] = &[
@@ -10,6 +10,7 @@ pub static ALGORITHMS: &[Registration] = &[
     weighted_round_robin::REGISTRATION,
     random::REGISTRATION,
     hash::REGISTRATION,
+    first::REGISTRATION,
 ];
 
 /// The algorithm of this name, or a sentence that names them all.

@@ -10,7 +10,7 @@ use bascule_contract::snapshot::{
     IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread,
     usual_priority,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A snapshot of these listeners and pools.
 pub(crate) fn snapshot(listeners: Vec<Listener>, pools: Vec<Pool>) -> Snapshot {
@@ -36,7 +36,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
     };
     Pool {
         id: id.into(),
-        algorithm: Algorithm { name: algorithm.into(), options: serde_json::Map::default() },
+        algorithm: Algorithm { name: algorithm.into(), options: options(algorithm) },
         endpoints: weights.iter().enumerate().map(endpoint).collect(),
         connect_ms: 5_000,
         idle: IdleConnections { per_thread: 32, timeout_ms: 4_000 },
@@ -52,6 +52,14 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         sessions: None,
         spread: Spread::default(),
         load_reports: false,
+    }
+}
+
+/// The options without which an algorithm does nothing.
+fn options(algorithm: &str) -> Map<String, Value> {
+    match algorithm {
+        "first" => Map::from_iter([("requests".into(), Value::from(4))]),
+        _ => Map::default(),
     }
 }
 

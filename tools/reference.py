@@ -28,6 +28,9 @@ from bascule.plane import embedded
 
 WIDTH = 110
 NOTE = "<!-- Written by tools/reference.py (`make docs`). Change the code's own words instead. -->"
+BELOW = {"show": ("config",), "wait": ("endpoint",)}
+"""Commands that are only the first word of one."""
+
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
 
@@ -130,7 +133,7 @@ def command_line() -> Iterator[str]:
     yield from (f"- `bascule {it}` is `bascule {' '.join(words)}`" for it, words in cli.ALIASES.items())
     yield from ("", "## bascule", "", *_help([]))
     for command in cli.COMMANDS:
-        words = [command, "config"] if command == "show" else [command]
+        words = [command, *BELOW.get(command, ())]
         yield from ("", f"## bascule {' '.join(words)}", "", *_help(words))
 
 
@@ -181,8 +184,11 @@ def _one_of_each() -> contract.Stats:
                 connect_failures=0,
                 retried=0,
                 idle=0,
+                limit=1,
+                pace_us=1,
             ),
         ),
+        pools=(contract.PoolStats("pool"),),
         series=(
             contract.Series(
                 listener="web",
@@ -209,13 +215,29 @@ def admin_api() -> Iterator[str]:
         "socket. Over TCP there is no password, and only an IP address or `localhost` is taken as `Host`; "
         "requests from web pages of another origin get 403."
     )
-    yield from (f"- `{request}`: {what}" for request, what in INDEX.items())
+    for request, what in INDEX.items():
+        yield from item(f"`{request}`: {what}")
     yield from paragraph(
         "A configuration that is refused gets 422 with `error` (text) and `problems` (each with `path`, "
-        "`line`, `column`, `severity`, `what` and `hint`); anything else that cannot be done gets 409 with "
-        "`error`. `admin.metrics` serves `/metrics`, `/healthz` and `/readyz` (`/ready`, `/ping`) only."
+        "`line`, `column`, `severity`, `what` and `hint`). A pool or endpoint that is not there gets 404, a "
+        "body that makes no sense 400, anything else that cannot be done 409, each with `error`. "
+        "`admin.metrics` serves `/metrics`, `/healthz` and `/readyz` (`/ready`, `/ping`) only."
     )
-    yield from ("", "```sh", "curl --unix-socket /run/bascule.sock http://admin/status", "```")
+    yield from (
+        "",
+        "```sh",
+        "curl --unix-socket /run/bascule.sock http://admin/status",
+        'curl --unix-socket /run/bascule.sock -d \'{"state": "drain"}\' \\',
+        "  http://admin/pools/site/endpoints/10.0.0.1:8000/state",
+        "```",
+    )
+    yield from paragraph(
+        "An endpoint is told as in the status, with its pool: `state` in one word (`up`, `down`, `ejected`, "
+        "`draining`, `maintenance`) and `reason` in words; `up`, `draining`, `maintenance` and `ejected` "
+        "each for itself; what `operator`, `agent` and `load` have said last; and what was counted. What an "
+        "operator wants is in force when it is answered. It survives a reload, and is forgotten when the "
+        "endpoint leaves its pool and when the balancer stops."
+    )
 
 
 def paragraph(text: str) -> Iterator[str]:

@@ -23,8 +23,8 @@ INDEX = {
     "GET /metrics": "Prometheus text",
     "GET /config": "the live configuration, with every default filled in",
     "GET /pools/{pool}/endpoints/{endpoint}/state": "one endpoint now, named by id or address",
-    "POST /pools/{pool}/endpoints/{endpoint}/state": "what an operator wants of it: {state: ready}, {state: "
-    "drain}, {state: maintenance}, {weight: 5}, {weight: null} (the default), or both; also as PUT",
+    "POST /pools/{pool}/endpoints/{endpoint}/state": "what an operator wants of it: {state: ready} (or "
+    "drain, maintenance), {weight: 5} (or null: the default), or both; also as PUT",
     "POST /plan": "what would change: {config: {}} as GET /config gives it, or empty for its own file",
     "POST /reload": "read the configuration again; refused whole when anything is wrong",
     "POST /stop": "drain and stop: {}, {now: true} or {drain: true} (no time limit)",

@@ -16,7 +16,7 @@ def command(  # noqa: PLR0913, PLR0917 (each is an argument or option of the com
     name: options.Endpoint,
     state: Annotated[
         Duty | None,
-        typer.Argument(metavar="[ready|drain|maintenance]", help="What it may be given.", show_default=False),
+        typer.Argument(metavar="STATE", help="ready, drain or maintenance.", show_default=False),
     ] = None,
     weight: Annotated[
         str | None,
@@ -38,7 +38,7 @@ def command(  # noqa: PLR0913, PLR0917 (each is an argument or option of the com
     nothing at all, and its checks pause. `ready` takes either back. What is set survives a reload, and is
     forgotten when the balancer or the endpoint goes.
 
-    \\b
+    \b
     Example: bascule endpoint site/10.0.0.1:8000 drain
     """
     wanted: dict[str, object] = {}
@@ -83,7 +83,7 @@ def _lines(endpoint: dict[str, Any]) -> Iterator[str]:
     yield f"  weight     {endpoint['weight']} in force"
     limit = "none" if endpoint["limit"] is None else endpoint["limit"]
     yield f"  limit      {limit}, pace {latency(endpoint['pace_us'])}"
-    yield f"  failures   {endpoint['failures']}, ejected {endpoint['ejections']} times"
+    yield f"  failures   {endpoint['failures']}, ejections {endpoint['ejections']}"
     if endpoint["changed_s_ago"] is not None:
         yield f"  check      for {age(endpoint['changed_s_ago'])}, last {age(endpoint['checked_s_ago'])} ago"
 

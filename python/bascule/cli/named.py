@@ -20,7 +20,8 @@ def state_of(named: str) -> str:
 
 def in_short(endpoint: dict[str, Any]) -> str:
     """One line for people: what it is, what it does, and why."""
+    state = "in maintenance" if endpoint["state"] == "maintenance" else endpoint["state"]
     return (
-        f"{endpoint['pool']}/{endpoint['endpoint']} is {endpoint['state']}, "
+        f"{endpoint['pool']}/{endpoint['endpoint']} is {state}, "
         f"{endpoint['in_flight']} in flight ({endpoint['reason']})"
     )

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bascule.cli import ask, options
@@ -48,7 +48,7 @@ def _print(status: dict[str, Any]) -> None:
     console.print(_listeners(status["listeners"]))
     is_wide = console.width >= WIDE
     for pool in status["pools"]:
-        console.print(_pool(pool, is_wide=is_wide))
+        console.print(_pool(pool, console.width))
         for line in _below(pool, is_wide=is_wide):
             console.print(line, soft_wrap=True)
 
@@ -66,28 +66,14 @@ def _listeners(listeners: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _pool(pool: dict[str, Any], *, is_wide: bool) -> Any:
-    from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
-
+def _pool(pool: dict[str, Any], width: int) -> Any:
     title = f"pool {pool['pool']} ({pool['algorithm']}), {pool['up']} of {len(pool['endpoints'])} up"
     if ejected := sum(1 for it in pool["endpoints"] if it["ejected"]):
         title += f", {ejected} ejected"
-    columns = ["endpoint", "state", "weight", "in flight", "req/s", "err/s", "p50", "p99", "for"]
-    table = _table(title, *columns, *(["pace", "failures", "ejections", "because"] if is_wide else []))
+    columns = [(name, value) for name, least, value in _COLUMNS if width >= least]
+    table = _table(title, *(name for name, _ in columns))
     for it in pool["endpoints"]:
-        table.add_row(
-            escape(it["endpoint"]),
-            _state(it),
-            str(it["weight"]),
-            _in_flight(it),
-            f"{it['requests_per_s']:.1f}",
-            f"{it['errors_per_s']:.1f}",
-            latency(it["p50_us"]),
-            latency(it["p99_us"]),
-            age(it["changed_s_ago"]),
-            *([latency(it["pace_us"]), str(it["failures"]), str(it["ejections"])] if is_wide else []),
-            *([escape(it["reason"])] if is_wide else []),
-        )
+        table.add_row(*(value(it) for _, value in columns))
     return table
 
 
@@ -107,15 +93,18 @@ def _below(pool: dict[str, Any], *, is_wide: bool) -> Iterator[str]:
 
 
 def _reasons(endpoints: list[dict[str, Any]]) -> Iterator[str]:
-    from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
-
     for it in endpoints:
         if it["state"] != "up":
-            yield f" {escape(it['endpoint'])} is {_state(it)}: {escape(it['reason'])}"
+            yield f" {_escaped(it['endpoint'])}: {_state(it)}: {_escaped(it['reason'])}"
         if it["failures"] or it["ejections"]:
-            pace = f", pace {latency(it['pace_us'])}"
-            counts = f"{it['failures']} failures, ejected {it['ejections']} times"
-            yield f" {escape(it['endpoint'])}: {counts}{pace}"
+            counts = f"failures {it['failures']}, ejections {it['ejections']}, pace {latency(it['pace_us'])}"
+            yield f" {_escaped(it['endpoint'])}: {counts}"
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415 (keeps `--json` and `--help` fast)
+
+    return escape(text)
 
 
 def _in_flight(endpoint: dict[str, Any]) -> str:
@@ -165,3 +154,21 @@ def age(seconds: float | None) -> str:
         if whole >= size:
             return f"{whole // size}{unit}"
     return f"{whole}s"
+
+
+_COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
+    ("endpoint", 0, lambda it: _escaped(it["endpoint"])),
+    ("state", 0, _state),
+    ("weight", 100, lambda it: str(it["weight"])),
+    ("in flight", 0, _in_flight),
+    ("req/s", 0, lambda it: f"{it['requests_per_s']:.1f}"),
+    ("err/s", 0, lambda it: f"{it['errors_per_s']:.1f}"),
+    ("p50", 100, lambda it: latency(it["p50_us"])),
+    ("p99", 0, lambda it: latency(it["p99_us"])),
+    ("for", 0, lambda it: age(it["changed_s_ago"])),
+    ("pace", WIDE, lambda it: latency(it["pace_us"])),
+    ("failures", WIDE, lambda it: str(it["failures"])),
+    ("ejections", WIDE, lambda it: str(it["ejections"])),
+    ("because", WIDE, lambda it: _escaped(it["reason"])),
+)
+"""What is shown of an endpoint: title, how many columns a terminal needs for it, and what stands there."""

@@ -29,9 +29,9 @@ class Until(StrEnum):
 
 HOLDS: Mapping[Until, Callable[[dict[str, Any]], bool]] = {
     Until.DRAINED: lambda it: _gets_no_work(it) and it["in_flight"] == 0,
-    Until.UP: lambda it: bool(it["up"]),
-    Until.DOWN: lambda it: not it["up"],
-    Until.READY: lambda it: it["state"] == "up" and it["weight"] > 0,
+    Until.UP: lambda it: it["up"] and _is_known(it),
+    Until.DOWN: lambda it: not it["up"] and _is_known(it),
+    Until.READY: lambda it: it["state"] == "up" and it["weight"] > 0 and _is_known(it),
 }
 """What each means, of an endpoint as the admin API tells it."""
 
@@ -48,7 +48,9 @@ def root() -> None:
 @app.command("endpoint")
 def endpoint(
     name: options.Endpoint,
-    until: Annotated[Until, typer.Argument(metavar="drained|up|down|ready", show_default=False)],
+    until: Annotated[
+        Until, typer.Argument(metavar="STATE", help="drained, up, down or ready.", show_default=False)
+    ],
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="DURATION", help="Then exit code 4: 90s, 5m, or seconds.")
     ] = "5m",
@@ -57,8 +59,8 @@ def endpoint(
 ) -> None:
     """Return when an endpoint is in a state; at once when it is in it already.
 
-    `drained`: it gets no new work, and nothing is in flight. `up`, `down`: what its check and its agent say.
-    `ready`: up, and it gets its share of new work.
+    `drained`: it gets no new work, and nothing is in flight. `up`, `down`: what its check, once it has been
+    made, and its agent say. `ready`: up, and it gets its share of new work.
 
     \b
     Example: bascule wait endpoint site/10.0.0.1:8000 drained --timeout 5m
@@ -81,6 +83,11 @@ def endpoint(
         time.sleep(min(LOOK_EVERY_S, left_s))
     if not quiet:
         print(named.in_short(seen), file=sys.stderr)
+
+
+def _is_known(seen: dict[str, Any]) -> bool:
+    """Whether its check has been made since it became known or came out of maintenance, if it has one."""
+    return seen["changed_s_ago"] is None or seen["checked_s_ago"] is not None
 
 
 def _gets_no_work(seen: dict[str, Any]) -> bool:

@@ -21,6 +21,12 @@ from bascule.tasks import Tasks
 
 log = structlog.get_logger("bascule.control")
 
+_COMMANDED = {
+    Duty.READY: "endpoint is ready by command",
+    Duty.DRAIN: "endpoint drains by command",
+    Duty.MAINTENANCE: "endpoint is in maintenance by command",
+}
+
 
 class Standings:
     """Owns everybody who is asked about endpoints, and what operators have commanded.
@@ -75,13 +81,8 @@ class Standings:
                 else None,
             )
         self._commands[key] = command
-        log.info(
-            "endpoint commanded",
-            pool=key[0],
-            endpoint=key[1],
-            state=command.duty.value,
-            weight="default" if command.weight is None else command.weight,
-        )
+        weight = "default" if command.weight is None else command.weight
+        log.info(_COMMANDED[command.duty], pool=key[0], endpoint=key[1], weight=weight)
         self._tell((self._mark(key, place),))
         self._ask()
 

@@ -73,7 +73,7 @@ class Prober:
         known = {
             key: self._health.get(key) or self._unchecked(planned) for key, (planned, _) in targets.items()
         }
-        self._health = {key: _paused(it) if key in paused else it for key, it in known.items()}
+        self._health = {key: _paused(it) if key in paused else _resumed(it) for key, it in known.items()}
 
     def state(self, key: Key) -> EndpointHealth | None:
         """What is believed about one endpoint now; `None` when it is not under watch."""
@@ -103,8 +103,15 @@ class Prober:
             self._on_change(HealthChange(*answer.key, after.up, reason, answer.at))
 
 
+_PAUSED, _RESUMED = "checks are paused", "not checked again yet"
+
+
 def _paused(health: EndpointHealth) -> EndpointHealth:
-    return replace(health, streak=0, reason="checks are paused", last_checked=None)
+    return replace(health, streak=0, reason=_PAUSED, last_checked=None)
+
+
+def _resumed(health: EndpointHealth) -> EndpointHealth:
+    return replace(health, reason=_RESUMED) if health.reason == _PAUSED else health
 
 
 def _question(planned: PlannedCheck) -> Question[None]:

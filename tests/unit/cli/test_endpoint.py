@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.running import TWO_ENDPOINTS, Running, running
+from tests.support.toy_endpoint import ToyEndpoint, silent
 
 from bascule import contract
 from bascule.cli import answer, wait
@@ -56,7 +57,7 @@ async def test_without_a_state_an_endpoint_is_shown_and_stays_as_it_is(
         "  operator   ready, weight the default\n"
         "  weight     1 in force\n"
         "  limit      16, pace 12.0 ms\n"
-        "  failures   7, ejected 2 times\n"
+        "  failures   7, ejections 2\n"
     )
     assert await command("endpoint", NAME, "--json") == 0
     assert json.loads(capsys.readouterr().out)["in_flight"] == 3
@@ -155,6 +156,22 @@ async def test_a_wait_ends_with_0_when_it_is_so_and_with_4_when_it_does_not_beco
     count(scene, **counted)
     timeout = "30" if holds else "20ms"
     assert await command("wait", "endpoint", NAME, until, "--timeout", timeout) == (0 if holds else 4)
+
+
+async def test_what_has_a_check_is_neither_up_nor_down_before_it_was_made(folder: Path) -> None:
+    """Else a deployment that waits for what it has just restarted would not wait at all."""
+    async with ToyEndpoint(silent) as toy:
+        assert isinstance(toy.address, contract.TcpAddress)
+        name = f"site/{toy.address.address}"
+        pool = f"{{endpoints: ['{toy.address.address}'], check: /healthz}}"
+        content = f"listeners: {{web: {{bind: 127.0.0.1:0, pool: site}}}}\npools: {{site: {pool}}}\n"
+        async with running(folder, content) as scene:
+            for word in ("up", "down", "ready"):
+                assert await command("wait", "endpoint", name, word, "--timeout", "20ms") == 4
+            await scene.clock.advance(1.5)
+            down = replace(COUNTED, endpoint=toy.address.address, up=False)
+            scene.plane.counted = contract.Stats(endpoints=(down,))
+            assert await command("wait", "endpoint", name, "down", "--timeout", "30s") == 0
 
 
 async def test_a_wait_returns_when_the_last_exchange_has_ended(

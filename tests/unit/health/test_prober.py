@@ -319,6 +319,7 @@ async def test_a_paused_endpoint_is_not_checked_and_keeps_its_verdict_until_it_i
     assert bench.state() == (False, 0, "checks are paused")
     assert [it.up for it in bench.changes] == [False]
     bench.prober.update({key: (asking(passes, rise=5), endpoint())})
+    assert bench.state() == (False, 0, "not checked again yet")
     await bench.clock.advance(0)
     assert bench.state() == (True, 0, "python check passed"), "the first outcome decides alone"
     await bench.prober.stop()

@@ -7,7 +7,7 @@ BIN := .venv/bin
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock
 EXTENSION := python/bascule/plane/_plane.abi3.so
 
-.PHONY: help demo build test test-rust test-python lint format bench fuzz docs lock clean
+.PHONY: help demo build test test-rust test-python lint format bench quality fuzz docs lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -60,6 +60,11 @@ format: build  ## Format everything
 bench: build build/bench/.envoy  ## Measure against nginx, HAProxy and Envoy, side by side (bench/README.md)
 	@tools/need bench
 	$(BIN)/python bench/run.py $(if $(QUICK),--quick) $(ARGS)
+
+# QUICK=1 is one round without Envoy; ARGS="grayhole --only bascule --rounds 1 --seed 7" is one scenario in 20 s.
+quality: build build/bench/.envoy  ## Measure how well balancers choose, on endpoints that fail (bench/README.md)
+	@tools/need bench
+	$(BIN)/python bench/quality/run.py $(if $(QUICK),--quick) $(ARGS)
 
 # Without it the benchmark says that Envoy is left out, and goes on.
 build/bench/.envoy: .venv/.installed

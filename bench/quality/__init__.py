@@ -1,1 +1,1 @@
-"""How well balancers choose: latency, missed service levels and errors on endpoints that fail or slow down."""
+"""How well balancers choose: latency, missed levels and errors on endpoints that slow down or fail."""

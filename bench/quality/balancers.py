@@ -67,7 +67,7 @@ BALANCERS = (
             program="nginx",
             port=22210,
             arguments=("-p", "@FOLDER@", "-c", "@CONFIG@"),
-            endpoint="server {host}:{port} max_fails=3 fail_timeout=5s;",
+            endpoint="server {host}:{port} max_fails=3 fail_timeout=3s;",
             version=("-v",),
         ),
         ("nginx.conf",),

@@ -21,7 +21,7 @@ def page(run: Run, measurements: Sequence[Measurement]) -> str:
         found = results.of(measurements, scenario.name)
         if not found:
             continue
-        parts.append(f"#### {scenario.title} (`{scenario.name}`)")
+        parts.append(f"### {scenario.title} (`{scenario.name}`)")
         parts.append(report.table(found, scenario.columns, None))
         if held := goals.table(found, scenario.name):
             parts.append(held)

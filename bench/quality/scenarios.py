@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.quality.figures import Burst
 from bench.quality.fleet import Size
+from bench.quality.oracle import COLD_SECONDS
 from bench.quality.timeline import NEVER, Event
 from bench.quality.trace import MEAN_DEMAND_S, Phase
 from bench.report import Column
@@ -197,8 +198,8 @@ def _overload(size: Size, load: float | None) -> Scenario:
 
 
 def _operations(size: Size, load: float | None) -> Sequence[Scenario]:
-    # Small fleets cannot spare two at a time.
-    apart = 1.0 if size.endpoints >= 8 else DRAIN_SECONDS + RESTART_SECONDS + 0.2
+    # Small fleets cannot spare more than one at a time.
+    apart = 1.3 if size.endpoints >= 8 else DRAIN_SECONDS + RESTART_SECONDS + 1
     first = WARM_SECONDS + 0.5
     events = [
         event
@@ -211,9 +212,9 @@ def _operations(size: Size, load: float | None) -> Sequence[Scenario]:
     ]
     rolling = Scenario(
         "rolling",
-        "70 %; every endpoint is drained, leaves and comes back, one second after the other",
+        f"60 %; every endpoint is drained, leaves and comes back, one {apart} s after the other",
         size,
-        _lasting(max(it.at for it in events) + 1 - WARM_SECONDS, load or 0.70),
+        _lasting(max(it.at for it in events) + 1 - WARM_SECONDS, load or 0.60),
         events=events,
     )
     grown = Size(size.endpoints + SPARE, size.workers)
@@ -226,6 +227,8 @@ def _operations(size: Size, load: float | None) -> Sequence[Scenario]:
             grown,
             _lasting(10, load or 0.80),
             spare=SPARE,
+            window=(FAULT_AT, FAULT_AT + COLD_SECONDS + 1),
+            details=WINDOW,
             events=[Event(FAULT_AT, "reload", size.endpoints + it) for it in range(SPARE)],
         ),
     )

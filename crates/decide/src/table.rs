@@ -518,7 +518,7 @@ mod tests {
         let expected = [
             "pool \"p\": panic_percent 101 is above 100",
             "pool \"p\", endpoint \"e1\": weight 0 is not between 1 and 65535",
-            "pool \"p\": unknown algorithm \"least_buzy\"; there are least_busy, two_choices, round_robin, weighted_round_robin, random, hash, first",
+            "pool \"p\": unknown algorithm \"least_buzy\"; there are fastest, least_busy, two_choices, round_robin, weighted_round_robin, random, hash, first",
             "pool \"q\": endpoint \"e0\" is there twice",
             "pool \"q\", endpoint \"e0\": \"localhost:80\" is not an IP address with a port",
             "listener \"web\", route \"lost\": there is no pool \"nowhere\"",

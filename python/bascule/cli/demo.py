@@ -33,7 +33,7 @@ def command(
     ] = 5.0,
     algorithm: Annotated[
         str, typer.Option("--algorithm", metavar="NAME", help="See `bascule catalog`.")
-    ] = "least_busy",
+    ] = "fastest",
 ) -> None:
     """Start three toy endpoints, one three times slower, and a balancer; send traffic, show what happened.
 

@@ -30,7 +30,7 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     ] = None,
     algorithm: Annotated[
         str, typer.Option("--algorithm", metavar="NAME", help="See `bascule catalog`.")
-    ] = "least_busy",
+    ] = "fastest",
     access_log: Annotated[
         str, typer.Option("--access-log", metavar="FORMAT", help="off, json or combined.")
     ] = "off",
@@ -40,7 +40,7 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     """Run a balancer without a file.
 
     \b
-    Example: bascule proxy :8080 --to :9001 --to :9002 --check /healthz --algorithm least_busy
+    Example: bascule proxy :8080 --to :9001 --to :9002 --check /healthz --algorithm two_choices
     """
     with early.signals() as signals:
         from bascule.cli.foreground import Manner, serve  # noqa: PLC0415 (keeps `--help` fast)

@@ -216,7 +216,7 @@ class Pool(Section):
     """Addresses, and where to find more: `{dns: name:port}`, `{dns_srv: name}`, `{file: path}`; one, or a
     list."""
     algorithm: Annotated[Algorithm, ShortForm(_algorithm, (_TEXT, {"type": "object"}))] = Algorithm(
-        name="least_busy"
+        name="fastest"
     )
     """How an endpoint is picked: a name, `{NAME: OPTIONS}` such as `{hash: {by: client}}`, or `{name,
     options}`."""

@@ -3,6 +3,7 @@
 //! To add one: write its file here, and name it in [`registry`]. The laws in `laws.rs`, the check of
 //! its options, the catalogue and the reference page come by themselves.
 
+mod fastest;
 mod first;
 mod hash;
 mod least_busy;

@@ -1,9 +1,12 @@
 //! Every algorithm that ships.
 
-use super::{Registration, first, hash, least_busy, random, round_robin, two_choices, weighted_round_robin};
+use super::{
+    Registration, fastest, first, hash, least_busy, random, round_robin, two_choices, weighted_round_robin,
+};
 
 /// In the order in which the catalogue shows them; the default comes first.
 pub static ALGORITHMS: &[Registration] = &[
+    fastest::REGISTRATION,
     least_busy::REGISTRATION,
     two_choices::REGISTRATION,
     round_robin::REGISTRATION,

@@ -151,7 +151,7 @@ impl Pool {
             None => pace::Ended::Lost,
         };
         let others = state.leave();
-        state.pace.end(&self.state.fleet, attempt, now, ended);
+        state.pace.end(&self.state.fleet, attempt, now, (ended, others));
         state.flow.end(self, attempt, now, ended);
         let change = match (attempt.answer, lost) {
             (Some(_), _) | (None, Lost::Abandoned) => None,

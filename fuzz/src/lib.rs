@@ -5,6 +5,7 @@
 //! readings that are written the plain way (`strict.rs`): what both accept, both must understand alike.
 
 mod chunked;
+mod load_report;
 mod path;
 mod request_head;
 mod response_head;
@@ -13,6 +14,7 @@ mod snapshot;
 mod strict;
 
 pub use chunked::chunked;
+pub use load_report::load_report;
 pub use path::path;
 pub use request_head::request_head;
 pub use response_head::response_head;

@@ -4,9 +4,9 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use bascule_fuzz::{chunked, path, request_head, response_head, session, snapshot};
+use bascule_fuzz::{chunked, load_report, path, request_head, response_head, session, snapshot};
 
-/// Mutations per target; six targets make 24,000.
+/// Mutations per target; seven targets make 28,000.
 const MUTATIONS: usize = 4_000;
 
 /// Pieces that mean something to one parser or another.
@@ -66,6 +66,9 @@ const PIECES: &[&[u8]] = &[
     b"{}",
     b"\"\"",
     b"least_busy",
+    b"rps_fractional=1e3",
+    b"named_metrics.rif:",
+    b"application_utilization",
     b"(a+)+$",
     b"{host}",
 ];
@@ -163,6 +166,11 @@ fn a_rule_and_an_endpoint_see_the_same_path() {
 #[test]
 fn what_was_issued_is_a_session_and_nothing_else_is() {
     holds("session", session);
+}
+
+#[test]
+fn a_load_report_is_the_same_in_every_form() {
+    holds("load_report", load_report);
 }
 
 #[test]

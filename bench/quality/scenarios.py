@@ -92,6 +92,7 @@ def scenarios(size: Size, load: float | None = None) -> Sequence[Scenario]:
     """All of them, for a fleet of that size; `load` replaces the share of capacity that each has itself."""
     return (
         *_steady(size, load),
+        _antagonist(size, load),
         *_faults(size, load),
         _overload(size, load),
         *_operations(size, load),
@@ -118,11 +119,11 @@ def _steady(size: Size, load: float | None) -> Sequence[Scenario]:
     )
 
 
-def _faults(size: Size, load: float | None) -> Sequence[Scenario]:
+def _antagonist(size: Size, load: float | None) -> Scenario:
     one = size.endpoints // 3
     two = (one, size.endpoints - 1 - one // 2)
     begins, ends = WARM_SECONDS + 4, WARM_SECONDS + 8
-    antagonist = Scenario(
+    return Scenario(
         "antagonist",
         "65 %; two endpoints are four times slower for the middle third",
         size,
@@ -135,6 +136,10 @@ def _faults(size: Size, load: float | None) -> Sequence[Scenario]:
         window=(begins, ends),
         details=(*WINDOW, BAD[0]),
     )
+
+
+def _faults(size: Size, load: float | None) -> Sequence[Scenario]:
+    one = size.endpoints // 3
     usual = _lasting(FAULT_AT - WARM_SECONDS + FAULTY_SECONDS, load or 0.70)
     kill = Scenario(
         "kill",
@@ -159,7 +164,6 @@ def _faults(size: Size, load: float | None) -> Sequence[Scenario]:
     )
     faulty = replace(kill, bad=(one,), details=BAD)
     return (
-        antagonist,
         kill,
         replace(kill, name="kill-post", title=f"The same with POST: {kill.title}", post=True),
         replace(

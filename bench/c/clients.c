@@ -2,8 +2,8 @@
 //
 // clients PORT TRACE RECORDS START_US CONNECTIONS
 //   TRACE    for each request, in order: when to send it (us after the start), its demand (us), 1 for POST
-//   TRACE    for each request, in order: when to send it (us after the start), demand (us), 1 for POST
 //   RECORDS  written at the end, for each: status (0: no answer), latency (us), endpoint, lateness (us)
+//   START_US on the monotonic clock; latency counts from the intended moment, not from the real one
 //   CONNECTIONS are opened before the start; more are when all are busy, so that no request waits for one
 // One thread, plain TCP to 127.0.0.1, keep-alive, connections taken in turn. No second try of anything.
 #define _GNU_SOURCE

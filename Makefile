@@ -34,12 +34,13 @@ $(EXTENSION): .venv/.installed $(RUST_SOURCES) pyproject.toml
 
 test: lint test-rust test-python  ## Run the linters and all tests, Rust and Python
 
-test-rust:  ## Run the Rust tests, and the fuzzers' corpus
+test-rust:  ## Run the Rust tests (with a real redis-server), and the fuzzers' corpus
 	@tools/need build
+	@tools/need test
 	cargo test --release --locked --quiet -p bascule-contract -p bascule-decide -p bascule-wire
 	cd fuzz && CARGO_TARGET_DIR=../target/fuzz cargo test --locked --quiet
 
-test-python: build  ## Run the Python tests, with real peers (nginx, curl, h2load, wrk)
+test-python: build  ## Run the Python tests, with real peers (nginx, redis-server, curl, h2load, wrk)
 	@tools/need test
 	$(BIN)/python -m pytest
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bascule.config.model import AccessLog as AccessLog
     from bascule.config.model import Admin as Admin
+    from bascule.config.model import Agent as Agent
     from bascule.config.model import Algorithm as Algorithm
     from bascule.config.model import Bind as Bind
     from bascule.config.model import Check as Check
@@ -17,26 +18,36 @@ if TYPE_CHECKING:
     from bascule.config.model import ClientTimeouts as ClientTimeouts
     from bascule.config.model import Config as Config
     from bascule.config.model import DnsSource as DnsSource
+    from bascule.config.model import Ejection as Ejection
     from bascule.config.model import Endpoint as Endpoint
     from bascule.config.model import Expect as Expect
     from bascule.config.model import FileSource as FileSource
     from bascule.config.model import Forwarded as Forwarded
     from bascule.config.model import HeaderEdits as HeaderEdits
+    from bascule.config.model import Hedge as Hedge
     from bascule.config.model import IdleConnections as IdleConnections
+    from bascule.config.model import KeyBy as KeyBy
     from bascule.config.model import Listener as Listener
+    from bascule.config.model import LoadUrl as LoadUrl
     from bascule.config.model import Match as Match
+    from bascule.config.model import Mirror as Mirror
     from bascule.config.model import OtherSource as OtherSource
     from bascule.config.model import PathTest as PathTest
     from bascule.config.model import Pool as Pool
     from bascule.config.model import PrefixChange as PrefixChange
+    from bascule.config.model import Queue as Queue
+    from bascule.config.model import RateLimit as RateLimit
     from bascule.config.model import Redirect as Redirect
     from bascule.config.model import Respond as Respond
     from bascule.config.model import Retries as Retries
     from bascule.config.model import Rewrite as Rewrite
     from bascule.config.model import Route as Route
     from bascule.config.model import RouteTimeouts as RouteTimeouts
+    from bascule.config.model import Sessions as Sessions
     from bascule.config.model import SrvSource as SrvSource
     from bascule.config.model import Stop as Stop
+    from bascule.config.model import Store as Store
+    from bascule.config.model import Subset as Subset
     from bascule.config.model import ValueTest as ValueTest
     from bascule.config.own_check import check as check
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from tests.support.catalogs import catalog
 
-from bascule import contract
 from bascule.config.load import Text
 from bascule.config.problems import ConfigRefused, render
 from bascule.contract import codec
-from bascule.plan.compose import compose
+from bascule.discovery.written import read_endpoint
+from bascule.plan.compose import compose, without_secrets
 from bascule.plan.diff import describe
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import Plan
@@ -49,7 +49,7 @@ def outcome(configuration: str, name: str) -> str:
         return f"{refused}\n"
     said = [render(problems)] if problems else []
     if plan is not None and not problems:
-        said += [*describe(None, plan), *_checks(plan), _snapshot(plan)]
+        said += [*describe(None, plan), *_checks(plan), *_asked(plan), _snapshot(plan)]
     return "\n".join([*said, ""])
 
 
@@ -61,16 +61,19 @@ def _checks(plan: Plan) -> list[str]:
     ]
 
 
+def _asked(plan: Plan) -> list[str]:
+    """What endpoints are asked about themselves, and of whom."""
+    agents = [f"agent {pool.id}: {pool.agent}" for pool in plan.pools if pool.agent is not None]
+    return [*agents, *(f"load {pool.id}: {pool.load}" for pool in plan.pools if pool.load is not None)]
+
+
 def _snapshot(plan: Plan) -> str:
     """As it would be sent, indented; endpoints that are written as addresses are found as they are."""
     snapshot = compose(plan, {pool.id: tuple(_found(pool.sources[0].options)) for pool in plan.pools}, 1)
-    return json.dumps(json.loads(codec.encode(snapshot)), indent=1, ensure_ascii=False)
+    shown = codec.encode(without_secrets(snapshot))
+    return json.dumps(json.loads(shown), indent=1, ensure_ascii=False)
 
 
 def _found(options: object) -> list[FoundEndpoint]:
     listed = options.get("endpoints", []) if isinstance(options, dict) else []
-    return [
-        FoundEndpoint(it["id"], contract.TcpAddress(it["address"]), it["weight"], None)
-        for it in listed
-        if not it["address"].startswith("unix:")
-    ]
+    return [endpoint for it in listed for endpoint in read_endpoint(it).found_at(("192.0.2.1",))]

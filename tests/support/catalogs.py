@@ -7,6 +7,7 @@ RING_OPTIONS = {
     "type": "object",
     "properties": {
         "replicas": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "by": {},
         "hash": {"enum": ["crc32", "xxhash"]},
     },
     "required": ["replicas"],
@@ -22,7 +23,15 @@ SNI_OPTIONS = {
 
 def catalog() -> Catalog:
     """What ships; and an algorithm with options, and a matcher that has no key of its own in the model."""
-    shipped = ("random", "round_robin", "weighted_round_robin", "least_busy", "two_choices")
+    shipped = (
+        "fastest",
+        "least_busy",
+        "two_choices",
+        "round_robin",
+        "weighted_round_robin",
+        "random",
+        "first",
+    )
     algorithms = [Entry(name, "…", "…", NO_OPTIONS) for name in shipped]
     matchers = [Entry(name, "…", "…", {}) for name in ("host", "path", "method", "header", "query", "client")]
     return Catalog(

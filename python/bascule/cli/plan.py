@@ -21,7 +21,7 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         typer.Option("--from", metavar="FILE", help="Compare with this file, not with the running balancer."),
     ] = None,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="Print what the data plane would be sent, as canonical JSON.")
+        bool, typer.Option("--snapshot", help="Print what the data plane would be sent but for secrets, as JSON.")
     ] = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 1 when something would change, like diff.")
@@ -84,14 +84,14 @@ async def _snapshot(prepared: "Prepared") -> bytes:
     from bascule.contract import codec  # noqa: PLC0415
     from bascule.control.reconcile import SETTLE_S  # noqa: PLC0415
     from bascule.discovery.watch import Watch  # noqa: PLC0415
-    from bascule.plan.compose import compose  # noqa: PLC0415
+    from bascule.plan.compose import compose, without_secrets  # noqa: PLC0415
     from bascule.tasks import Tasks  # noqa: PLC0415
 
     tasks = Tasks()
     watch = Watch(SystemClock(), tasks, lambda: None)
     watch.update(prepared.plan)
     await watch.settle(SETTLE_S)
-    encoded = codec.encode(compose(prepared.plan, watch.found(), 1))
+    encoded = codec.encode(without_secrets(compose(prepared.plan, watch.found(), 1)))
     await watch.stop()
     await tasks.stop()
     return encoded

@@ -199,8 +199,8 @@ class Subset(Section):
 
     size: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     """Endpoints that this balancer uses; all when the pool has no more."""
-    balancer: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
-    """Which balancer this is, counted from 0: neighbours have different parts."""
+    balancer: Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[0])]
+    """Which balancer this is, counted from 0: each number has another part."""
 
 
 class Pool(Section):

@@ -21,7 +21,7 @@ class RateLimit(Section):
 
     title: ClassVar[str] = "a rate limit"
 
-    requests: Requests
+    requests: Annotated[Requests, Field(examples=[100])]
     """Requests …"""
     per: Duration = 1 * SECOND
     """… in this time, on average."""
@@ -36,6 +36,8 @@ class RateLimit(Section):
 
 def _in_full(value: Any) -> Any:
     """`100/s`, `1000/10s by client` as mappings."""
+    if type(value) is int:
+        raise Mistake(f"expected a rate such as 100/s, not {shown(value)}", f'did you mean "{value}/s"?')
     if not isinstance(value, str):
         return value
     found = _RATE.fullmatch(value.strip())

@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 from bascule import contract
+from bascule.config.concealed import HIDDEN
 from bascule.plan.found import Found, FoundEndpoint
 from bascule.plan.plan import Plan
+
+_HIDDEN = contract.Secret(HIDDEN)
 
 
 def compose(plan: Plan, found: Found, generation: int) -> contract.Snapshot:
@@ -23,6 +26,25 @@ def compose(plan: Plan, found: Found, generation: int) -> contract.Snapshot:
         access_log=plan.access_log,
         stores=plan.stores,
     )
+
+
+def without_secrets(snapshot: contract.Snapshot) -> contract.Snapshot:
+    """The same with an ellipsis for each secret: for eyes, not for the data plane."""
+    return replace(
+        snapshot,
+        pools=tuple(replace(pool, sessions=_sessions(pool.sessions)) for pool in snapshot.pools),
+        stores=tuple(
+            replace(store, password=None if store.password is None else _HIDDEN) for store in snapshot.stores
+        ),
+    )
+
+
+def _sessions(sessions: contract.Sessions | None) -> contract.Sessions | None:
+    if sessions is None or not isinstance(sessions.by, contract.BySessionCookie):
+        return sessions
+    cookie = sessions.by.cookie
+    hidden = replace(cookie, keys=tuple(_HIDDEN for _ in cookie.keys))
+    return replace(sessions, by=contract.BySessionCookie(hidden))
 
 
 def _endpoints(found: tuple[FoundEndpoint, ...]) -> tuple[contract.Endpoint, ...]:

@@ -8,7 +8,7 @@ import pytest
 from tests.support.catalogs import catalog
 
 import bascule
-from bascule.config.effective import effective
+from bascule.config.effective import effective, portable
 from bascule.config.load import Text, load
 from bascule.config.model import Config, Listener, Pool, Route
 from bascule.config.parse import parse
@@ -66,9 +66,19 @@ def test_json_is_yaml() -> None:
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.stem)
 def test_the_effective_configuration_says_the_same_as_what_was_written(case: Path) -> None:
     config = parsed(case.read_text().partition("-" * 80)[0])
-    again = parsed(json.dumps(effective(config)).replace("${", "$${"))
+    shown = portable(config, defaults=True, secrets=True)
+    again = parsed(json.dumps(shown).replace("${", "$${"))
     assert again == config
     assert effective(again) == effective(config)
+
+
+def test_what_is_off_says_so_in_the_effective_configuration() -> None:
+    written = YAML.replace(
+        "retries: 0", "queue: off, ejection: none, hedge: false, slow_start: off, limit: off"
+    )
+    api = effective(parsed(written))["pools"]["api"]  # type: ignore[index]
+    parts = ("queue", "ejection", "hedge", "slow_start", "limit")
+    assert {api[part] for part in parts} == {"off"}
 
 
 def test_a_function_appears_by_its_name_in_the_effective_configuration() -> None:
@@ -90,12 +100,38 @@ def test_every_default_is_visible_in_the_effective_configuration() -> None:
         "body": "none",
         "connections": "none",
         "requests_per_connection": "none",
+        "connections_per_client": "none",
     }
-    assert web["routes"][0]["timeouts"] == {"response": "30s", "idle": "1m", "total": "none", "tunnel": "1h"}
+    route = web["routes"][0]
+    assert route["timeouts"] == {
+        "response": "30s",
+        "idle": "1m",
+        "total": "none",
+        "tunnel": "1h",
+        "deadline_header": None,
+    }
+    assert (route["priority"], route["rate_limit"]) == (5, [])
     api = shown["pools"]["api"]  # type: ignore[index]
-    assert api["algorithm"] == {"name": "least_busy", "options": {}}
+    assert api["algorithm"] == {"name": "fastest", "options": {}}
     assert api["idle"] == {"per_thread": 256, "timeout": "1m"}
-    assert api["retries"] == {"attempts": 0, "budget": "20%", "minimum": 3}
+    assert api["retries"] == {
+        "attempts": 0,
+        "budget": "20%",
+        "minimum": 10,
+        "on": [500, 502, 503, 504],
+        "try": "learned",
+    }
+    assert (api["limit"], api["slow_start"], api["sessions"]) == ("learned", "10s", "off")
+    assert api["queue"] == {"length": 1024, "wait": "5s", "service_level": "none"}
+    assert api["ejection"] == {
+        "failures": 5,
+        "share": "50%",
+        "slowness": "off",
+        "time": "10s",
+        "longest": "5m",
+        "most": "50%",
+    }
+    assert api["hedge"] == {"budget": "2%", "after": "none"}
     assert api["panic"] == "50%"
     assert (api["check"]["every"], api["check"]["timeout"]) == ("2s", "1s")
     assert (api["check"]["rise"], api["check"]["fall"], api["check"]["initially"]) == (2, 3, "up")

@@ -38,6 +38,11 @@ def test_unknown_keys_are_wrong_to_editors_too(described: dict[str, Any]) -> Non
         ("Pool", "retries", {"type": "integer"}),
         ("Match", "host", {"type": "string"}),
         ("Route", "redirect", {"type": "string"}),
+        ("Route", "mirror", {"type": "string"}),
+        ("Pool", "agent", {"type": ["integer", "string"]}),
+        ("Pool", "load", {"type": "string"}),
+        ("Pool", "queue", {"enum": ["none", "off", "unlimited", False]}),
+        ("Sessions", "by", {"enum": ["client", "host", "path", "uri"]}),
     ],
 )
 def test_short_forms_are_right_to_editors(

@@ -27,6 +27,20 @@ def test_the_same_endpoints_in_every_form(text: str) -> None:
     assert ids(text) == [("10.0.0.1:80", 1), ("10.0.0.2:80", 3)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"address": "10.0.0.1:80", "tier": 1, "zone": "eu-1", "limit": 9}]',
+        "- {address: 10.0.0.1:80, tier: 1, zone: eu-1, limit: 9}\n",
+        "10.0.0.1:80 tier=1 zone=eu-1 limit=9\n",
+    ],
+    ids=["json", "yaml", "lines"],
+)
+def test_every_form_tells_tiers_zones_and_limits(text: str) -> None:
+    (endpoint,) = read_endpoints(text, "endpoints")[0].found_at(())
+    assert (endpoint.tier, endpoint.zone, endpoint.limit) == (1, "eu-1", 9)
+
+
 def test_an_address_in_brackets_is_not_taken_for_a_list() -> None:
     assert ids("[::1]:80\n[::2]:80 id=two\n") == [("[::1]:80", 1), ("two", 1)]
 

@@ -55,6 +55,9 @@ def test_a_wrong_address_is_refused_with_how_to_write_it(written: str, said: str
         ({"address": "10.0.0.1:80", "weight": 0}, "weight of 10.0.0.1:80 must be 1 to 65535, not 0"),
         ({"address": "10.0.0.1:80", "weight": True}, "must be 1 to 65535, not True"),
         ({"address": "10.0.0.1:80", "id": ""}, "id of 10.0.0.1:80 must be a text"),
+        ({"address": "10.0.0.1:80", "tier": -1}, "tier of 10.0.0.1:80 must be 0 to 100, not -1"),
+        ({"address": "10.0.0.1:80", "zone": 5}, "zone of 10.0.0.1:80 must be a text, not 5"),
+        ({"address": "10.0.0.1:80", "limit": 0}, "limit of 10.0.0.1:80 must be a number of requests from 1"),
     ],
 )
 def test_a_wrong_entry_is_refused(entry: object, said: str) -> None:
@@ -72,7 +75,7 @@ def test_the_id_is_the_address_unless_the_writer_gave_one() -> None:
 
 
 def test_a_name_stands_for_each_of_its_addresses_and_their_ids_do_not_depend_on_how_many_there_are() -> None:
-    written = Written(Place("app.internal", 80), 2, "blue")
+    written = Written(Place("app.internal", 80), 2, "blue", tier=1, zone="eu-1", limit=9)
     one = written.found_at(("10.0.0.1",))
     two = written.found_at(("10.0.0.1", "::2"))
     assert [(it.id, it.host, it.weight) for it in two] == [
@@ -80,3 +83,4 @@ def test_a_name_stands_for_each_of_its_addresses_and_their_ids_do_not_depend_on_
         ("blue@[::2]:80", "app.internal", 2),
     ]
     assert two[:1] == one
+    assert {(it.tier, it.zone, it.limit) for it in two} == {(1, "eu-1", 9)}

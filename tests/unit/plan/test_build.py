@@ -10,7 +10,15 @@ from bascule.config.load import Text, load
 from bascule.config.parse import parse
 from bascule.config.problems import ConfigRefused
 from bascule.plan.build import build, check
-from bascule.plan.plan import Plan, PlannedAdmin, PlannedCheck, PlannedSource
+from bascule.plan.plan import (
+    Plan,
+    PlannedAdmin,
+    PlannedAgent,
+    PlannedCheck,
+    PlannedLoad,
+    PlannedPool,
+    PlannedSource,
+)
 from bascule.plan.review import review
 
 LISTENER = "listeners: {web: {bind: 127.0.0.1:80, pool: a}}\n"
@@ -29,13 +37,29 @@ def check_of(written: str) -> PlannedCheck | None:
 
 
 def test_written_endpoints_are_one_source() -> None:
-    assert sources("[10.0.0.1:80, {address: APP:81, weight: 3, id: x}, {dns: b:82}]") == (
+    assert sources(
+        "[10.0.0.1:80, {address: APP:81, weight: 3, id: x, zone: eu-1, backup: true, limit: 9}, {dns: b:82}]"
+    ) == (
         PlannedSource(
             "static",
             {
                 "endpoints": [
-                    {"address": "10.0.0.1:80", "weight": 1, "id": "10.0.0.1:80"},
-                    {"address": "app:81", "weight": 3, "id": "x"},
+                    {
+                        "address": "10.0.0.1:80",
+                        "weight": 1,
+                        "id": "10.0.0.1:80",
+                        "tier": 0,
+                        "zone": None,
+                        "limit": None,
+                    },
+                    {
+                        "address": "app:81",
+                        "weight": 3,
+                        "id": "x",
+                        "tier": 1,
+                        "zone": "eu-1",
+                        "limit": 9,
+                    },
                 ]
             },
         ),
@@ -152,6 +176,84 @@ def test_routes_without_a_name_are_called_by_what_they_do() -> None:
         "respond-2",
         "a-3",
     ]
+
+
+def test_a_split_is_called_by_its_pools() -> None:
+    plan = planned(
+        "listeners: {web: {bind: 127.0.0.1:80, routes: [{split: {b: 5, a: 95}}]}}\n"
+        "pools: {a: {endpoints: 10.0.0.1:80}, b: {endpoints: 10.0.0.2:80}}\n"
+    )
+    route = plan.listeners[0].routes[0]
+    assert route.id == "b-a"
+    assert route.action == contract.SplitAction((contract.Share("b", 5), contract.Share("a", 95)))
+
+
+def test_no_two_rate_limits_of_a_listener_have_one_name() -> None:
+    plan = planned(
+        "listeners: {web: {bind: 127.0.0.1:80, routes: ["
+        "{match: {path: /1}, pool: a, rate_limit: [1/s, 2/s, 3/s]},"
+        "{match: {path: /2}, pool: a, rate_limit: 4/s}]}}\n"
+        "pools: {a: {endpoints: 10.0.0.1:80}}\n"
+    )
+    limits = [(limit.id, limit.requests) for route in plan.listeners[0].routes for limit in route.limits]
+    assert limits == [("a", 1), ("a-3", 2), ("a-4", 3), ("a-2", 4)]
+
+
+def pool(settings: str) -> PlannedPool:
+    return planned(f"{LISTENER}pools: {{a: {{endpoints: 10.0.0.1:80, {settings}}}}}\n").pools[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "agent"),
+    [
+        ("9707", PlannedAgent(9707, None, 2_000, 1_000, None)),
+        ("10.0.0.5:9707", PlannedAgent(9707, "10.0.0.5", 2_000, 1_000, None)),
+        ("'[::1]:9707'", PlannedAgent(9707, "::1", 2_000, 1_000, None)),
+        (
+            '{port: 1, host: fd00::5, every: 5s, timeout: 2s, send: "a\\n"}',
+            PlannedAgent(1, "fd00::5", 5_000, 2_000, "a\n"),
+        ),
+    ],
+)
+def test_an_agent_is_asked_at_its_port(written: str, agent: PlannedAgent) -> None:
+    assert pool(f"agent: {written}").agent == agent
+
+
+def test_a_load_url_changes_weights() -> None:
+    asked = pool("load: {path: /load?a=1, every: 5s, timeout: 2s}")
+    assert asked.load == PlannedLoad("/load?a=1", 5_000, 2_000)
+    assert asked.template.load_reports
+
+
+def test_without_a_key_the_cookies_of_one_process_are_all_alike() -> None:
+    content = f"{LISTENER}pools: {{a: {{endpoints: 10.0.0.1:80, sessions: cookie}}}}\n"
+    one, other = (check(parse(Text.of(content, "bascule.yaml", {})), catalog())[0] for _ in range(2))
+    assert one == other
+    sessions = other.pools[0].template.sessions if other is not None else None
+    assert sessions is not None and isinstance(sessions.by, contract.BySessionCookie)
+    assert sessions.by.cookie.name == "bascule"
+    assert len(sessions.by.cookie.keys[0]) >= 32
+
+
+@pytest.mark.parametrize("written", ["client", "{client: true}", "{by: client}"])
+def test_sessions_by_client_are_written_in_three_ways(written: str) -> None:
+    table = contract.SessionTable(1_800_000, 100_000)
+    by = contract.ByKey(contract.ClientKey(), table)
+    assert pool(f"sessions: {written}").template.sessions == contract.Sessions(by, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("client", {"kind": "client"}),
+        ("{header: X-User}", {"kind": "header", "name": "X-User"}),
+        ("{kind: uri}", {"kind": "uri"}),
+    ],
+)
+@pytest.mark.parametrize("form", ["{ring: %s}", "{name: ring, options: %s}"])
+def test_an_algorithm_goes_by_a_part_of_the_request(form: str, written: str, key: dict[str, str]) -> None:
+    algorithm = pool(f"algorithm: {form % f'{{replicas: 1, by: {written}}}'}").template.algorithm
+    assert algorithm == contract.Algorithm("ring", {"replicas": 1, "by": key})
 
 
 def test_a_matcher_without_a_key_of_its_own_passes_through() -> None:

@@ -111,7 +111,7 @@ def test_everything_begins() -> None:
             "[{dns: app:80}, {file: /x}]",
             ["pool site: endpoints are now found by dns app, file /x"],
         ),
-        ("{dns: app:80}", "{dns: app:80}, algorithm: random", ["pool site: algorithm least_busy → random"]),
+        ("{dns: app:80}", "{dns: app:80}, algorithm: random", ["pool site: algorithm fastest → random"]),
         (
             "{dns: app:80}",
             "{dns: app:80}, connect: 1s, retries: 0, panic: 0%, idle: {timeout: 4s}",
@@ -195,7 +195,7 @@ def test_everything_begins() -> None:
         ),
         (
             "{dns: app:80}",
-            "{dns: app:80}, agent: 9707, load: /load, subset: {size: 20}",
+            "{dns: app:80}, agent: 9707, load: /load, subset: {size: 20, balancer: 0}",
             [
                 "pool site: its agents are now asked, on port 9707",
                 "pool site: its endpoints are now asked for their load, at /load",

@@ -96,9 +96,9 @@ impl Held {
         self.table.learn(self.pool, now.since(attempt.began), now);
     }
 
-    /// Whether the endpoint has begun no answer since this try was begun.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.pool().is_quiet(&self.attempt)
+    /// Whether a second leg elsewhere may well be faster.
+    pub(crate) fn would_do_better(&self) -> bool {
+        self.pool().would_do_better(&self.attempt)
     }
 
     /// The usual time of a try is over.

@@ -39,10 +39,10 @@ impl Milestones {
         Self { hedge: self.hedge.filter(|at| *at > now), late: self.late.filter(|at| *at > now) }
     }
 
-    /// Whether something is to be done now that the first is reached: a copy helps when the whole endpoint is quiet. A
+    /// Whether something is to be done now that the first is reached: a copy helps when the endpoint is the reason. A
     /// request that takes long by itself would take as long elsewhere, and twice the work is what makes queues.
     pub(crate) fn is_due(self, held: &Held, now: Instant) -> bool {
-        held.is_quiet() || self.late.is_some_and(|late| late <= now)
+        held.would_do_better() || self.late.is_some_and(|late| late <= now)
     }
 
     /// The same, to be looked at again after half as long.

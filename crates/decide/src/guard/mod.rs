@@ -6,6 +6,7 @@
 //! | How many requests may it have? | [`concurrency`] |
 //! | Who goes next when every endpoint is full? | [`queue`] |
 //! | Does it fail? | [`ejection`] |
+//! | How loaded does it say it is? | [`load`] |
 //! | What is unusually long? | [`delays`] |
 //!
 //! Every try is begun by [`crate::pick::Picker::take`], and ended by [`Pool::end`] exactly once, whatever
@@ -14,6 +15,7 @@
 pub mod concurrency;
 pub mod delays;
 pub mod ejection;
+pub mod load;
 pub mod pace;
 pub mod queue;
 
@@ -24,11 +26,15 @@ use crate::balance::{KeptPlaces, Slot};
 use crate::guard::concurrency::Gate;
 use crate::guard::delays::Delays;
 use crate::guard::ejection::{Change, Evidence};
+use crate::guard::load::Scale;
 use crate::guard::pace::Fleet;
 use crate::guard::queue::{Place, Waiting};
 use crate::shared::Shared;
 use crate::table::Pool;
 use crate::time::Tick;
+
+/// Tiers from which on an endpoint is so much slower than the others (two and a half times) that a copy pays.
+const FAR_SLOWER: i32 = 2;
 
 /// What one pool has learned and counts. Outlives tables; shared by all threads.
 #[derive(Debug, Default)]
@@ -45,6 +51,8 @@ pub struct PoolState {
     pub waiting: Waiting<Waker>,
     /// What happened.
     pub counted: Counted,
+    /// How loaded its endpoints say they are.
+    pub(crate) scale: Shared<Scale>,
     /// Where keys belong.
     pub(crate) places: KeptPlaces,
     /// One ejection at a time, so that the pool's last endpoint is not ejected by two threads at once.
@@ -130,6 +138,12 @@ impl Pool {
     /// all of them.
     pub fn is_quiet(&self, attempt: &Try) -> bool {
         self.endpoints[attempt.slot.index()].state.record.is_quiet_since(attempt.began)
+    }
+
+    /// Whether a request that takes long at its endpoint would do better elsewhere: nobody gets an answer there, or all
+    /// take far longer than at the others. Otherwise it takes long by itself, and would anywhere.
+    pub fn would_do_better(&self, attempt: &Try) -> bool {
+        self.is_quiet(attempt) || self.endpoints[attempt.slot.index()].state.pace.tier() >= FAR_SLOWER
     }
 
     /// Nothing came in the time that a try of this pool usually has. The try may go on.

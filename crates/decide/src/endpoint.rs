@@ -14,6 +14,7 @@ use bascule_contract::snapshot::{self, Address};
 use crate::guard::PoolState;
 use crate::guard::concurrency::Flow;
 use crate::guard::ejection::Record;
+use crate::guard::load::Load;
 use crate::guard::pace::Pace;
 use crate::sessions::pool::PoolSessions;
 use crate::sessions::table::SessionTable;
@@ -82,6 +83,8 @@ pub struct EndpointState {
     pub pace: Pace,
     /// How much it does at a time.
     pub flow: Flow,
+    /// How loaded it says it is.
+    pub load: Load,
 }
 
 /// The value of a mark that was not made.
@@ -165,6 +168,7 @@ impl Default for EndpointState {
             record: Record::default(),
             pace: Pace::default(),
             flow: Flow::default(),
+            load: Load::default(),
         }
     }
 }
@@ -212,8 +216,9 @@ impl EndpointState {
             changed |= self.maintenance.swap(maintenance, Relaxed) != maintenance;
         }
         if let Some(load) = mark.load_permille {
-            let load = load.min(NO_MARK - 1);
-            changed |= self.load_mark.swap(load, Relaxed) != load;
+            // Weights follow once a second, by themselves.
+            self.load_mark.store(load.min(NO_MARK - 1), Relaxed);
+            self.load.is_marked();
         }
         if let Some(weight) = mark.weight {
             let weight = weight.min(HEAVIEST);

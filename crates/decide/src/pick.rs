@@ -255,6 +255,9 @@ impl Picker {
         self.version = version;
         self.until = Tick(u64::MAX);
         self.proving.clear();
+        if pool.load_reports {
+            self.until = pool.weigh_loads(self.now);
+        }
         for slot in (0..).map(Slot).take(pool.endpoints.len()) {
             self.weights[slot.index()] = self.weight_in_force(pool, slot);
             if let Some(at) = pool.endpoints[slot.index()].state.record.changes_at(self.now) {
@@ -275,22 +278,32 @@ impl Picker {
         }
     }
 
-    /// The weight that was set, less while the endpoint starts slowly.
+    /// The weight that was set, less while the endpoint starts slowly, and by the load that it reports.
     fn weight_in_force(&mut self, pool: &Pool, slot: Slot) -> u32 {
         let endpoint = &pool.endpoints[slot.index()];
-        let weight = endpoint.weight_now();
-        let since = endpoint.state.record.since();
+        let weight = endpoint.weight_now() * self.begun_percent(pool, slot);
+        // What goes by a key would move with every report.
+        if !pool.load_reports || pool.key_by.is_some() {
+            return weight;
+        }
+        let percent = endpoint.state.load.percent(self.now);
+        (u64::from(weight) * u64::from(percent) / u64::from(WHOLE)) as u32
+    }
+
+    /// How much of its weight an endpoint has that is new or back, in percent.
+    fn begun_percent(&mut self, pool: &Pool, slot: Slot) -> u32 {
+        let since = pool.endpoints[slot.index()].state.record.since();
         let Some(window_us) = pool.protection.slow_start_ms.map(|ms| ms.saturating_mul(1000)) else {
-            return weight * WHOLE;
+            return WHOLE;
         };
         let age = self.now.since(since);
         if since == Tick(0) || age >= window_us {
-            return weight * WHOLE;
+            return WHOLE;
         }
         let next = self.now.0 + (window_us / STEPS).max(1_000);
         self.until = self.until.min(Tick(next));
         let percent = (age * u64::from(WHOLE) / window_us.max(1)) as u32;
-        weight * percent.clamp(LEAST, WHOLE)
+        percent.clamp(LEAST, WHOLE)
     }
 }
 

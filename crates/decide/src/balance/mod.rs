@@ -154,7 +154,7 @@ impl<'a> Candidates<'a> {
         self.state(slot).in_flight.load(Relaxed)
     }
 
-    /// In force now, in hundredths of what was set: 1 to 6,553,500.
+    /// In force now, in hundredths of what was set: 1 to 65,535,000.
     pub fn weight(&self, slot: Slot) -> u32 {
         self.weights[slot.index()]
     }

@@ -147,7 +147,7 @@ class Written:
 
     @staticmethod
     def _text(examples: list[str]) -> str:
-        kinds = {"250ms": "duration", "64KiB": "size", "20%": "share"}
+        kinds = {"250ms": "duration", "64KiB": "size", "20%": "share", "2%": "share", "5x": "factor"}
         return kinds.get(examples[0] if examples else "", "text")
 
 

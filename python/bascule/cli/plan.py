@@ -21,7 +21,8 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         typer.Option("--from", metavar="FILE", help="Compare with this file, not with the running balancer."),
     ] = None,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="Print what the data plane would be sent but for secrets, as JSON.")
+        bool,
+        typer.Option("--snapshot", help="Print what the data plane would be sent as JSON, less secrets."),
     ] = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 1 when something would change, like diff.")

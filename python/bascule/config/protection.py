@@ -8,7 +8,7 @@ from bascule.config.problems import Mistake
 from bascule.config.protection_values import PercentOrOff, Permille, Statuses, Times, TryLimit
 from bascule.config.section import Section
 from bascule.config.values import (
-    NONE_WORDS,
+    OFF,
     Duration,
     DurationOrNone,
     Percent,
@@ -20,7 +20,6 @@ from bascule.units import format_duration
 
 SECOND = 1000
 MINUTE = 60 * SECOND
-_OFF = {"enum": [*NONE_WORDS, False]}
 
 
 class Retries(Section):
@@ -123,13 +122,13 @@ def _retries(value: object) -> object:
     return value
 
 
-OneRetries = Annotated[Retries, ShortForm(_retries, ({"type": "integer"}, _OFF))]
+OneRetries = Annotated[Retries, ShortForm(_retries, ({"type": "integer"}, OFF))]
 QueueOrOff = Annotated[
-    Queue | None, ShortForm(off_or("{length: 1000, wait: 5s}"), (_OFF,)), WrapSerializer(written_or_off)
+    Queue | None, ShortForm(off_or("{length: 1000, wait: 5s}"), (OFF,)), WrapSerializer(written_or_off)
 ]
 EjectionOrOff = Annotated[
-    Ejection | None, ShortForm(off_or("{failures: 5, time: 10s}"), (_OFF,)), WrapSerializer(written_or_off)
+    Ejection | None, ShortForm(off_or("{failures: 5, time: 10s}"), (OFF,)), WrapSerializer(written_or_off)
 ]
 HedgeOrOff = Annotated[
-    Hedge | None, ShortForm(off_or("{budget: 2%}"), (_OFF,)), WrapSerializer(written_or_off)
+    Hedge | None, ShortForm(off_or("{budget: 2%}"), (OFF,)), WrapSerializer(written_or_off)
 ]

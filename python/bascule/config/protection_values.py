@@ -10,12 +10,11 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from bascule import units
 from bascule.config.problems import Mistake
-from bascule.config.values import NONE_WORDS, none_word, read_percent, read_positive_duration, shown, text
+from bascule.config.values import OFF, none_word, read_percent, read_positive_duration, shown, text
 
 PRIORITIES = {"high": 8, "usual": 5, "low": 2}
 """Words for priorities, with room between and beyond them."""
 
-_OFF = {"enum": [*NONE_WORDS, False]}
 _STATUS = {"anyOf": [{"type": "integer", "minimum": 400, "maximum": 599}, {"enum": ["4xx", "5xx"]}]}
 _PERMILLE = re.compile(r"([0-9]{1,3})(?:\.([0-9]))?[ ]?%", re.ASCII)
 _TIMES = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,2}))?[ ]?x", re.ASCII)
@@ -123,32 +122,32 @@ PercentOrOff = Annotated[
     int | None,
     BeforeValidator(lambda value: None if none_word(value) is None else read_percent(value)),
     PlainSerializer(lambda value: "off" if value is None else units.format_percent(value)),
-    WithJsonSchema({"anyOf": [{"type": "string", "examples": ["50%"]}, _OFF]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "examples": ["20%"]}, OFF]}),
 ]
 Times = Annotated[
     int | None,
     BeforeValidator(read_times),
     PlainSerializer(format_times),
-    WithJsonSchema({"anyOf": [{"type": "string", "examples": ["5x"]}, _OFF]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "examples": ["5x"]}, OFF]}),
 ]
 Limit = Annotated[
     int | Literal["learned", "off"],
     BeforeValidator(read_limit),
-    WithJsonSchema({"anyOf": [{"enum": ["learned", *NONE_WORDS, False]}, {"type": "integer", "minimum": 1}]}),
+    WithJsonSchema({"anyOf": [{"enum": ["learned", "off", False]}, {"type": "integer", "minimum": 1}]}),
 ]
 TryLimit = Annotated[
     int | Literal["learned", "off"],
     BeforeValidator(read_try),
     PlainSerializer(lambda value: value if isinstance(value, str) else units.format_duration(value)),
     WithJsonSchema(
-        {"anyOf": [{"enum": ["learned", *NONE_WORDS, False]}, {"type": "string", "examples": ["1s"]}]}
+        {"anyOf": [{"enum": ["learned", "off", False]}, {"type": "string", "examples": ["250ms"]}]}
     ),
 ]
 Statuses = Annotated[
     tuple[int, ...],
     BeforeValidator(read_statuses),
     PlainSerializer(format_statuses),
-    WithJsonSchema({"anyOf": [{"type": "array", "items": _STATUS}, _STATUS, _OFF]}),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": _STATUS}, _STATUS, OFF]}),
 ]
 Priority = Annotated[
     int,

@@ -11,7 +11,6 @@ from bascule.config.problems import Mistake
 from bascule.config.secrets import Key
 from bascule.config.section import Section, alternative
 from bascule.config.values import (
-    NONE_WORDS,
     Duration,
     DurationOrNone,
     Name,
@@ -165,6 +164,6 @@ def _in_full(value: Any) -> Any:
 
 SessionsOrOff = Annotated[
     Sessions | None,
-    ShortForm(_in_full, ({"enum": ["cookie", "client", *NONE_WORDS, False]},)),
+    ShortForm(_in_full, ({"enum": ["cookie", "client", "off", False]},)),
     WrapSerializer(written_or_off),
 ]

@@ -178,6 +178,8 @@ def _or_none(form: Callable[[int], str]) -> Callable[[int | None], str]:
 _DURATION = {"type": "string", "examples": ["250ms", "5s", "1m30s"]}
 _SIZE = {"anyOf": [{"type": "string", "examples": ["64KiB", "10MiB"]}, {"type": "integer", "minimum": 0}]}
 _NO = {"enum": [*NONE_WORDS, None, False]}
+OFF = {"enum": ["off", False]}
+"""What editors offer where something may be off; its other words are read all the same."""
 
 Duration = Annotated[
     int,
@@ -198,7 +200,7 @@ DurationOrOff = Annotated[
     int | None,
     BeforeValidator(lambda value: None if none_word(value) is None else read_positive_duration(value)),
     PlainSerializer(lambda value: "off" if value is None else units.format_duration(value)),
-    WithJsonSchema({"anyOf": [_DURATION, _NO]}),
+    WithJsonSchema({"anyOf": [_DURATION, OFF]}),
 ]
 Size = Annotated[int, BeforeValidator(read_size), PlainSerializer(units.format_size), WithJsonSchema(_SIZE)]
 SizeOrNone = Annotated[

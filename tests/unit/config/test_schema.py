@@ -41,7 +41,7 @@ def test_unknown_keys_are_wrong_to_editors_too(described: dict[str, Any]) -> Non
         ("Route", "mirror", {"type": "string"}),
         ("Pool", "agent", {"type": ["integer", "string"]}),
         ("Pool", "load", {"type": "string"}),
-        ("Pool", "queue", {"enum": ["none", "off", "unlimited", False]}),
+        ("Pool", "queue", {"enum": ["off", False]}),
         ("Sessions", "by", {"enum": ["client", "host", "path", "uri"]}),
     ],
 )

@@ -156,9 +156,12 @@ pub(crate) fn read_request(
             (reading.destination(route), (!route.response_edits.is_empty()).then(|| reading.own_facts()))
         }
     };
-    let session = match &to {
-        Destination::Pool(pool, _) => Session::read(&table.table().pools[*pool], &asked, &connection.worker),
-        _ => None,
+    let (key, session) = match &to {
+        Destination::Pool(pool, _) => {
+            let pool = &table.table().pools[*pool];
+            (pool.key(&asked), Session::read(pool, &asked, &connection.worker))
+        }
+        _ => (Key::NONE, None),
     };
     let request = Request {
         listener: place,
@@ -175,7 +178,7 @@ pub(crate) fn read_request(
         head_read: now,
         head_bytes: head.length,
         facts,
-        key: Key::NONE,
+        key,
         session,
         until,
         log,

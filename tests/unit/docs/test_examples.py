@@ -35,9 +35,12 @@ class Started:
     endpoints: dict[str, str]
     """What is written in the example → where it is."""
 
-    def get(self, path: str, host: str = "example.com") -> tuple[int, dict[str, str], str]:
+    def get(
+        self, path: str, host: str = "example.com", cookie: str | None = None
+    ) -> tuple[int, dict[str, str], str]:
         """Status, headers in lower case, and body."""
-        self.connection.request("GET", path, headers={"Host": host})
+        headers = {"Host": host} if cookie is None else {"Host": host, "Cookie": cookie}
+        self.connection.request("GET", path, headers=headers)
         response = self.connection.getresponse()
         body = response.read().decode()
         return response.status, {name.lower(): value for name, value in response.getheaders()}, body
@@ -99,6 +102,29 @@ def test_the_api_example_routes_rewrites_and_answers(tmp_path: Path) -> None:
         assert example.get("/robots.txt")[2].startswith("User-agent: *")
         assert example.get("/x/../v1//admin/users")[0] == 403
         assert example.get("/v1/admin/users", "api.example.com")[0] == 200
+
+
+def test_the_canary_example_splits_and_tells_deadlines(tmp_path: Path) -> None:
+    with started("canary.yaml", tmp_path, 4) as example:
+        served = [example.served_by("/") for _ in range(400)]
+        assert 1 <= served.count("127.0.0.1:9003") <= 60
+        assert served.count("127.0.0.1:9004") == 0
+        deadline = dict(json.loads(example.get("/pay")[2])["headers"])["x-deadline-ms"]
+        assert 0 < int(deadline) <= 5000
+
+
+def test_the_session_example_keeps_a_client_on_its_endpoint(tmp_path: Path) -> None:
+    with started("sessions.yaml", tmp_path, 3) as example:
+        cookie = example.get("/")[1]["set-cookie"].partition(";")[0]
+        assert cookie.startswith("shop=")
+        served = {example.get("/", cookie=cookie)[1]["x-served-by"] for _ in range(20)}
+        assert len(served) == 1
+        assert served < {example.endpoints["127.0.0.1:9001"], example.endpoints["127.0.0.1:9002"]}
+
+
+def test_the_protection_example_serves(tmp_path: Path) -> None:
+    with started("protection.yaml", tmp_path, 3) as example:
+        assert {example.get("/")[0] for _ in range(12)} == {200}
 
 
 def test_the_file_example_follows_its_file(tmp_path: Path) -> None:

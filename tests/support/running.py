@@ -21,7 +21,7 @@ _NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
 CATALOG = contract.Catalog(
     algorithms=tuple(
         contract.Entry(name, "", "", _NOTHING)
-        for name in ("random", "round_robin", "weighted_round_robin", "least_busy", "two_choices")
+        for name in ("fastest", "random", "round_robin", "weighted_round_robin", "least_busy", "two_choices")
     ),
     matchers=tuple(
         contract.Entry(name, "", "", {"type": "object"})

@@ -52,7 +52,7 @@ async def test_status_tells_listeners_pools_and_endpoints(scene: Running, client
         }
     ]
     (pool,) = status["pools"]
-    assert (pool["pool"], pool["algorithm"], pool["check"], pool["up"]) == ("site", "least_busy", None, 1)
+    assert (pool["pool"], pool["algorithm"], pool["check"], pool["up"]) == ("site", "fastest", None, 1)
     one, other = pool["endpoints"]
     assert (one["endpoint"], one["up"], one["reason"]) == ("10.0.0.1:8000", True, "no check")
     assert (other["endpoint"], other["up"], other["draining"], other["weight"]) == (

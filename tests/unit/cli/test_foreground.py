@@ -23,7 +23,7 @@ pools:
             "  listening  http://127.0.0.1:8080 (all addresses)  →  pool site",
             "  listening  http://127.0.0.1:40001  →  pool site",
             "  listening  unix:/tmp/web.sock  →  pool site",
-            "  pool       site (least_busy, tcp check): 10.0.0.1:8000",
+            "  pool       site (fastest, tcp check): 10.0.0.1:8000",
             f"  admin      unix:{tmp_path}/admin.sock",
         ]
 

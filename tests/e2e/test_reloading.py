@@ -106,7 +106,7 @@ def test_a_name_that_does_not_resolve_yet_does_not_stop_the_start(
         assert get(address).status == 200
         assert get(address, "/later").status == 503
         assert "pool later: dns: " in command(folder, "status").out
-        assert "(least_busy): none found yet" in "\n".join(running.said)
+        assert "(fastest): none found yet" in "\n".join(running.said)
 
 
 def test_a_check_in_python_survives_reloads_and_says_what_is_wrong(

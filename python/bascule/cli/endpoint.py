@@ -76,10 +76,10 @@ def _lines(endpoint: dict[str, Any]) -> Iterator[str]:
     yield f"  operator   {operator['state']}, weight {weight}"
     if agent is not None:
         up = "up" if agent["up"] else "down"
-        yield f"  agent      {agent['state']}, {up}, {agent['weight_percent']}%{_missing(agent)}"
+        yield f"  agent      {agent['state']}, {up}, {agent['weight_percent']}%{_problem(agent)}"
     if load is not None:
         share = "nothing yet" if load["permille"] is None else f"{load['permille'] / 10:g}%"
-        yield f"  load       {share}{_missing(load)}"
+        yield f"  load       {share}{_problem(load)}"
     yield f"  weight     {endpoint['weight']} in force"
     limit = "none" if endpoint["limit"] is None else endpoint["limit"]
     yield f"  limit      {limit}, pace {latency(endpoint['pace_us'])}"
@@ -88,5 +88,5 @@ def _lines(endpoint: dict[str, Any]) -> Iterator[str]:
         yield f"  check      for {age(endpoint['changed_s_ago'])}, last {age(endpoint['checked_s_ago'])} ago"
 
 
-def _missing(report: dict[str, Any]) -> str:
-    return "" if report["problem"] is None else f" (missing: {report['problem']})"
+def _problem(report: dict[str, Any]) -> str:
+    return "" if report["problem"] is None else f" (no usable answer now: {report['problem']})"

@@ -81,9 +81,10 @@ class Standings:
                 else None,
             )
         self._commands[key] = command
+        # In this order, here and below: what is logged is in force.
+        self._tell((self._mark(key, place),))
         weight = "default" if command.weight is None else command.weight
         log.info(_COMMANDED[command.duty], pool=key[0], endpoint=key[1], weight=weight)
-        self._tell((self._mark(key, place),))
         self._ask()
 
     async def stop(self) -> None:
@@ -132,6 +133,7 @@ class Standings:
             self._tell((self._mark(key, place),))
 
     def _believe(self, change: HealthChange) -> None:
+        self._mark_anew((change.pool, change.endpoint))
         say = log.info if change.up else log.warning
         say(
             "endpoint is up" if change.up else "endpoint is down",
@@ -139,12 +141,12 @@ class Standings:
             endpoint=change.endpoint,
             reason=change.reason,
         )
-        self._mark_anew((change.pool, change.endpoint))
 
     def _hear_agent(self, key: Key, before: Report[AgentWord], after: Report[AgentWord]) -> None:
         _say_problem("agent", key, before.problem, after.problem)
         if after.word == before.word:
             return
+        self._mark_anew(key)
         say = log.info if after.word.up else log.warning
         say(
             "agent says",
@@ -155,18 +157,17 @@ class Standings:
             weight=f"{after.word.percent}%",
             reason=after.word.reason,
         )
-        self._mark_anew(key)
         if Duty.MAINTENANCE in (before.word.duty, after.word.duty):
             self._check()
 
     def _hear_load(self, key: Key, before: Report[int | None], after: Report[int | None]) -> None:
-        _say_problem("load report", key, before.problem, after.problem)
+        _say_problem("load URL", key, before.problem, after.problem)
         if after.word != before.word:
             self._mark_anew(key)
 
 
 def _say_problem(what: str, key: Key, before: str | None, after: str | None) -> None:
     if before is None and after is not None:
-        log.warning(f"{what} is missing", pool=key[0], endpoint=key[1], reason=after)
+        log.warning(f"{what} gives no usable answer", pool=key[0], endpoint=key[1], reason=after)
     elif before is not None and after is None:
-        log.info(f"{what} is there again", pool=key[0], endpoint=key[1])
+        log.info(f"{what} answers again", pool=key[0], endpoint=key[1])

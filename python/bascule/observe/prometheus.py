@@ -101,7 +101,7 @@ def _endpoints(endpoints: tuple[contract.EndpointStats, ...]) -> Iterator[str]:
 
 
 _ENDPOINT_STATES: tuple[_Column[contract.EndpointStats], ...] = (
-    ("up", "gauge", "1 when the checks say it is up, or there are none.", lambda it: int(it.up)),
+    ("up", "gauge", "1 when its check and its agent, if any, say that it works.", lambda it: int(it.up)),
     ("draining", "gauge", "1 while it gets no new work.", lambda it: int(it.draining)),
     (
         "maintenance",

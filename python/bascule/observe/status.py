@@ -83,20 +83,20 @@ def endpoint(seen: Seen, key: Key) -> dict[str, object]:
 def problems(noted: Noted) -> list[str]:
     """Agents and load URLs that say nothing which can be used, one line for each pool."""
     kinds: tuple[tuple[str, Mapping[Key, Report[Any]]], ...] = (
-        ("agent", noted.agents),
-        ("load report", noted.loads),
+        ("agents", noted.agents),
+        ("load URLs", noted.loads),
     )
-    return [line for what, reports in kinds for line in _missing(what, reports)]
+    return [line for what, reports in kinds for line in _unusable(what, reports)]
 
 
-def _missing(what: str, reports: Mapping[Key, Report[Any]]) -> Iterator[str]:
+def _unusable(what: str, reports: Mapping[Key, Report[Any]]) -> Iterator[str]:
     asked = Counter(pool for pool, _ in reports)
     silent: dict[str, list[str]] = {}
     for (pool, endpoint), report in reports.items():
         if report.problem is not None:
             silent.setdefault(pool, []).append(f"{endpoint}: {report.problem}")
     for pool, those in silent.items():
-        yield f"pool {pool}: {what} of {len(those)} of {asked[pool]} endpoints is missing: {those[0]}"
+        yield f"pool {pool}: {len(those)} of {asked[pool]} {what} give no usable answer: {those[0]}"
 
 
 def _pool(

@@ -191,12 +191,12 @@ def test_what_the_requests_of_a_pool_met_is_told() -> None:
         status.endpoint(seen, ("site", "10.0.0.2:8000"))
 
 
-def test_agents_that_are_missing_are_one_problem_for_each_pool() -> None:
+def test_agents_that_give_no_usable_answer_are_one_problem_for_each_pool() -> None:
     well, ill = Report(AgentWord(), None, 1.0), Report(AgentWord(), "refused", None)
     agents = {("site", "a"): well, ("site", "b"): ill, ("site", "c"): ill, ("api", "a"): ill}
     noted = replace(NOTHING, agents=agents, loads={("api", "a"): Report(None, "HTTP 404", None)})
     assert status.problems(noted) == [
-        "pool site: agent of 2 of 3 endpoints is missing: b: refused",
-        "pool api: agent of 1 of 1 endpoints is missing: a: refused",
-        "pool api: load report of 1 of 1 endpoints is missing: a: HTTP 404",
+        "pool site: 2 of 3 agents give no usable answer: b: refused",
+        "pool api: 1 of 1 agents give no usable answer: a: refused",
+        "pool api: 1 of 1 load URLs give no usable answer: a: HTTP 404",
     ]

@@ -13,6 +13,7 @@
 //! | What keeps it together with others? | request | [`sessions`] |
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
 //! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
+//! | Does its key ask too often? | request | [`limit`] |
 //! | May it be tried again? | failed try | [`retry`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
 //! | What can be configured? | start | [`catalog`] |
@@ -26,6 +27,7 @@ pub mod endpoint;
 pub mod guard;
 pub mod headers;
 pub mod http1;
+pub mod limit;
 pub mod load_report;
 pub mod networks;
 pub mod path;

@@ -21,11 +21,7 @@ _NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
 CATALOG = contract.Catalog(
     algorithms=tuple(
         contract.Entry(name, "", "", _NOTHING)
-<<<<<<< HEAD
         for name in ("fastest", "random", "round_robin", "weighted_round_robin", "least_busy", "two_choices")
-=======
-        for name in ("random", "round_robin", "weighted_round_robin", "least_busy", "two_choices", "fastest")
->>>>>>> 734fc9e (wip)
     ),
     matchers=tuple(
         contract.Entry(name, "", "", {"type": "object"})

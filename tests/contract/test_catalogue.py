@@ -6,7 +6,7 @@ import pytest
 
 from bascule import contract
 from bascule.config.load import Text
-from bascule.config.model import Match
+from bascule.config.model import Match, Pool
 from bascule.config.parse import parse
 from bascule.contract import codec
 from bascule.plan.build import build
@@ -35,4 +35,5 @@ def test_every_matcher_has_a_key_or_can_be_reached(catalog: contract.Catalog) ->
 
 
 def test_the_default_algorithm_is_in_the_catalogue(catalog: contract.Catalog) -> None:
-    assert "least_busy" in {entry.name for entry in catalog.algorithms}
+    default = Pool.model_fields["algorithm"].default.name
+    assert default in {entry.name for entry in catalog.algorithms}

@@ -14,7 +14,7 @@ from bascule.config.salvage import salvage
 from bascule.config.tree import Tree, read_tree
 from bascule.config.values import shown
 
-_BY_NAME = ("listeners", "pools")
+_BY_NAME = ("listeners", "pools", "stores")
 """What several files add to; everything else is said once."""
 
 
@@ -73,7 +73,7 @@ def _drop_what_is_not_configuration(tree: Tree, has_includes: bool) -> None:
 
 
 def _add(whole: Tree, tree: Tree) -> Tree:
-    """Adds an included file: its listeners and pools, and what has not been said yet."""
+    """Adds an included file: its listeners, pools and stores, and what has not been said yet."""
     problems = [*whole.problems, *tree.problems]
     value: dict[str, Any] = dict(whole.value)
     for key, added in tree.value.items():

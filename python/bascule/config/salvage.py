@@ -18,6 +18,7 @@ _ROUNDS = 5
 _STAND_INS: dict[str, dict[str, Any]] = {
     "listeners": {"bind": "127.0.0.1:0"},
     "pools": {"endpoints": "127.0.0.1:1"},
+    "stores": {"address": "127.0.0.1:1"},
 }
 _NOTHING: dict[str, Any] = {"respond": 200}
 

@@ -28,18 +28,19 @@ def refusal(path: Path) -> str:
     return str(refused.value).replace(str(path.parent), "…")
 
 
-def test_included_files_add_pools_and_listeners(tmp_path: Path) -> None:
+def test_included_files_add_pools_listeners_and_stores(tmp_path: Path) -> None:
     main = write(
         tmp_path,
-        main=f"{MAIN}include: [b.yaml, conf.d/*.yaml]\n" + POOL.format(name="a"),
+        main=f"{MAIN}include: [b.yaml, conf.d/*.yaml]\nstores: {{s: 127.0.0.1}}\n" + POOL.format(name="a"),
         b=POOL.format(name="b") + "log_level: debug\n",
         conf__d1=POOL.format(name="d"),
-        conf__d2="listeners: {more: {bind: 127.0.0.1:81, pool: d}}\n",
+        conf__d2="listeners: {more: {bind: 127.0.0.1:81, pool: d}}\nstores: {t: 127.0.0.1}\n",
     )
     (tmp_path / "conf").rename(tmp_path / "conf.d")
     config = parse(load(main, {}))
     assert list(config.listeners) == ["more", "web"] or set(config.listeners) == {"more", "web"}
     assert set(config.pools) == {"a", "b", "d"}
+    assert set(config.stores) == {"s", "t"}
     assert config.log_level == "debug"
 
 

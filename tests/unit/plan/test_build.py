@@ -295,7 +295,8 @@ def test_mistakes_of_shape_do_not_hide_those_of_meaning() -> None:
 def test_what_is_salvaged_brings_no_new_mistakes() -> None:
     content = (
         "listeners: {web: {bind: 127.0.0.1:80, routes: [{pool: a, nmae: x},"
-        "{redirect: 5}, {}], pool: -b}, more: {}}\n"
+        "{redirect: 5}, {}, {pool: c, rate_limit: {requests: 1, store: s}}], pool: -b}, more: {}}\n"
+        "stores: {s: redis.internal}\n"
         "pools: {a: {}, c: {endpoints: [{}, 10.0.0.1:80, {weight: x, address: 10.0.0.2:80}]}}\n"
     )
     text = Text.of(content, "bascule.yaml", {})

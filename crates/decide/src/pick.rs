@@ -217,7 +217,7 @@ impl Picker {
     }
 
     fn full(&self, pool: &Pool) -> Taken {
-        pool.state.gate.note_full(pool, self.now);
+        pool.state.gate.look_again(pool, self.now);
         Taken::Full
     }
 

@@ -75,8 +75,20 @@ pub struct Flow {
 #[derive(Debug, Default)]
 struct Seen {
     windows: Windows,
-    /// Which half it is in, in a trial of this number, and how many requests it had before.
-    part: Option<(u32, Side, f64)>,
+    /// Its place in the latest trial that it took part in.
+    place: Option<Place>,
+}
+
+/// An endpoint's place in a trial.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Of the trial.
+    number: u32,
+    side: Side,
+    /// Requests that it had when the trial began.
+    before: f64,
+    /// In which units its requests and times are counted.
+    units: (f64, f64),
 }
 
 impl Gate {
@@ -96,14 +108,11 @@ impl Gate {
         Some(self.usual_us.load(Relaxed)).filter(|us| *us > 0)
     }
 
-    /// Every endpoint is full for somebody.
-    pub(crate) fn note_full(&self, pool: &Pool, now: Tick) {
-        let (stage, _) = self.stage();
-        if stage == Stage::Closed {
-            return;
-        }
-        // A trial must come to its end even when no answer comes at all.
-        if let Some(true) = self.course.attempt(|course| course.expire(pool, now)) {
+    /// Time passes: an overload, or a suspicion, may be over although nothing was answered. To be called now and then.
+    pub fn look_again(&self, pool: &Pool, now: Tick) {
+        if self.stage().0 != Stage::Closed
+            && let Some(true) = self.course.attempt(|course| course.expire(pool, now))
+        {
             pool.state.waiting.may_have_room(now);
         }
     }
@@ -156,10 +165,13 @@ impl Flow {
 
     /// A try has ended.
     pub fn end(&self, pool: &Pool, attempt: &Try, now: Tick, ended: Ended) {
+        let (stage, trial) = pool.state.gate.stage();
         if !matches!(pool.protection.limit, Limit::Learned {}) {
+            if stage != Stage::Closed {
+                pool.state.gate.course.attempt(|course| course.stop(pool));
+            }
             return;
         }
-        let (stage, trial) = pool.state.gate.stage();
         let depth = pool.endpoints[attempt.slot.index()].state.in_flight();
         let told = self.seen.attempt(|seen| {
             match ended {
@@ -173,15 +185,15 @@ impl Flow {
                 Ended::Lost | Ended::Nothing => seen.windows.add_lost(now.since(attempt.began)),
             }
             let report = seen.windows.report(now, stage != Stage::Closed)?;
-            let part = seen.part.filter(|(number, ..)| *number == trial);
-            Some((report, part, seen.windows.known().hold_us))
+            let place = seen.place.filter(|place| place.number == trial);
+            Some((report, place))
         });
-        if let Some((report, part, usual_us)) = told.flatten() {
-            let part = part.map(|(_, side, before)| Part {
-                side,
+        if let Some((report, place)) = told.flatten() {
+            let part = place.map(|place| Part {
+                side: place.side,
                 began: attempt.began,
-                depth: f64::from(depth + 1) / before,
-                took: report.hold_us / usual_us,
+                depth: f64::from(attempt.before + 1) / place.units.0,
+                took: report.hold_us / place.units.1,
             });
             pool.state.gate.review(pool, &report, part.as_ref(), now);
         }

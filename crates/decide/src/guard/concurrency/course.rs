@@ -1,18 +1,18 @@
 //! The course of an overload: suspected, put to the test, limited, tested again, over.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::level::Level;
 use super::trial::{Before, FAIRLY_SURE, Part, Question, SURE, Side, Trial, Verdict};
 use super::windows::Report;
-use super::{Flow, LEAST, MARGIN, Seen, Stage};
-use crate::table::Pool;
+use super::{Flow, LEAST, MARGIN, Place, Seen, Stage};
+use crate::table::{Endpoint, Pool};
 use crate::time::Tick;
 
-/// It looks like overload when answers take long, …
-/// … and either more requests queue than chance brings together now and then, or they queue longer than they may.
+/// It is overload only when more requests queue at the endpoints than chance brings together now and then, …
 const MANY: f64 = 40.0;
+/// … or when they queue longer than they might in the pool's line; this long where there is none.
 const PATIENCE_US: f64 = 100_000.0;
-/// Where exchanges last longer, a trial would show nothing before it is over.
-const LASTING_US: f64 = 2_000_000.0;
 /// Not more often than this is it seen whether a trial would show anything.
 const PAUSE_US: u64 = 10_000;
 /// An endpoint takes part in a trial when it has so many times what it would be limited to.
@@ -22,7 +22,7 @@ const CONCERNED: f64 = 0.3;
 /// Those who are not limited take over a little of what the others do not get; the rest waits until the trial is over.
 const OTHERS: f64 = 1.2;
 /// No trial cuts down to less than this part.
-const DEEPEST: f64 = 3.0;
+const DEEPEST: f64 = 1.0 / 3.0;
 /// Overload is over when, averaged over so long, requests wait for less than this share of the time.
 const OVER_US: f64 = 200_000.0;
 const OVER: f64 = 0.1;
@@ -75,7 +75,7 @@ impl Course {
     /// Takes over what was told. True when there may be more room now.
     pub(super) fn follow(&mut self, pool: &Pool, report: &Report, part: Option<&Part>, now: Tick) -> bool {
         self.level.add(report, now);
-        pool.state.gate.usual_us.store(self.level.usual_us as u64, std::sync::atomic::Ordering::Relaxed);
+        pool.state.gate.usual_us.store(self.level.usual_us as u64, Relaxed);
         let waits = self.watch(pool, now);
         if let Some((kind, trial)) = &mut self.trial {
             let verdict = match part {
@@ -97,12 +97,21 @@ impl Course {
         false
     }
 
-    /// Ends a trial that takes too long. True when there may be more room now.
+    /// Ends what takes too long, even when nothing is answered. True when there may be more room now.
     pub(super) fn expire(&mut self, pool: &Pool, now: Tick) -> bool {
+        self.watch(pool, now);
         match self.trial {
             Some((kind, trial)) if trial.is_over(now) => self.conclude(pool, kind, Verdict::Unclear, now),
+            None if pool.state.gate.is_open() => self.tend(pool, now),
             _ => false,
         }
+    }
+
+    /// Nothing is learned any more: nothing is enforced.
+    pub(super) fn stop(&mut self, pool: &Pool) {
+        self.trial = None;
+        self.count_on();
+        pool.state.gate.enter(Stage::Closed, self.number);
     }
 
     /// Whether requests wait now.
@@ -134,7 +143,7 @@ impl Course {
     /// Begins the trial that shows whether there is overload, if enough endpoints have more than they would be limited to.
     fn suspect(&mut self, pool: &Pool, now: Tick) {
         let (mut all, mut binding, mut queued) = (0.0, 0.0, 0.0);
-        for endpoint in &pool.endpoints {
+        for endpoint in learners(pool) {
             let depth = f64::from(endpoint.state.in_flight());
             all += depth;
             let limit = endpoint.state.flow.seen.wait(|seen| target(pool, seen, 0.0, now));
@@ -145,23 +154,29 @@ impl Course {
             }
         }
         let patience_us = pool.terms().map_or(PATIENCE_US, |terms| terms.longest_us as f64);
-        if self.level.hold_us > LASTING_US {
+        if self.level.is_streaming(all) {
             return;
         }
         let too_long = self.level.now_us - self.level.usual_us >= patience_us;
         if binding > 0.0 && binding >= CONCERNED * all && (queued >= MANY || too_long) {
-            self.begin(pool, Kind::Opening, now);
+            if self.level.is_flooded(all, now) {
+                self.count_on();
+                self.open(pool, now);
+            } else if pool.endpoints.len() > 1 || !self.level.is_sudden(now) {
+                self.begin(pool, Kind::Opening, now);
+            }
         }
     }
 
     /// Divides the endpoints, sets their limits, and makes these valid.
     fn begin(&mut self, pool: &Pool, kind: Kind, now: Tick) -> bool {
-        self.number = (self.number + 1) & (u32::MAX >> 2);
+        self.count_on();
         // When it is not the traffic that has grown, nothing is to be lost by not being limited, but perhaps much by being so.
-        let spares = kind == Kind::Opening && self.level.is_slower();
+        let spares = kind == Kind::Opening && self.level.is_slower(now);
         let mut before = [Before::default(); 2];
+        let alone = pool.endpoints.len() == 1;
         let mut all = 0.0;
-        for endpoint in &pool.endpoints {
+        for endpoint in learners(pool) {
             let flow = &endpoint.state.flow;
             let depth = f64::from(endpoint.state.in_flight());
             all += depth;
@@ -172,26 +187,25 @@ impl Course {
                     limits[Side::Control as usize] = u32::MAX;
                 }
                 if takes_part {
-                    seen.part = Some((self.number, side, depth.max(1.0)));
-                    let (answers, rate) = seen.windows.recent(now);
-                    before[side as usize].answers += answers;
-                    before[side as usize].rate += rate;
-                    before[side as usize].usual_us += rate * seen.windows.known().hold_us;
+                    let usual_us = seen.windows.known().hold_us;
+                    let units = if alone { (1.0, 1.0) } else { (depth.max(1.0), usual_us) };
+                    seen.place = Some(Place { number: self.number, side, before: depth, units });
+                    before[side as usize].add(&seen.windows.recent(now));
                 }
                 Some(limits[side as usize])
             });
             flow.set_trial(self.number, limit.unwrap_or(0));
         }
         if before[0].rate == 0.0 {
-            return false;
+            // There is nothing to try. Limits that are as low as they may be are not too high.
+            return kind != Kind::Opening && self.conclude(pool, kind, Verdict::Unclear, now);
         }
         if spares && before[1].rate == 0.0 {
             // There is nobody who could take over what the only one does not get.
             return self.conclude(pool, kind, Verdict::Working, now);
         }
         let lasting_us = self.level.lasting_us(all);
-        let before = before.map(|it| Before { usual_us: it.usual_us / it.rate, lasting_us, ..it });
-        self.trial = Some((kind, Trial::begin(now, kind.question(), before)));
+        self.trial = Some((kind, Trial::begin(now, lasting_us, kind.question(), before)));
         let stage = if kind == Kind::Opening { Stage::Suspected } else { Stage::Open };
         pool.state.gate.enter(stage, self.number);
         kind == Kind::Raise
@@ -201,8 +215,7 @@ impl Course {
     fn conclude(&mut self, pool: &Pool, kind: Kind, verdict: Verdict, now: Tick) -> bool {
         self.trial = None;
         self.next = Tick(now.0 + BETWEEN_US);
-        // Its limits are no longer valid.
-        self.number = (self.number + 1) & (u32::MAX >> 2);
+        self.count_on();
         let gate = &pool.state.gate;
         match (kind, verdict) {
             (Kind::Opening, Verdict::Queueing) => {
@@ -210,14 +223,7 @@ impl Course {
                 return true;
             }
             (Kind::Opening, _) => {
-                self.in_vain = if verdict == Verdict::Working { 0 } else { (self.in_vain + 1).min(6) };
-                if verdict == Verdict::Working {
-                    let factor = self.level.now_us / self.level.usual_us.max(1.0);
-                    scale(pool, factor.max(1.0));
-                    self.level.begin_anew();
-                }
-                self.next = Tick(now.0 + (AGAIN_US << self.in_vain));
-                gate.enter(Stage::Closed, self.number);
+                self.acquit(pool, verdict, now);
                 return true;
             }
             (Kind::Raise, Verdict::Working) => {
@@ -241,17 +247,40 @@ impl Course {
         true
     }
 
+    /// It is no overload, or cannot be shown to be.
+    fn acquit(&mut self, pool: &Pool, verdict: Verdict, now: Tick) {
+        if verdict == Verdict::Working {
+            self.in_vain = 0;
+            // Alone, it has been the one that was limited: what it has answered since says too little.
+            let all = pool.endpoints.iter().map(|it| f64::from(it.state.in_flight())).sum();
+            let now_us =
+                if pool.endpoints.len() == 1 { self.level.lasting_us(all) } else { self.level.now_us };
+            scale(pool, (now_us / self.level.usual_us.max(1.0)).max(1.0));
+            self.level.begin_anew(now);
+        } else {
+            self.in_vain = (self.in_vain + 1).min(6);
+        }
+        self.next = Tick(now.0 + (AGAIN_US << self.in_vain));
+        pool.state.gate.enter(Stage::Closed, self.number);
+    }
+
+    /// What was said for the latest trial is no longer valid.
+    fn count_on(&mut self) {
+        self.number = (self.number + 1) & (u32::MAX >> 2);
+    }
+
     fn open(&mut self, pool: &Pool, now: Tick) {
         let mut limits = (0, 0);
-        for endpoint in &pool.endpoints {
+        for endpoint in learners(pool) {
             let flow = &endpoint.state.flow;
+            let depth = f64::from(endpoint.state.in_flight());
             flow.seen.wait(|seen| {
                 let rate = seen.windows.most(now);
-                if let Some((number, _, before)) = seen.part
-                    && number + 1 == self.number
-                    && rate > 0.0
-                {
-                    seen.windows.raise_hold(before / DEEPEST / (MARGIN * rate));
+                // In a trial, those that are not limited have got more than they had when it began.
+                let tried = seen.place.filter(|place| place.number + 1 == self.number);
+                let depth = tried.map_or(depth, |place| place.before);
+                if rate > 0.0 {
+                    seen.windows.raise_hold(depth * DEEPEST / (MARGIN * rate));
                 }
                 flow.publish(pool, &seen.windows);
             });
@@ -261,13 +290,18 @@ impl Course {
         }
         let gate = &pool.state.gate;
         let typical = limits.0.checked_div(limits.1).unwrap_or(0);
-        gate.typical.store(typical, std::sync::atomic::Ordering::Relaxed);
+        gate.typical.store(typical, Relaxed);
         self.next = Tick(now.0 + FIRST_US);
         (self.doubtful, self.is_enough) = (true, false);
         self.in_vain = 0;
         self.waiting = 1.0;
         gate.enter(Stage::Open, self.number);
     }
+}
+
+/// The endpoints whose limits are learned.
+fn learners(pool: &Pool) -> impl Iterator<Item = &Endpoint> {
+    pool.endpoints.iter().filter(|endpoint| endpoint.limit.is_none())
 }
 
 /// What an endpoint would be limited to that has `before` requests.
@@ -277,11 +311,11 @@ fn target(pool: &Pool, seen: &Seen, before: f64, now: Tick) -> Option<u32> {
         return None;
     }
     let limit = pool.state.gate.limit_for(known, seen.windows.most(now));
-    Some(limit.max((before / DEEPEST).ceil() as u32))
+    Some(limit.max((before * DEEPEST).ceil() as u32))
 }
 
 fn scale(pool: &Pool, factor: f64) {
-    for endpoint in &pool.endpoints {
+    for endpoint in learners(pool) {
         let flow = &endpoint.state.flow;
         flow.seen.wait(|seen| {
             seen.windows.scale(factor);
@@ -297,7 +331,7 @@ impl Kind {
         let (middle, patience_us, sure) = match self {
             // Limits that are not needed are found out by the next trial; overload that is overlooked grows until then.
             Self::Opening => (0.4, 400_000, [FAIRLY_SURE, SURE]),
-            Self::Raise => (0.15, 1_000_000, [FAIRLY_SURE, FAIRLY_SURE]),
+            Self::Raise => (0.15, 1_000_000, [FAIRLY_SURE, SURE]),
             Self::Cut => (0.2, 400_000, [SURE, FAIRLY_SURE]),
         };
         Question { middle, patience_us, sure }
@@ -333,6 +367,6 @@ impl Kind {
 impl Flow {
     fn set_trial(&self, number: u32, limit: u32) {
         let stored = u64::from(number) << 32 | u64::from(limit);
-        self.on_trial.store(stored, std::sync::atomic::Ordering::Relaxed);
+        self.on_trial.store(stored, Relaxed);
     }
 }

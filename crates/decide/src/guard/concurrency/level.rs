@@ -18,8 +18,24 @@ const RECENT_US: f64 = 50_000.0;
 const RECENT: f64 = 32.0;
 /// … so long.
 const BEFORE_US: f64 = 2_000_000.0;
-/// Fewer answers than this part of what there were before mean that something takes longer.
-const FEWER: f64 = 0.8;
+/// This part of the answers that there were before would mean that something takes longer …
+const FEWER: f64 = 0.6;
+/// … when it is so many times likelier, as a logarithm. By chance alone, that happens once in a few hundred thousand.
+const MISSING: f64 = 10.0;
+/// Between these parts, they are as many as before.
+const AS_BEFORE: f64 = 0.9;
+const ABOUT_AS_BEFORE: f64 = 1.5;
+/// What comes on so fast is sudden; what comes slowly, a trial tells better.
+const SUDDEN_US: u64 = 500_000;
+/// What has been usual for less is not what it is compared with.
+const SETTLES_MS: u64 = 5_000;
+/// Below this elevation, nothing is unusual.
+const CALM: f64 = 1.5;
+/// Exchanges that take so many times what it is to the heads of their answers, and so long.
+const STREAMING: f64 = 4.0;
+const LASTING_US: f64 = 1_000_000.0;
+/// Standard deviations.
+const CERTAIN: f64 = 3.0;
 
 /// How long answers take, over the whole pool.
 #[derive(Debug, Default)]
@@ -35,6 +51,11 @@ pub(super) struct Level {
     /// To the head, while nothing queues.
     pub(super) usual_us: f64,
     at: Tick,
+    /// When what came was last as usual, and answers since then.
+    calm_at: Tick,
+    /// Until then, what there was before is not usual.
+    settles_at: Tick,
+    answers: f64,
     high_since: Option<Tick>,
     /// Answers since `rates_at`.
     pending: f64,
@@ -42,6 +63,12 @@ pub(super) struct Level {
     /// Answers per microsecond, now and before.
     rate: f64,
     rate_before: f64,
+    /// Evidence that they are fewer than before (a cumulative sum of logarithms of likelihoods, as by Page).
+    missing: f64,
+    /// When they were.
+    fewer_at: Tick,
+    /// What exchanges took before, to their ends.
+    hold_before_us: f64,
 }
 
 impl Level {
@@ -60,6 +87,10 @@ impl Level {
         self.count(answers, now);
         let ahead_us = self.usual_us * (self.ahead - 1.0);
         let is_high = self.elevation >= HIGHER && self.ahead >= HIGH && ahead_us >= HIGH_US;
+        self.answers += answers;
+        if self.ahead < CALM {
+            (self.calm_at, self.answers) = (now, 0.0);
+        }
         self.high_since = if is_high { self.high_since.or(Some(now)) } else { None };
     }
 
@@ -68,10 +99,10 @@ impl Level {
         self.high_since.is_some_and(|since| now.since(since) >= PERSISTS_US)
     }
 
-    /// Whether fewer answers come than before. More traffic does not do that; something that takes longer does, until as
+    /// Whether fewer answers came than before, a moment ago. More traffic does not do that; something that takes longer does, until as
     /// much more is under way.
-    pub(super) fn is_slower(&self) -> bool {
-        self.rate < FEWER * self.rate_before
+    pub(super) fn is_slower(&self, now: Tick) -> bool {
+        self.fewer_at > Tick(0) && now.since(self.fewer_at) <= SUDDEN_US
     }
 
     /// What exchanges take that are under way, when there are `all` of them.
@@ -81,8 +112,35 @@ impl Level {
         if self.rate > 0.0 { self.hold_us.max(all / self.rate) } else { self.hold_us }
     }
 
+    /// Whether most of what is under way has long been answered: then nothing about it says how busy the endpoints are.
+    pub(super) fn is_streaming(&self, all: f64) -> bool {
+        self.hold_us > STREAMING * self.now_us && self.lasting_us(all) > LASTING_US
+    }
+
+    /// Whether all was usual a moment ago, and long before.
+    pub(super) fn is_sudden(&self, now: Tick) -> bool {
+        now.since(self.calm_at) <= SUDDEN_US && now >= self.settles_at
+    }
+
+    /// Whether it is certain that more comes than can be done, when there are `all` under way.
+    ///
+    /// What has been added to them has come on top of what usually comes, because as much is answered as before. Were it
+    /// that each takes longer, so many answers would be missing.
+    pub(super) fn is_flooded(&self, all: f64, now: Tick) -> bool {
+        let ratio = self.rate / self.rate_before;
+        if !(AS_BEFORE..=ABOUT_AS_BEFORE).contains(&ratio) || !self.is_sudden(now) || self.is_slower(now) {
+            return false;
+        }
+        let since_us = now.since(self.calm_at) as f64;
+        let usual = self.rate_before * CALM * self.hold_before_us;
+        let expected = self.rate_before * since_us;
+        let more_than_explained = self.answers - expected + (all - usual) / 2.0;
+        more_than_explained > CERTAIN * expected.max(1.0).sqrt()
+    }
+
     /// What it takes now is usual.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, now: Tick) {
+        self.settles_at = now.after_ms(SETTLES_MS);
         (self.elevation, self.ahead) = (1.0, 1.0);
         self.usual_us = self.now_us;
         self.high_since = None;
@@ -99,17 +157,25 @@ impl Level {
         if age <= 0.0 {
             return;
         }
-        let latest = std::mem::take(&mut self.pending) / age;
+        let answers_now = std::mem::take(&mut self.pending);
+        let latest = answers_now / age;
         if self.rates_at == Tick(0) {
             self.rates_at = now;
             return;
         }
         self.rates_at = now;
         if self.rate_before == 0.0 {
-            (self.rate, self.rate_before) = (latest, latest);
+            (self.rate, self.rate_before, self.hold_before_us) = (latest, latest, self.hold_us);
         }
         let recent_us = RECENT_US.max(RECENT / self.rate_before.max(1e-9));
         self.rate += (1.0 - (-age / recent_us).exp()) * (latest - self.rate);
-        self.rate_before += (1.0 - (-age / BEFORE_US).exp()) * (latest - self.rate_before);
+        let missing = (1.0 - FEWER) * self.rate_before * age + FEWER.ln() * answers_now;
+        self.missing = (self.missing + missing).clamp(0.0, 1.2 * MISSING);
+        if self.missing >= MISSING {
+            self.fewer_at = now;
+        }
+        let slowly = 1.0 - (-age / BEFORE_US).exp();
+        self.rate_before += slowly * (latest - self.rate_before);
+        self.hold_before_us += slowly * (self.hold_us - self.hold_before_us);
     }
 }

@@ -15,6 +15,8 @@ const IN_THE_END: f64 = 3.0;
 /// Fewer answers decide nothing; fewer of one half say nothing about how long they take.
 const ENOUGH: f64 = 24.0;
 const ENOUGH_OF_HALF: f64 = 8.0;
+/// It is looked at the evidence after so many answers.
+const LOOKS: u32 = 8;
 /// Times vary by so much at least, even where they seem not to.
 const LEAST_VARIANCE: f64 = 0.01;
 /// Depths that differ less, as a logarithm, decide nothing.
@@ -29,6 +31,7 @@ pub(super) struct Trial {
     until: Tick,
     question: Question,
     arms: [Arm; 2],
+    looks: u32,
 }
 
 /// What has to be told apart, and how well.
@@ -47,9 +50,9 @@ pub(super) struct Question {
 struct Arm {
     before: Before,
     answers: f64,
-    /// Sum over the answers: requests at their endpoint, in those before the trial.
+    /// Sum over the answers: requests at their endpoint.
     depths: f64,
-    /// Sums over the answers: what they took, in what is usual, and its squares.
+    /// Sums over the answers: what they took, and its squares.
     took: f64,
     took_squared: f64,
 }
@@ -60,9 +63,9 @@ pub(super) struct Part {
     pub(super) side: Side,
     /// When its try was begun.
     pub(super) began: Tick,
-    /// Requests at its endpoint, in those before the trial.
+    /// Requests at its endpoint when it was begun; where there are several endpoints, in those before the trial.
     pub(super) depth: f64,
-    /// How long it took, in what is usual for its endpoint.
+    /// Microseconds that it took; where there are several endpoints, in what is usual for it.
     pub(super) took: f64,
 }
 
@@ -72,9 +75,18 @@ pub(super) struct Before {
     pub(super) answers: f64,
     /// Answers per microsecond.
     pub(super) rate: f64,
-    /// What they usually take, and what those that are under way take, in microseconds.
-    pub(super) usual_us: f64,
-    pub(super) lasting_us: f64,
+    /// Microseconds to the end of the exchange.
+    pub(super) took_us: f64,
+}
+
+impl Before {
+    /// Adds what another endpoint did.
+    pub(super) fn add(&mut self, other: &Self) {
+        let answers = self.answers + other.answers;
+        self.took_us = (self.took_us * self.answers + other.took_us * other.answers) / answers.max(1.0);
+        self.answers = answers;
+        self.rate += other.rate;
+    }
 }
 
 /// Which half.
@@ -98,13 +110,13 @@ pub(super) enum Verdict {
 }
 
 impl Trial {
-    /// Begins now. `before`: of the treated, of the others.
-    pub(super) fn begin(now: Tick, question: Question, before: [Before; 2]) -> Self {
-        let settles_us = before[0].lasting_us.clamp(5_000.0, 1_000_000.0) as u64;
+    /// Begins now, when what is under way takes `lasting_us`. `before`: of the treated, of the others.
+    pub(super) fn begin(now: Tick, lasting_us: f64, question: Question, before: [Before; 2]) -> Self {
+        let settles_us = lasting_us.clamp(5_000.0, 1_000_000.0) as u64;
         let counts_from = Tick(now.0 + settles_us);
         let until = Tick(counts_from.0 + (6 * settles_us).max(question.patience_us));
         let arms = before.map(|before| Arm { before, ..Arm::default() });
-        Self { began: now, counts_from, until, question, arms }
+        Self { began: now, counts_from, until, question, arms, looks: 0 }
     }
 
     /// There was an answer.
@@ -114,7 +126,9 @@ impl Trial {
             return None;
         }
         self.arms[part.side as usize].add(part);
-        self.verdict(now)
+        self.looks += 1;
+        // Who looks after every answer sees what is there by chance once.
+        if self.looks.is_multiple_of(LOOKS) || self.is_over(now) { self.verdict(now) } else { None }
     }
 
     /// Whether it has taken too long.
@@ -126,11 +140,12 @@ impl Trial {
         let over = self.is_over(now);
         let [queueing, working] = self.question.sure.map(|sure| if over { sure / IN_THE_END } else { sure });
         let Some((by_rate, by_time)) = self.certainty(now) else { return over.then_some(Verdict::Unclear) };
-        // Where answers come in waves, a short time says nothing about rates; what answers take tells the difference.
-        if by_rate > queueing && by_time > 0.0 {
+        // One has to be sure, and the other must agree: answers that come in waves say nothing about rates for a while,
+        // and what is answered soon is answered before what takes long.
+        if (by_rate > queueing && by_time > 0.0) || (by_time > queueing && by_rate > 0.0) {
             return Some(Verdict::Queueing);
         }
-        if by_rate < -working || by_time < -working {
+        if (by_rate < -working && by_time <= 0.0) || (by_time < -working && by_rate <= 0.0) {
             return Some(Verdict::Working);
         }
         over.then_some(Verdict::Unclear)
@@ -144,14 +159,15 @@ impl Trial {
         if treated.answers + control.answers < ENOUGH {
             return None;
         }
-        let mut deeper = treated.depth().ln();
-        let (faster, longer) = if control.before.answers > 0.0 {
-            deeper -= control.depth().ln();
-            (treated.rate() - control.rate(), treated.time() - control.time())
+        let (deeper, faster, longer) = if control.before.answers > 0.0 {
+            let deeper = (treated.depth() / control.depth()).ln();
+            (deeper, treated.rate() - control.rate(), treated.time() - control.time())
         } else {
+            // There is nobody to compare with but the endpoint itself, before.
+            let before = treated.before;
             let elapsed_us = (now.since(self.counts_from) as f64).max(1.0);
-            let before = treated.before.lasting_us / treated.before.usual_us;
-            (treated.rate() - Estimate::of(elapsed_us), treated.time() - Estimate::of(before))
+            let deeper = (treated.depth() / (before.rate * before.took_us)).ln();
+            (deeper, treated.rate() - Estimate::of(elapsed_us), treated.time() - Estimate::of(before.took_us))
         };
         if deeper.abs() < DIFFERENT {
             return None;
@@ -194,7 +210,7 @@ impl Arm {
         self.took_squared += part.took * part.took;
     }
 
-    /// How many times more requests there are at its endpoints than before.
+    /// How many requests there are at its endpoints, on average.
     fn depth(&self) -> f64 {
         // Where nothing comes back at all, none is seen; the limit says that there are fewer.
         if self.answers > 0.0 { self.depths / self.answers } else { 0.5 }

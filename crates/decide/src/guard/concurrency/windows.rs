@@ -1,5 +1,6 @@
 //! What one endpoint does: rates and times in windows of its recent past.
 
+use super::trial::Before;
 use crate::time::Tick;
 
 /// A window is over after this long and this many answers …
@@ -24,8 +25,8 @@ pub(super) struct Windows {
     count: u32,
     head_us: f64,
     hold_us: f64,
-    /// Answers and duration of the latest ones.
-    recent: [(u32, u64); RECENT],
+    /// Answers, duration, and the sum of what the exchanges took, of the latest ones.
+    recent: [(u32, u64, f64); RECENT],
     rates: Ring,
     heads: Ring,
     holds: Ring,
@@ -66,12 +67,13 @@ impl Windows {
         self.known
     }
 
-    /// Answers in the last second or so, and their rate per microsecond.
-    pub(super) fn recent(&self, now: Tick) -> (f64, f64) {
-        let begun = (self.count, now.since(self.began));
+    /// The last second or so.
+    pub(super) fn recent(&self, now: Tick) -> Before {
+        let begun = (self.count, now.since(self.began), self.hold_us);
         let all = self.recent.iter().chain([&begun]);
-        let (answers, us) = all.fold((0, 0), |sum, window| (sum.0 + window.0, sum.1 + window.1));
-        (f64::from(answers), f64::from(answers) / us.max(1) as f64)
+        let sum = all.fold((0, 0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1, sum.2 + it.2));
+        let answers = f64::from(sum.0);
+        Before { answers, rate: answers / sum.1.max(1) as f64, took_us: sum.2 / answers.max(1.0) }
     }
 
     /// The most that it did, the window that has begun included, in answers per microsecond.
@@ -157,7 +159,7 @@ impl Windows {
         let count = f64::from(self.count);
         self.rates.push(count / age.max(1) as f64);
         self.recent.rotate_right(1);
-        self.recent[0] = (self.count, age);
+        self.recent[0] = (self.count, age, self.hold_us);
         if !frozen || self.heads.is_empty() {
             self.heads.push(self.head_us / count);
             self.holds.push(self.hold_us / count);

@@ -74,6 +74,8 @@ pub(crate) struct Worker {
     idle: RefCell<IdleByEndpoint>,
     acceptors: RefCell<HashMap<Arc<str>, Rc<Acceptor>>>,
     connections: RefCell<Slab<Option<Waker>>>,
+    /// Tasks that accept, or still take what waits in a backlog.
+    accepting: Cell<u32>,
     /// Waits in [`Worker::finish`] for the last connection.
     finishing: RefCell<Option<Waker>>,
     log: RefCell<LogBatch>,
@@ -105,6 +107,7 @@ impl Worker {
             idle: RefCell::new(idle),
             acceptors: RefCell::default(),
             connections: RefCell::default(),
+            accepting: Cell::new(0),
             finishing: RefCell::default(),
             log: RefCell::default(),
         })
@@ -127,7 +130,13 @@ impl Worker {
             Command::Listen { bind, listener, counters, bound, held } => {
                 let acceptor = Rc::new(Acceptor::new(listener, counters));
                 self.acceptors.borrow_mut().insert(bind, Rc::clone(&acceptor));
-                tokio::task::spawn_local(accept(Rc::clone(self), acceptor, bound, held));
+                self.accepting.set(self.accepting.get() + 1);
+                let worker = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    accept(Rc::clone(&worker), acceptor, bound, held).await;
+                    worker.accepting.set(worker.accepting.get() - 1);
+                    worker.wake_finishing();
+                });
             }
             Command::Rename { bind, listener, counters } => {
                 if let Some(acceptor) = self.acceptors.borrow().get(&bind) {
@@ -158,7 +167,8 @@ impl Worker {
             let far = Instant::now() + Duration::from_secs(86_400 * 365);
             let mut alarm = pin!(sleep_until(by.unwrap_or(far)));
             let hurried = poll_fn(|cx| {
-                if self.connections.borrow().is_empty() {
+                // Those that wait in a backlog are still to be served.
+                if self.connections.borrow().is_empty() && self.accepting.get() == 0 {
                     return Poll::Ready(None);
                 }
                 *self.finishing.borrow_mut() = Some(cx.waker().clone());
@@ -277,9 +287,13 @@ impl Worker {
         self.shared.clients.fetch_sub(1, Relaxed);
         let mut connections = self.connections.borrow_mut();
         connections.remove(registration);
-        if connections.is_empty()
-            && let Some(waker) = self.finishing.borrow_mut().take()
-        {
+        if connections.is_empty() {
+            self.wake_finishing();
+        }
+    }
+
+    fn wake_finishing(&self) {
+        if let Some(waker) = self.finishing.borrow_mut().take() {
             waker.wake();
         }
     }

@@ -33,8 +33,8 @@ class Bench:
     """Standings under a manual clock, and the marks they told."""
 
     def __init__(self) -> None:
-        self.clock, self.marks = ManualClock(), list[contract.Mark]()
-        self.standings = Standings(self.clock, Tasks(), self.marks.extend, 1)
+        self.clock, self.tasks, self.marks = ManualClock(), Tasks(), list[contract.Mark]()
+        self.standings = Standings(self.clock, self.tasks, self.marks.extend, 1)
         self.sick = False
         self.checks = 0
 
@@ -100,6 +100,17 @@ async def test_checks_pause_in_maintenance_and_go_on_at_once_after_it(bench: Ben
     assert bench.last() == (True, False, False, None)
     await bench.clock.advance(0)
     assert (bench.checks, bench.last()) == (before + 1, (False, False, False, None))
+
+
+async def test_in_maintenance_by_command_an_agent_is_not_asked_either(bench: Bench) -> None:
+    nowhere = PlannedAgent(1, "127.0.0.1", every_ms=2_000, timeout_ms=1_000, send=None)
+    bench.standings.watch(bench.plan(agent=nowhere), found(1))
+    asking = {"agent site/10.0.0.1:1", "python check site/10.0.0.1:1"}
+    assert asking <= set(bench.tasks.names())
+    for duty, asked in ((Duty.MAINTENANCE, set[str]()), (Duty.DRAIN, asking)):
+        bench.standings.command(KEY, Command(duty))
+        await bench.clock.advance(0)
+        assert asking & set(bench.tasks.names()) == asked
 
 
 async def test_an_endpoint_that_drains_is_checked(bench: Bench) -> None:
@@ -215,6 +226,33 @@ async def test_what_an_agent_says_becomes_a_mark() -> None:
             await told.until(maintenance=True)
             agent.says = b"ready\n"
             await told.until(maintenance=False)
+
+
+async def test_an_agent_that_asks_for_maintenance_pauses_the_checks_and_is_asked_still() -> None:
+    agent = Talker(b"maint\n")
+    checks = 0
+
+    async def note(_: Target) -> None:
+        nonlocal checks
+        checks += 1
+
+    async with agent.toy:
+        planned = PlannedAgent(agent.port, None, every_ms=10, timeout_ms=1_000, send=None)
+        check = planned_check("python", {"function": note}, every_ms=10)
+        pool = replace(planned_pool("site", (static(),), check), agent=planned)
+        plan = replace(plan_of(), pools=(pool,))
+        async with following(plan, {"site": (agent.toy.found(),)}) as (standings, told):
+            await told.until(maintenance=True)
+            before = checks
+            await agent.asked(5)
+            assert checks == before
+            standings.command(("site", "toy"), Command(Duty.DRAIN))
+            await agent.asked(5)
+            assert checks == before, "the operator's word does not undo the agent's"
+            agent.says = b"ready\n"
+            await told.until(maintenance=False, draining=True)
+            await agent.asked(5)
+            assert checks > before
 
 
 async def test_an_agent_that_is_not_understood_changes_nothing() -> None:

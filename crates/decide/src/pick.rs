@@ -4,10 +4,11 @@ mod level;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::balance::{Key, Slot};
+use crate::balance::{Key, Said, Slot};
 use crate::endpoint::seen;
 use crate::guard::Try;
 use crate::guard::delays::Samples;
+use crate::load_report::Report;
 use crate::pick::level::{Level, View};
 use crate::random::Random;
 use crate::reach::{self, Health};
@@ -142,6 +143,26 @@ impl Picker {
     /// An answer came after this long: for what is usual and what is unusually long in this pool.
     pub fn learn(&mut self, pool: &Pool, took_us: u64, now: Tick) {
         self.samples.add(&pool.state.delays, took_us, now);
+    }
+
+    /// Adds the endpoints that the algorithm wants to hear from to `wanted`: they are to be asked at
+    /// [`Pool::probe_path`], and their answers handed to [`Picker::hear`]. To be called after each try was begun.
+    pub fn wants_probes(&mut self, pool: &Pool, random: &mut Random, wanted: &mut Vec<Slot>) {
+        if pool.probe_path.is_some() {
+            let view = View { pool, weights: &self.weights, now: self.now };
+            self.levels.iter_mut().for_each(|level| level.wants_probes(view, random, wanted));
+        }
+    }
+
+    /// An endpoint has said how loaded it is, beside a response or asked.
+    pub fn hear(&mut self, pool: &Pool, slot: Slot, report: &Report, now: Tick, random: &mut Random) {
+        self.now = now;
+        pool.take_report(slot, report, now);
+        let said = Said { in_flight: report.in_flight, latency_us: report.latency_us };
+        if said != Said::default() {
+            let view = View { pool, weights: &self.weights, now };
+            self.levels.iter_mut().for_each(|level| level.hear(view, slot, &said, random));
+        }
     }
 
     /// Whether there is another endpoint for a request that is at `here` and has been at `tried`.

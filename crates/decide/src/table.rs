@@ -162,6 +162,10 @@ pub struct Pool {
     pub state: Arc<PoolState>,
     /// How an endpoint is picked.
     pub algorithm: ChosenAlgorithm,
+    /// Where its endpoints are to be asked how busy they are, for [`crate::pick::Picker::hear`].
+    pub probe_path: Option<Arc<str>>,
+    /// Whether reports in its responses ([`crate::load_report::find`]) are to be handed to [`crate::pick::Picker::hear`].
+    pub reads_reports: bool,
     /// The part of a request that its algorithm goes by; see [`Pool::key`].
     pub key_by: Option<KeySource>,
 }
@@ -321,6 +325,8 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
         load_reports: pool.load_reports,
         state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
+        probe_path: None,
+        reads_reports: pool.load_reports,
         key_by: None,
     };
     // Built once here so that no picker can fail later.
@@ -328,7 +334,10 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
         .algorithm
         .build(&compiled)
         .map_err(|problem| format!("algorithm \"{}\": {problem}", registration.name));
-    let key_by = problems.keep(&place, built)?.key_by().map(KeySource::compile).transpose();
+    let built = problems.keep(&place, built)?;
+    compiled.probe_path = built.probe_path().map(Into::into);
+    compiled.reads_reports |= built.reads_reports();
+    let key_by = built.key_by().map(KeySource::compile).transpose();
     compiled.key_by = problems.keep(&place, key_by)?;
     Some(compiled)
 }
@@ -518,7 +527,7 @@ mod tests {
         let expected = [
             "pool \"p\": panic_percent 101 is above 100",
             "pool \"p\", endpoint \"e1\": weight 0 is not between 1 and 65535",
-            "pool \"p\": unknown algorithm \"least_buzy\"; there are fastest, least_busy, two_choices, round_robin, weighted_round_robin, random, hash, first",
+            "pool \"p\": unknown algorithm \"least_buzy\"; there are fastest, least_busy, two_choices, round_robin, weighted_round_robin, random, prequal, hash, first",
             "pool \"q\": endpoint \"e0\" is there twice",
             "pool \"q\", endpoint \"e0\": \"localhost:80\" is not an IP address with a port",
             "listener \"web\", route \"lost\": there is no pool \"nowhere\"",

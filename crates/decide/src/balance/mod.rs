@@ -7,6 +7,7 @@ mod fastest;
 mod first;
 mod hash;
 mod least_busy;
+mod prequal;
 mod random;
 pub mod registry;
 mod round_robin;
@@ -49,10 +50,35 @@ impl Key {
     pub const NONE: Self = Self(0);
 }
 
+/// How busy an endpoint says it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Requests that it works at, of all balancers.
+    pub in_flight: Option<u32>,
+    /// What its requests take now.
+    pub latency_us: Option<u64>,
+}
+
 /// A balancing method at work. There is one instance per thread and pool, so that it may keep state.
 pub trait Algorithm: Send {
     /// One of `among`; `None` exactly when there is none. Must not allocate once it has run for a while.
     fn pick(&mut self, among: &Candidates<'_>, key: Key, random: &mut Random) -> Option<Slot>;
+
+    /// The path at which endpoints are to be asked how busy they are, for [`Algorithm::hear`]; `None`: they are not.
+    fn probe_path(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether what endpoints say about their load in responses matters to it.
+    fn reads_reports(&self) -> bool {
+        false
+    }
+
+    /// Adds the candidates that should be asked now to `wanted`. To be called after each pick.
+    fn wants_probes(&mut self, _among: &Candidates<'_>, _random: &mut Random, _wanted: &mut Vec<Slot>) {}
+
+    /// A candidate has said this just now, asked or unasked.
+    fn hear(&mut self, _among: &Candidates<'_>, _slot: Slot, _said: &Said, _random: &mut Random) {}
 
     /// What part of requests is the key that it goes by; `None`: it goes by none.
     fn key_by(&self) -> Option<&KeyBy> {
@@ -157,6 +183,11 @@ impl<'a> Candidates<'a> {
     /// In force now, in hundredths of what was set: 1 to 65,535,000.
     pub fn weight(&self, slot: Slot) -> u32 {
         self.weights[slot.index()]
+    }
+
+    /// What [`Candidates::weight`] is when nothing lessens it.
+    pub fn full_weight(&self, slot: Slot) -> u32 {
+        self.pool.endpoints[slot.index()].weight_now().saturating_mul(100)
     }
 
     /// Changes whenever the candidates or their weights do: what was worked out from them holds until then.

@@ -1,7 +1,8 @@
 //! Every algorithm that ships.
 
 use super::{
-    Registration, fastest, first, hash, least_busy, random, round_robin, two_choices, weighted_round_robin,
+    Registration, fastest, first, hash, least_busy, prequal, random, round_robin, two_choices,
+    weighted_round_robin,
 };
 
 /// In the order in which the catalogue shows them; the default comes first.
@@ -12,6 +13,7 @@ pub static ALGORITHMS: &[Registration] = &[
     round_robin::REGISTRATION,
     weighted_round_robin::REGISTRATION,
     random::REGISTRATION,
+    prequal::REGISTRATION,
     hash::REGISTRATION,
     first::REGISTRATION,
 ];

@@ -1,6 +1,6 @@
 //! One level of a pool as one thread uses it: who is available, and the algorithm that picks among them.
 
-use crate::balance::{Algorithm, Candidates, Key, Slot};
+use crate::balance::{Algorithm, Candidates, Key, Said, Slot};
 use crate::guard::ejection::Standing;
 use crate::random::Random;
 use crate::reach::{self, Health};
@@ -67,6 +67,19 @@ impl Level {
         self.was_partial = true;
         self.edition += 1;
         self.algorithm.pick(&view.candidates(some, self.edition), key, random)
+    }
+
+    /// Adds those that the algorithm wants to hear from.
+    pub(super) fn wants_probes(&mut self, view: View<'_>, random: &mut Random, wanted: &mut Vec<Slot>) {
+        self.algorithm.wants_probes(&view.candidates(&self.available, self.edition), random, wanted);
+    }
+
+    /// Tells the algorithm what an endpoint has said, if it is one of this level.
+    pub(super) fn hear(&mut self, view: View<'_>, slot: Slot, said: &Said, random: &mut Random) {
+        let among = view.candidates(&self.available, self.edition);
+        if among.contains(slot) {
+            self.algorithm.hear(&among, slot, said, random);
+        }
     }
 
     /// Works out who is available; adds those that have to prove themselves to `proving`.

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from bascule import units
 from bascule.config.problems import Mistake
-from bascule.config.values import OFF, none_word, read_percent, read_positive_duration, shown, text
+from bascule.config.values import OFF, is_off, read_percent, read_positive_duration, shown, text
 
 PRIORITIES = {"high": 8, "usual": 5, "low": 2}
 """Words for priorities, with room between and beyond them."""
@@ -40,7 +40,7 @@ def format_permille(permille: int) -> str:
 
 def read_times(value: object) -> int | None:
     """Percent of a factor such as `5x`; `None` for off."""
-    if none_word(value) is None:
+    if is_off(value, "5x"):
         return None
     found = _TIMES.fullmatch(value.strip()) if isinstance(value, str) else None
     percent = 0 if found is None else int(found[1]) * 100 + int((found[2] or "").ljust(2, "0"))
@@ -58,7 +58,7 @@ def format_times(percent: int | None) -> str:
 
 def read_limit(value: object) -> int | str:
     """`learned`, `off` or a number of requests."""
-    if value == "learned" or none_word(value) is None:
+    if value == "learned" or is_off(value, "learned"):
         return "learned" if value == "learned" else "off"
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
         raise Mistake(
@@ -73,14 +73,14 @@ def _unquoted(value: object) -> str | None:
 
 def read_try(value: object) -> int | str:
     """`learned`, `off` or a duration in milliseconds."""
-    if value == "learned" or none_word(value) is None:
+    if value == "learned" or is_off(value, "learned"):
         return "learned" if value == "learned" else "off"
     return read_positive_duration(value)
 
 
 def read_statuses(value: object) -> list[int]:
     """Statuses from 400 to 599, each a number or a class such as `5xx`."""
-    if none_word(value) is None:
+    if is_off(value, "[502, 503]"):
         return []
     found: list[int] = []
     for each in value if isinstance(value, list | tuple) else [value]:
@@ -120,7 +120,7 @@ Permille = Annotated[
 ]
 PercentOrOff = Annotated[
     int | None,
-    BeforeValidator(lambda value: None if none_word(value) is None else read_percent(value)),
+    BeforeValidator(lambda value: None if is_off(value, "50%") else read_percent(value)),
     PlainSerializer(lambda value: "off" if value is None else units.format_percent(value)),
     WithJsonSchema({"anyOf": [{"type": "string", "examples": ["20%"]}, OFF]}),
 ]

@@ -121,15 +121,16 @@ def none_word(value: object) -> object:
     return None if value is False or value in NONE_WORDS else value
 
 
+def is_off(value: object, example: str) -> bool:
+    """Whether `off` is written. An empty value turns nothing off: it is a slip, and told so."""
+    if value is None:
+        raise Mistake("a value is missing here", f"write off, or {example}")
+    return none_word(value) is None
+
+
 def off_or(example: str) -> Callable[[Any], Any]:
-    """Reads `off` as nothing and leaves anything else; of nothing at all it says what could be written."""
-
-    def expand(value: Any) -> Any:
-        if value is None:
-            raise Mistake("a value is missing here", f"write off, or {example}")
-        return None if none_word(value) is None else value
-
-    return expand
+    """Reads `off` as nothing and leaves anything else."""
+    return lambda value: None if is_off(value, example) else value
 
 
 def written_or_off(value: object, written: SerializerFunctionWrapHandler) -> Any:
@@ -198,7 +199,7 @@ DurationOrNone = Annotated[
 ]
 DurationOrOff = Annotated[
     int | None,
-    BeforeValidator(lambda value: None if none_word(value) is None else read_positive_duration(value)),
+    BeforeValidator(lambda value: None if is_off(value, "10s") else read_positive_duration(value)),
     PlainSerializer(lambda value: "off" if value is None else units.format_duration(value)),
     WithJsonSchema({"anyOf": [_DURATION, OFF]}),
 ]

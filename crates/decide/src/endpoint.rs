@@ -16,6 +16,7 @@ use crate::guard::concurrency::Flow;
 use crate::guard::ejection::Record;
 use crate::guard::load::Load;
 use crate::guard::pace::Pace;
+use crate::limit::LimitStates;
 use crate::sessions::pool::PoolSessions;
 use crate::sessions::table::SessionTable;
 use crate::table::Table;
@@ -96,6 +97,8 @@ pub const HEAVIEST: u32 = 65_535;
 /// The states of all endpoints by pool and endpoint id: what survives a reload.
 #[derive(Debug, Default)]
 pub struct States {
+    /// The buckets of rate limits.
+    pub limits: LimitStates,
     seed: u64,
     now: Tick,
     pools: BTreeMap<Box<str>, PoolStates>,
@@ -236,7 +239,7 @@ impl States {
 
     /// Nothing is known yet. The seed is for tables that clients can put something into, and should not be known to them.
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        Self { seed, limits: LimitStates::seeded(seed), ..Self::default() }
     }
 
     /// What follows happens at this time.
@@ -302,6 +305,7 @@ impl States {
 
     /// Drops what no table holds any more and what carries no marks. Call it when an old table has gone.
     pub fn forget_unused(&mut self) {
+        self.limits.forget_unused();
         self.pools.retain(|_, pool| {
             pool.endpoints.retain(|_, state| Arc::strong_count(state) > 1 || state.has_marks());
             !pool.endpoints.is_empty() || Arc::strong_count(&pool.state) > 1

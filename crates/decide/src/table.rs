@@ -17,6 +17,7 @@ pub use crate::edits::Edits;
 pub use crate::endpoint::{Endpoint, EndpointState, States, Target};
 use crate::guard::PoolState;
 use crate::guard::ejection::Standing;
+use crate::limit::RateLimit;
 pub use crate::networks::Networks;
 use crate::random::Random;
 use crate::request::Request;
@@ -80,6 +81,8 @@ pub struct Route {
     pub response_edits: Edits,
     /// How long the endpoint may take.
     pub timeouts: RouteTimeouts,
+    /// All must let a request through.
+    pub limits: Vec<RateLimit>,
     /// Who waits in a queue: higher ones go first. 0 to 9.
     pub priority: u32,
     /// Where copies go.
@@ -250,7 +253,7 @@ impl Table {
         let listeners = snapshot
             .listeners
             .iter()
-            .filter_map(|it| compile_listener(it, snapshot, &mut problems))
+            .filter_map(|it| compile_listener(it, snapshot, states, &mut problems))
             .collect();
         problems.into_result(Self { generation: snapshot.generation, listeners, pools })
     }
@@ -345,12 +348,16 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
 fn compile_listener(
     listener: &snapshot::Listener,
     snapshot: &Snapshot,
+    states: &mut States,
     problems: &mut Problems,
 ) -> Option<Listener> {
     let place = format!("listener \"{}\"", listener.id);
     problems.demand_unique(&format!("{place}: route"), listener.routes.iter().map(|route| route.id.as_str()));
-    let routes =
-        listener.routes.iter().filter_map(|route| compile_route(&place, route, snapshot, problems)).collect();
+    let routes = listener.routes.iter().filter_map(|route| {
+        let limits = compile_limits(&format!("{place}, route \"{}\"", route.id), listener, route, states, problems);
+        compile_route(&place, route, limits?, snapshot, problems)
+    });
+    let routes = routes.collect();
     let trusted = problems.keep(&format!("{place}, trusted"), Networks::parse(&listener.forwarded.trusted));
     let index = Routes::compile(&listener.routes, snapshot.generation)
         .map_err(|all| problems.0.extend(all.iter().map(|problem| format!("{place}, {problem}"))))
@@ -369,9 +376,21 @@ fn compile_listener(
     })
 }
 
+fn compile_limits(
+    place: &str,
+    listener: &snapshot::Listener,
+    route: &snapshot::Route,
+    states: &mut States,
+    problems: &mut Problems,
+) -> Option<Vec<RateLimit>> {
+    let compile = |limit| problems.keep(&format!("{place}, rate limit"), states.limits.limit(&listener.id, limit));
+    route.limits.iter().map(compile).collect()
+}
+
 fn compile_route(
     listener: &str,
     route: &snapshot::Route,
+    limits: Vec<RateLimit>,
     snapshot: &Snapshot,
     problems: &mut Problems,
 ) -> Option<Route> {
@@ -390,6 +409,7 @@ fn compile_route(
         format!("priority {} is above {HIGHEST}", route.priority)
     });
     Some(Route {
+        limits,
         priority: route.priority,
         mirror: mirror?,
         id: route.id.as_str().into(),

@@ -22,6 +22,8 @@ pub(crate) enum Answer {
     ClientTooSlow,
     /// Every endpoint has as much as it may have, and the queue is no way out.
     Shed,
+    /// The client has sent too much.
+    RateLimited,
     /// Every try at an endpoint failed; how the last one did.
     Failed(Ending),
 }
@@ -32,6 +34,7 @@ impl Answer {
             Self::NoRoute => 404,
             Self::NoEndpoint | Self::Shed => 503,
             Self::Refused(malformed) => malformed.status(),
+            Self::RateLimited => 429,
             Self::BodyTooLarge => 413,
             Self::BodyMalformed(_) => 400,
             Self::ClientTooSlow => 408,
@@ -51,6 +54,7 @@ impl Answer {
             Self::NoRoute => Ending::NoRoute,
             Self::NoEndpoint => Ending::NoEndpoint,
             Self::Shed => Ending::Shed,
+            Self::RateLimited => Ending::RateLimited,
             Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong)
             | Self::BodyTooLarge => Ending::TooLarge,
             Self::Refused(_) | Self::BodyMalformed(_) => Ending::BadRequest,
@@ -74,6 +78,7 @@ impl Answer {
             Self::NoRoute => "no route matches this request",
             Self::NoEndpoint => "no endpoint can serve this request now",
             Self::Shed => "too many requests wait for an endpoint",
+            Self::RateLimited => "too many requests; come again later",
             Self::Refused(malformed) => malformed.reason(),
             Self::BodyTooLarge => "the request body is too large",
             Self::BodyMalformed(reason) => reason,
@@ -83,11 +88,12 @@ impl Answer {
         }
     }
 
-    /// The whole response. `with_body` is false for HEAD.
-    pub(crate) fn render(self, close: bool, with_body: bool) -> Vec<u8> {
+    /// The whole response, with more fields. `with_body` is false for HEAD.
+    pub(crate) fn render(self, fields: &[(&str, String)], close: bool, with_body: bool) -> Vec<u8> {
         let status = self.status();
         let body = format!("{status} {}: {}\n", phrase(status), self.sentence());
         let mut headers = vec![("Content-Type", "text/plain; charset=utf-8")];
+        headers.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
         if status == 405 {
             headers.push(("Allow", ALLOW));
         }

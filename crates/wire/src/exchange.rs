@@ -13,6 +13,7 @@ use crate::forward::Relayed;
 use crate::local::LocalTable;
 use bascule_decide::balance::Slot;
 use bascule_decide::http1::Framing;
+use bascule_decide::limit::Admission;
 use std::future::Future;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -54,6 +55,11 @@ pub(crate) struct Outcome {
 /// Routes, picks, forwards and responds; then accounts for how it ended.
 pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) -> After {
     let mut exchange = Exchange::begin(connection, &request);
+    if let Some(fields) = exchange.over_limit() {
+        exchange.answer_with(Answer::RateLimited, &fields).await;
+        exchange.account();
+        return exchange.outcome.after;
+    }
     match &request.to {
         Destination::Answer(answer) => exchange.answer(*answer).await,
         Destination::Own { status, response } => {
@@ -121,14 +127,31 @@ impl Exchange<'_> {
         self.outcome.after = After::Close;
     }
 
+    /// What the client is told when it has sent more than a rate limit of its route lets through.
+    fn over_limit(&self) -> Option<[(&'static str, String); 3]> {
+        let route = self.request.route()?;
+        let now = self.connection.worker.now();
+        self.request.limits.iter().find_map(|(at, key)| {
+            let limit = &route.limits[*at];
+            match limit.admit(*key, now) {
+                Admission::Admitted { .. } => None,
+                Admission::Limited(limited) => Some(limit.fields(&limited)),
+            }
+        })
+    }
+
     /// Sends an answer of ours.
     pub(crate) fn answer(&mut self, answer: Answer) -> impl Future<Output = ()> {
+        self.answer_with(answer, &[])
+    }
+
+    fn answer_with(&mut self, answer: Answer, fields: &[(&str, String)]) -> impl Future<Output = ()> {
         self.outcome.status = answer.status();
         self.outcome.ending = answer.ending();
         if let Answer::BodyMalformed(reason) = answer {
             self.outcome.reason = reason;
         }
-        let response = answer.render(self.closes(), !self.request.is_head);
+        let response = answer.render(fields, self.closes(), !self.request.is_head);
         async move { self.send(&response).await }
     }
 

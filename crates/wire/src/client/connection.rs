@@ -208,7 +208,7 @@ impl Connection {
 
     /// Answers a request that cannot be served; its framing is not to be trusted, so the connection ends.
     async fn refuse(&mut self, refusal: Refusal) -> After {
-        let response = refusal.answer.render(true, true);
+        let response = refusal.answer.render(&[], true, true);
         let received = self.input.len() as u64;
         let _ = self.socket.write_all(&mut [IoSlice::new(&response)], &mut self.deadline, LINGER).await;
         let table = self.worker.table();

@@ -10,6 +10,7 @@ use bascule_decide::balance::Key;
 use bascule_decide::http1::forwarded::{Onward, Told};
 use bascule_decide::http1::request::parse;
 use bascule_decide::http1::{Framing, HeadLimits, Malformed, RequestHead, field_room, routing_host};
+use bascule_decide::limit::LimitKey;
 use bascule_decide::path::{Normal, PathProblem, normalize};
 use bascule_decide::request::Request as Routed;
 use bascule_decide::retry::is_idempotent;
@@ -50,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) key: Key,
     /// Only where the pool keeps sessions.
     pub(crate) session: Option<Box<Session>>,
+    /// Where it counts in the rate limits of its route, by their positions; empty for most.
+    pub(crate) limits: Box<[(usize, LimitKey)]>,
     /// When the whole exchange is over.
     pub(crate) until: Option<Instant>,
     /// Only while the access log is on.
@@ -163,6 +166,8 @@ pub(crate) fn read_request(
         }
         _ => (Key::NONE, None),
     };
+    let limits = route.map_or(&[][..], |route| &listener.routes[route].limits).iter().enumerate();
+    let limits = limits.filter_map(|(at, limit)| Some((at, limit.key(&asked)?))).collect();
     let request = Request {
         listener: place,
         route,
@@ -180,6 +185,7 @@ pub(crate) fn read_request(
         facts,
         key,
         session,
+        limits,
         until,
         log,
         table: Rc::clone(&table),

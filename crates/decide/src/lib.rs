@@ -14,6 +14,7 @@
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
 //! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
 //! | Does its key ask too often? | request | [`limit`] |
+//! | Is a shared store asked? | request | [`store`] |
 //! | May it be tried again? | failed try | [`retry`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
 //! | What can be configured? | start | [`catalog`] |
@@ -41,6 +42,7 @@ pub mod rewrite;
 pub mod route;
 pub mod sessions;
 pub mod shared;
+pub mod store;
 pub mod table;
 pub mod template;
 pub mod time;

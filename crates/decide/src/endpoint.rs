@@ -292,9 +292,9 @@ impl States {
     pub fn mark(&mut self, marks: &[Mark]) {
         for mark in marks {
             let state = self.endpoint(&mark.pool, &mark.endpoint);
-            let was_up = state.up.load(Relaxed);
+            let served = state.up.load(Relaxed) && !state.maintenance.load(Relaxed);
             if state.take(mark) {
-                if !was_up && mark.up == Some(true) {
+                if !served && state.up.load(Relaxed) && !state.maintenance.load(Relaxed) {
                     state.record.begins(self.now);
                 }
                 // Release: a picker that sees the new version sees the mark as well.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.endpoints import OK, Conversation, Step, answering, each, play
@@ -22,7 +23,7 @@ def client_may_take(**timeouts: int) -> contract.Listener:
     return listener(timeouts=client_timeouts(**timeouts))
 
 
-def endpoint_may_take(**timeouts: int) -> contract.Listener:
+def endpoint_may_take(**timeouts: Any) -> contract.Listener:
     return listener(route(timeouts=route_timeouts(**timeouts)))
 
 

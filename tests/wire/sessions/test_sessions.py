@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -179,6 +180,10 @@ def test_a_part_of_the_request_names_the_session() -> None:
         assert len({plane.ask(request()).body for _ in range(8)}) == 4
 
 
+def is_busy(name: str, stats: contract.Stats) -> bool:
+    return any(endpoint.endpoint == name and endpoint.in_flight == 1 for endpoint in stats.endpoints)
+
+
 def test_a_strict_session_waits_for_its_endpoint_and_a_relaxed_one_goes_elsewhere_for_now() -> None:
     full = contract.Protection(limit=contract.FixedLimit(1), queue=contract.Queue(10, 30, None))
     user = request("GET", "/", "X-User: ada")
@@ -190,11 +195,7 @@ def test_a_strict_session_waits_for_its_endpoint_and_a_relaxed_one_goes_elsewher
             home.script = play(Step.READ, held, response(body=first.body))
             with plane.connect() as busy:
                 busy.send(user)
-                plane.wait_stats(
-                    lambda it, home=home: any(
-                        e.endpoint == home.name and e.in_flight == 1 for e in it.endpoints
-                    )
-                )
+                plane.wait_stats(partial(is_busy, home.name))
                 answer = plane.ask(user)
                 assert answer.status == status
                 assert (answer.status == 200 and answer.body != first.body) == moved

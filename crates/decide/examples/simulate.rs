@@ -4,9 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 
-use simulation::scenarios::{
-    antagonist, bursts, demanding, equal, one_turns, scale_out, sharing, unequal,
-};
+use simulation::scenarios::{antagonist, bursts, demanding, equal, one_turns, scale_out, sharing, unequal};
 use simulation::toy::Mood;
 use simulation::trace::Demand;
 use simulation::{Balancing, Scenario, play};

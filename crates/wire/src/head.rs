@@ -44,6 +44,9 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
         (false, 101) => return Err(BadResponse::Unasked),
         (false, _) => Kind::Final,
     };
+    if kind != Kind::Interim {
+        held.hear(head.fields);
+    }
     let no_edits = Edits::default();
     let edits =
         request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);

@@ -14,8 +14,9 @@ use bascule_contract::event::What;
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::ejection::Change;
 use bascule_decide::guard::{Lost, Try};
-use bascule_decide::http1::has_empty_line;
 use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
+use bascule_decide::http1::{Field, has_empty_line};
+use bascule_decide::load_report;
 use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
@@ -99,6 +100,15 @@ impl Held {
     /// Whether a second leg elsewhere may well be faster.
     pub(crate) fn would_do_better(&self) -> bool {
         self.pool().would_do_better(&self.attempt)
+    }
+
+    /// The endpoint says how loaded it is, beside its answer.
+    pub(crate) fn hear(&self, fields: &[Field<'_>]) {
+        if self.pool().reads_reports
+            && let Some(report) = load_report::find(fields)
+        {
+            self.table.hear(self.pool, self.attempt.slot, &report, self.worker.now());
+        }
     }
 
     /// The usual time of a try is over.

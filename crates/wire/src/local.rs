@@ -7,6 +7,7 @@ use crate::plane::Live;
 use crate::race::Milestones;
 use bascule_contract::protection::TryLimit;
 use bascule_decide::balance::Slot;
+use bascule_decide::load_report::Report;
 use bascule_decide::pick::{Ask, Picker, Taken};
 use bascule_decide::random::Random;
 use bascule_decide::retry::Ration;
@@ -103,6 +104,23 @@ impl LocalTable {
     /// Whether a request of this pool that has been at `tried` could go somewhere else.
     pub(crate) fn has_other(&self, pool: usize, tried: &[Slot], here: Slot) -> bool {
         self.pools[pool].picker.borrow_mut().has_other(&self.table().pools[pool], tried, here)
+    }
+
+    /// The endpoints that the pool's algorithm wants to hear from now.
+    pub(crate) fn wants_probes(&self, pool: usize) -> Vec<Slot> {
+        let mut wanted = Vec::new();
+        self.pools[pool].picker.borrow_mut().wants_probes(
+            &self.table().pools[pool],
+            &mut self.random.borrow_mut(),
+            &mut wanted,
+        );
+        wanted
+    }
+
+    /// An endpoint has said how loaded it is.
+    pub(crate) fn hear(&self, pool: usize, slot: Slot, report: &Report, now: Tick) {
+        let (table, mut random) = (&self.table().pools[pool], self.random.borrow_mut());
+        self.pools[pool].picker.borrow_mut().hear(table, slot, report, now, &mut random);
     }
 
     /// An answer came after this long.

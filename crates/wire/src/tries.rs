@@ -11,6 +11,7 @@ use crate::head::{Head, Kind};
 use crate::leg::{Held, Leg};
 use crate::local::LocalTable;
 use crate::mirror::send_copy;
+use crate::probe::probe;
 use crate::race::{Milestones, Race, Won};
 use crate::wait::wait_for_room;
 use crate::worker::Worker;
@@ -45,6 +46,7 @@ impl Exchange<'_> {
     pub(crate) async fn forward(&mut self, pool: usize, head: &[u8]) {
         let table = Rc::clone(&self.request.table);
         send_copy(&self.connection.worker, self.request, head, &self.connection.input);
+        probe(&self.connection.worker, &table, pool);
         let mut course =
             Course { pool, tried: Vec::new(), tries: Tries::default(), retrying: None, failed: None };
         loop {

@@ -68,8 +68,9 @@ pub(crate) struct Worker {
     /// Exchanges of this thread now, and how many of them are at a retry.
     pub(crate) in_flight: Cell<u32>,
     pub(crate) retrying: Cell<u32>,
-    /// Copies for mirrors under way.
+    /// Copies for mirrors under way, and probes.
     pub(crate) mirrored: Cell<u32>,
+    pub(crate) probing: Cell<u32>,
     table: RefCell<Rc<LocalTable>>,
     idle: RefCell<IdleByEndpoint>,
     acceptors: RefCell<HashMap<Arc<str>, Rc<Acceptor>>>,
@@ -103,6 +104,7 @@ impl Worker {
             in_flight: Cell::new(0),
             retrying: Cell::new(0),
             mirrored: Cell::new(0),
+            probing: Cell::new(0),
             table: RefCell::new(Rc::new(table)),
             idle: RefCell::new(idle),
             acceptors: RefCell::default(),

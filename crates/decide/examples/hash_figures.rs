@@ -107,7 +107,7 @@ fn print_moves(table: &str, endpoints: usize) {
     );
 }
 
-/// Popular keys: the nth is asked for 1/n as often as the first; 500 requests are in flight.
+/// Popular keys: the nth is asked for 1/n as often as the first; 5,000 requests are in flight.
 fn print_bound(table: &str, endpoints: usize, bound: Value) {
     let percent = bound.as_u64().map_or("none".into(), |bound| format!("{bound} %"));
     let mut map = Map::new(0..endpoints, &json!({"table": table, "bound_percent": bound}));
@@ -130,7 +130,7 @@ fn print_bound(table: &str, endpoints: usize, bound: Value) {
         let state = &map.table.pools[0].endpoints[slot.index()].state;
         let count = state.in_flight.fetch_add(1, Relaxed) + 1;
         in_flight.push_back(slot);
-        if in_flight.len() > 500 {
+        if in_flight.len() > 5_000 {
             most = most.max(f64::from(count) * endpoints as f64 / in_flight.len() as f64);
             let at = random.below(in_flight.len());
             let done = in_flight.swap_remove_back(at).expect("one");

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bascule_contract::snapshot::{Matcher, Route};
+use bascule_contract::snapshot::{Matcher, Pool, Route};
 use bascule_decide::balance::registry::ALGORITHMS;
 use bascule_decide::balance::{Key, Slot};
 use bascule_decide::endpoint::States;
@@ -19,7 +19,7 @@ use bascule_decide::random::Random;
 use bascule_decide::request::Request;
 use bascule_decide::route::Routes;
 use bascule_decide::table::Table;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 #[path = "../tests/samples/mod.rs"]
 mod samples;
@@ -43,12 +43,22 @@ fn main() {
 }
 
 fn print_picks(what: &str, tried: &[Slot]) {
-    println!("\n{what:<20} {:>8} {:>8} {:>8} {:>8}   endpoints", 2, 10, 64, 1_000);
+    println!("\n{what:<32} {:>8} {:>8} {:>8} {:>8}   endpoints", 2, 10, 64, 1_000);
     for algorithm in ALGORITHMS {
-        let time = |endpoints| time_pick(algorithm.name, endpoints, tried);
-        let [a, b, c, d] = [2, 10, 64, 1_000].map(time);
-        println!("{:<20} {a:>8.1} {b:>8.1} {c:>8.1} {d:>8.1}", algorithm.name);
+        for way in samples::ways(algorithm.name) {
+            let time = |endpoints| time_pick(algorithm.name, &way, endpoints, tried);
+            let [a, b, c, d] = [2, 10, 64, 1_000].map(time);
+            let options: Vec<_> = way.values().map(|value| value.to_string().replace('"', "")).collect();
+            let label = format!("{} {}", algorithm.name, options.join(" "));
+            println!("{label:<32} {a:>8.1} {b:>8.1} {c:>8.1} {d:>8.1}");
+        }
     }
+    let full = |endpoints| {
+        let pool = samples::pool("p", "first", &weights(endpoints));
+        time_pick_at(pool, |number| if number + 1 < endpoints { 4 } else { 0 }, tried)
+    };
+    let [a, b, c, d] = [2, 10, 64, 1_000].map(full);
+    println!("{:<32} {a:>8.1} {b:>8.1} {c:>8.1} {d:>8.1}", "first 4, all but the last full");
 }
 
 fn print_finds(what: &str, matcher: fn(usize) -> Matcher, below: &str) {
@@ -63,24 +73,31 @@ fn per_round(rounds: usize, mut work: impl FnMut(usize)) -> f64 {
     begin.elapsed().as_nanos() as f64 / rounds as f64
 }
 
-/// Picks with about one exchange in flight for every second endpoint, as on a quiet day.
-fn time_pick(algorithm: &str, endpoints: usize, tried: &[Slot]) -> f64 {
-    let weights: Vec<u32> = (0..endpoints).map(|number| 1 + number as u32 % 3).collect();
-    let pools = vec![samples::pool("p", algorithm, &weights)];
-    let table =
-        Table::compile(&samples::snapshot(vec![], pools), &mut States::new()).expect("a sound snapshot");
-    let pool = &table.pools[0];
+/// Picks with about one exchange in flight for every second endpoint, as on a quiet day; each of another key.
+fn time_pick(algorithm: &str, way: &Map<String, Value>, endpoints: usize, tried: &[Slot]) -> f64 {
     let mut random = Random::seeded(1);
-    for endpoint in &pool.endpoints {
-        let load = random.below(2) as u32;
-        endpoint.state.in_flight.store(load, Relaxed);
+    time_pick_at(samples::pool_with(algorithm, way, &weights(endpoints)), |_| random.below(2) as u32, tried)
+}
+
+fn weights(endpoints: usize) -> Vec<u32> {
+    (0..endpoints).map(|number| 1 + number as u32 % 3).collect()
+}
+
+fn time_pick_at(pool: Pool, mut load: impl FnMut(usize) -> u32, tried: &[Slot]) -> f64 {
+    let table =
+        Table::compile(&samples::snapshot(vec![], vec![pool]), &mut States::new()).expect("a sound snapshot");
+    let pool = &table.pools[0];
+    for (number, endpoint) in pool.endpoints.iter().enumerate() {
+        endpoint.state.in_flight.store(load(number), Relaxed);
     }
+    let mut random = Random::seeded(1);
     let mut picker = Picker::new(pool, &mut random);
-    per_round(200_000, |_| {
+    per_round(200_000, |round| {
+        let key = Key(Random::seeded(round as u64).next());
         // Each try is followed by a first one, as it is for real; the pair is what is timed.
-        black_box(picker.pick(pool, Key::NONE, &[], &mut random));
+        black_box(picker.pick(pool, key, &[], &mut random));
         if !tried.is_empty() {
-            black_box(picker.pick(pool, Key::NONE, tried, &mut random));
+            black_box(picker.pick(pool, key, tried, &mut random));
         }
     })
 }

@@ -10,8 +10,10 @@ use bascule_contract::sessions::{self, IssuedCookie, KeyBy, SameSite, Secret};
 use bascule_decide::balance::registry::ALGORITHMS;
 use bascule_decide::balance::{Key, Slot};
 use bascule_decide::endpoint::States;
+use bascule_decide::guard::Lost;
+use bascule_decide::load_report::parse;
 use bascule_decide::path::normalize;
-use bascule_decide::pick::Picker;
+use bascule_decide::pick::{Ask, Picker, Taken};
 use bascule_decide::random::Random;
 use bascule_decide::request::Request;
 use bascule_decide::sessions::cookie::{Claim, IssuedCookies};
@@ -65,10 +67,14 @@ fn the_counter_counts() {
 
 #[test]
 fn no_algorithm_allocates_while_picking() {
-    for algorithm in ALGORITHMS {
+    let ways = ALGORITHMS.iter().flat_map(|it| samples::ways(it.name).into_iter().map(|way| (it.name, way)));
+    for (algorithm, way) in ways {
         for endpoints in [1, 10, 64, 65, 1_000] {
             let mut states = States::new();
-            let pools = vec![samples::pool("p", algorithm.name, &vec![3; endpoints])];
+            let mut pool = samples::pool_with(algorithm, &way, &vec![3; endpoints]);
+            pool.load_reports = true;
+            pool.endpoints.iter_mut().skip(1).step_by(3).for_each(|endpoint| endpoint.tier = 1);
+            let pools = vec![pool];
             let table = Table::compile(&samples::snapshot(vec![], pools), &mut states).unwrap();
             let pool = &table.pools[0];
             let mut random = Random::seeded(1);
@@ -78,15 +84,28 @@ fn no_algorithm_allocates_while_picking() {
             states.mark(&marks);
             let mut picker = Picker::new(pool, &mut random);
             picker.pick(pool, Key::NONE, &[], &mut random);
+            picker.pick(pool, Key(7), &[], &mut random);
             let marks: Vec<Mark> = (1..endpoints).map(down(true)).collect();
             states.mark(&marks);
+            let mut wanted = Vec::with_capacity(16);
+            let report =
+                parse(b"TEXT cpu_utilization=0.5,rps_fractional=10,rif=3,latency_ms=2").expect("a report");
             let counted = allocations(|| {
-                for _ in 0..100 {
+                for number in 0..100 {
+                    let now = Tick(number * 100_000);
                     picker.pick(pool, Key::NONE, &[], &mut random);
-                    picker.pick(pool, Key::NONE, &[Slot(0)], &mut random);
+                    picker.pick(pool, Key(number), &[Slot(0)], &mut random);
+                    let ask = Ask { key: Key(number), ..Ask::default() };
+                    let Taken::Endpoint(attempt) = picker.take(pool, &ask, now, &mut random) else {
+                        continue;
+                    };
+                    picker.hear(pool, attempt.slot, &report, now, &mut random);
+                    picker.wants_probes(pool, &mut random, &mut wanted);
+                    wanted.clear();
+                    pool.end(&attempt, now, Lost::Abandoned);
                 }
             });
-            assert_eq!(counted, 0, "{} among {endpoints}", algorithm.name);
+            assert_eq!(counted, 0, "{algorithm} {way:?} among {endpoints}");
         }
     }
 }

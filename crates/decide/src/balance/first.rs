@@ -28,7 +28,12 @@ pub(super) const REGISTRATION: Registration = Registration {
             "additionalProperties": false,
         })
     },
-    build: |pool, options| Ok(Box::new(First { requests: read(pool, options)?, full: LeastBusy::default() })),
+    build: |pool, options| {
+        Ok(Box::new(First {
+            requests: read(pool, options)?,
+            full: LeastBusy::with_room(pool.endpoints.len()),
+        }))
+    },
 };
 
 struct First {

@@ -17,6 +17,7 @@ use bascule_contract::sessions::KeyBy;
 use self::bound::Bound;
 use self::options::Options;
 use self::places::{Kind, Places};
+use self::rendezvous::Rendezvous;
 use super::least_busy::LeastBusy;
 use super::{Algorithm, Candidates, Key, Random, Registration, Slot};
 use crate::sessions::key::KeySource;
@@ -47,8 +48,9 @@ pub(super) const REGISTRATION: Registration = Registration {
         Ok(Box::new(Hash {
             by,
             places: Places::of(pool, kind),
-            bound: bound_percent.map(Bound::new),
-            keyless: LeastBusy::default(),
+            rendezvous: Rendezvous::with_room(pool.endpoints.len()),
+            bound: bound_percent.map(|percent| Bound::new(percent, pool.endpoints.len())),
+            keyless: LeastBusy::with_room(pool.endpoints.len()),
             edition: None,
             most: 1.0,
         }))
@@ -58,6 +60,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct Hash {
     by: KeyBy,
     places: Arc<Places>,
+    rendezvous: Rendezvous,
     bound: Option<Bound>,
     /// For requests without a key.
     keyless: LeastBusy,
@@ -72,23 +75,34 @@ impl Algorithm for Hash {
             return self.keyless.pick(among, key, random);
         }
         if self.edition != Some(among.edition()) {
-            self.edition = Some(among.edition());
-            let shares = among.slots().iter().map(|slot| self.places.share_in_force(*slot, among));
-            self.most = shares.fold(0.0, f64::max);
-            if let Some(bound) = &mut self.bound {
-                bound.begin(among);
-            }
+            self.begin(among);
         }
-        let Some(bound) = &mut self.bound else {
-            return self.places.find(key, among, self.most, |_| true);
-        };
-        bound.look(among);
+        if let Some(bound) = &mut self.bound {
+            bound.look(among);
+        }
+        let has_room = |slot| self.bound.as_ref().is_none_or(|bound| bound.has_room(slot, among));
         // Nobody has room only when the counts are out of date: then the key's own endpoint takes it.
-        let with_room = self.places.find(key, among, self.most, |slot| bound.has_room(slot, among));
-        with_room.or_else(|| self.places.find(key, among, self.most, |_| true))
+        self.find(key, among, has_room).or_else(|| self.find(key, among, |_| true))
     }
 
     fn key_by(&self) -> Option<&KeyBy> {
         Some(&self.by)
+    }
+}
+
+impl Hash {
+    fn begin(&mut self, among: &Candidates<'_>) {
+        self.edition = Some(among.edition());
+        let shares = among.slots().iter().map(|slot| self.places.share_in_force(*slot, among));
+        self.most = shares.fold(0.0, f64::max);
+        self.rendezvous.begin(self.places.hashes(), among);
+        if let Some(bound) = &mut self.bound {
+            bound.begin(among);
+        }
+    }
+
+    fn find(&self, key: Key, among: &Candidates<'_>, suits: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let found = self.places.find(key, among, self.most, &suits);
+        found.or_else(|| self.rendezvous.find(key, suits))
     }
 }

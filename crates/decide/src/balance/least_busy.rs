@@ -15,9 +15,9 @@ pub(super) const REGISTRATION: Registration = Registration {
              each sees its own requests only; two_choices then avoids that all of them pick the same one.",
     follows_weights: true,
     options: no_options,
-    build: |_pool, options| {
+    build: |pool, options| {
         refuse_options(options)?;
-        Ok(Box::new(LeastBusy::default()))
+        Ok(Box::new(LeastBusy::with_room(pool.endpoints.len())))
     },
 };
 
@@ -28,10 +28,13 @@ pub(super) struct LeastBusy {
     tied: Vec<Slot>,
 }
 
-impl Default for LeastBusy {
-    fn default() -> Self {
-        let tied = Vec::with_capacity(WINDOW);
-        Self { windows: Windows::default(), turns: Smooth::default(), tied }
+impl LeastBusy {
+    /// An instance for a pool of so many endpoints.
+    pub(super) fn with_room(places: usize) -> Self {
+        let (mut windows, mut turns) = (Windows::default(), Smooth::default());
+        windows.reserve(places);
+        turns.reserve(places);
+        Self { windows, turns, tied: Vec::with_capacity(WINDOW) }
     }
 }
 

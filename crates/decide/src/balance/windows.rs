@@ -27,14 +27,11 @@ impl Windows {
             return false;
         }
         self.edition = Some(among.edition());
+        self.reserve(among.places());
         self.order.clear();
-        self.order.reserve(among.places());
         self.order.extend_from_slice(among.slots());
         random.shuffle(&mut self.order);
-        let most = among.places().div_ceil(WINDOW);
         self.windows.clear();
-        self.windows.reserve(most);
-        self.turns.reserve(most);
         let count = self.order.len().div_ceil(WINDOW);
         let total: u64 = self.order.iter().map(|slot| u64::from(among.weight(*slot))).sum();
         let mut begin = 0;
@@ -46,6 +43,14 @@ impl Windows {
             begin = end;
         }
         true
+    }
+
+    /// Makes room for so many candidates.
+    pub(super) fn reserve(&mut self, places: usize) {
+        let most = places.div_ceil(WINDOW);
+        self.order.reserve(places.saturating_sub(self.order.len()));
+        self.windows.reserve(most.saturating_sub(self.windows.len()));
+        self.turns.reserve(most);
     }
 
     /// The window whose turn it is; empty when there are no candidates.

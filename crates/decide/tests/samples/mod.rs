@@ -10,7 +10,7 @@ use bascule_contract::snapshot::{
     IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread,
     usual_priority,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A snapshot of these listeners and pools.
 pub(crate) fn snapshot(listeners: Vec<Listener>, pools: Vec<Pool>) -> Snapshot {
@@ -36,7 +36,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
     };
     Pool {
         id: id.into(),
-        algorithm: Algorithm { name: algorithm.into(), options: options(algorithm) },
+        algorithm: Algorithm { name: algorithm.into(), options: ways(algorithm).remove(0) },
         endpoints: weights.iter().enumerate().map(endpoint).collect(),
         connect_ms: 5_000,
         idle: IdleConnections { per_thread: 32, timeout_ms: 4_000 },
@@ -55,12 +55,28 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
     }
 }
 
-/// The options without which an algorithm does nothing.
-fn options(algorithm: &str) -> Map<String, Value> {
-    match algorithm {
-        "first" => Map::from_iter([("requests".into(), Value::from(4))]),
-        _ => Map::default(),
-    }
+/// Options that make an algorithm work in different ways; the usual ones come first.
+pub(crate) fn ways(algorithm: &str) -> Vec<Map<String, Value>> {
+    let ways = match algorithm {
+        "first" => json!([{"requests": 4}]),
+        "prequal" => json!([{}, {"probe": "/probe"}]),
+        "hash" => json!([
+            {},
+            {"table": "maglev"},
+            {"table": "ring", "points": 2_000},
+            {"bound_percent": 125},
+            {"table": "maglev", "bound_percent": 125},
+        ]),
+        _ => json!([{}]),
+    };
+    ways.as_array().expect("a list").iter().map(|way| way.as_object().expect("options").clone()).collect()
+}
+
+/// A pool whose algorithm works in one of its [`ways`].
+pub(crate) fn pool_with(algorithm: &str, way: &Map<String, Value>, weights: &[u32]) -> Pool {
+    let mut pool = pool("p", algorithm, weights);
+    pool.algorithm.options = way.clone();
+    pool
 }
 
 /// A listener with the documented defaults.

@@ -19,14 +19,13 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// At most `percent` of what would be a candidate's share; more than 100.
-    pub(super) fn new(percent: u64) -> Self {
-        Self { percent, in_flight: Vec::new(), total: 0, weight: 0, next: 0 }
+    /// At most `percent` of what would be a candidate's share, more than 100; for a pool of so many endpoints.
+    pub(super) fn new(percent: u64, places: usize) -> Self {
+        Self { percent, in_flight: vec![0; places], total: 0, weight: 0, next: 0 }
     }
 
     /// The candidates have changed.
     pub(super) fn begin(&mut self, among: &Candidates<'_>) {
-        self.in_flight.resize(among.places(), 0);
         self.weight = among.slots().iter().map(|slot| u64::from(among.weight(*slot))).sum();
         self.total = 0;
         for slot in among.slots() {

@@ -18,6 +18,13 @@ pub(super) fn scatter(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// The number that an endpoint draws for a key: both halves of a product, as in wyhash. Both are hashes already, so that
+/// one multiplication is enough.
+pub(super) fn meet(key: u64, endpoint: u64) -> u64 {
+    let product = u128::from(key ^ 0xa076_1d64_78bd_642f) * u128::from(endpoint ^ 0xe703_7ed1_a0b4_28db);
+    (product >> 64) as u64 ^ product as u64
+}
+
 /// The `step`th of the numbers that follow from `number`.
 pub(super) fn follow(number: u64, step: u64) -> u64 {
     scatter(number.wrapping_add(step.wrapping_mul(GOLDEN)))
@@ -50,13 +57,14 @@ pub(super) fn waiting_time(t: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{follow, hash_of, place, scatter, waiting_time};
+    use super::{follow, hash_of, meet, place, scatter, waiting_time};
 
     #[test]
     fn numbers_never_change() {
         assert_eq!(hash_of("user-1"), 0x7c76_15c1_1438_e5c9);
         assert_eq!(scatter(1), 0x5692_161d_100b_05e5);
         assert_eq!(follow(7, 3), 0xe698_4080_bab1_2a02);
+        assert_eq!(meet(7, 3), 0xcc72_fd6b_6b52_40d1);
         assert_eq!([place(0, 10), place(u64::MAX, 10), place(1 << 63, 10)], [0, 9, 5]);
     }
 

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use super::fixed;
 use super::maglev::Maglev;
 use super::ring::Ring;
-use super::{fixed, rendezvous};
 use crate::balance::{Candidates, Key, Slot};
 use crate::shared::Shared;
 use crate::table::Pool;
 
-/// Places of a table that are looked at for a key. Whoever then has found nobody that suits has few candidates, or few
-/// with room: rendezvous among the candidates is then as cheap, and ends for sure.
+/// Places of a table that are looked at for a key.
 const LOOKS: u64 = 32;
 
 /// What a table is made of.
@@ -88,9 +87,15 @@ impl Places {
         Self { kind, hashes: members.iter().map(|member| member.hash).collect(), members, table }
     }
 
+    /// What stands for each endpoint, by slot.
+    pub(super) fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
     /// The first endpoint in the key's own order that is a candidate, takes as many keys as it should now, and suits.
     ///
-    /// `most` is the largest share of a candidate's weight that is in force. `None` when no candidate suits.
+    /// `most` is the largest share of a candidate's weight that is in force. `None` when nothing was found soon, which
+    /// is when few candidates suit: [`super::rendezvous::Rendezvous::find`] is then as cheap, and finds one if there is any.
     pub(super) fn find(
         &self,
         key: Key,
@@ -106,7 +111,7 @@ impl Places {
             Table::Maglev(table) => (0..LOOKS).zip(table.order(key.0)).find(&mut fits),
             Table::Ring(ring) => (0..LOOKS).zip(ring.order(key.0)).find(&mut fits),
         };
-        found.map(|(_, slot)| slot).or_else(|| rendezvous::find(&self.hashes, key, among, suits))
+        found.map(|(_, slot)| slot)
     }
 
     /// How much of the weight that the table knows is in force.

@@ -10,32 +10,54 @@ use crate::balance::{Candidates, Key, Slot};
 /// What a number out of 53 random bits is divided by to lie in [0, 1).
 const UNIT: f64 = (1_u64 << 53) as f64;
 
-/// The candidate to which `key` belongs among those that suit; `None` when none does. `hashes` is by slot.
-///
-/// Looks at all candidates: about 1.5 ns for each.
-pub(super) fn find(
-    hashes: &[u64],
-    key: Key,
-    among: &Candidates<'_>,
-    mut suits: impl FnMut(Slot) -> bool,
-) -> Option<Slot> {
-    let mut best: Option<(f64, u64, Slot)> = None;
-    // The shortest time so far; until there is one, everything is shorter.
-    let mut shortest = f64::INFINITY;
-    for slot in among.slots() {
-        let hash = hashes[slot.index()];
-        let drawn = (fixed::scatter(key.0 ^ hash) >> 11) as f64;
-        let weight = f64::from(among.weight(*slot));
-        // `t <= -ln(1 - t)`: most are out of the question without a logarithm.
-        if drawn > shortest * weight {
-            continue;
-        }
-        let time = fixed::waiting_time(drawn / UNIT) * UNIT / weight;
-        let is_better = best.is_none_or(|(least, other, _)| (time, hash) < (least, other));
-        if is_better && suits(*slot) {
-            best = Some((time, hash, *slot));
-            shortest = time;
-        }
+/// The candidates side by side, as one look over all of them wants to find them.
+#[derive(Default)]
+pub(super) struct Rendezvous {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    hash: u64,
+    weight: f64,
+    slot: Slot,
+}
+
+impl Rendezvous {
+    /// Makes room for so many candidates.
+    pub(super) fn with_room(places: usize) -> Self {
+        Self { entries: Vec::with_capacity(places) }
     }
-    best.map(|(_, _, slot)| slot)
+
+    /// The candidates have changed; `hashes` is by slot.
+    pub(super) fn begin(&mut self, hashes: &[u64], among: &Candidates<'_>) {
+        self.entries.clear();
+        self.entries.extend(among.slots().iter().map(|slot| Entry {
+            hash: hashes[slot.index()],
+            weight: f64::from(among.weight(*slot)),
+            slot: *slot,
+        }));
+    }
+
+    /// The candidate to which `key` belongs among those that suit; `None` when none does.
+    ///
+    /// Looks at all candidates: about a nanosecond for each.
+    pub(super) fn find(&self, key: Key, mut suits: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        let mut best: Option<(f64, u64, Slot)> = None;
+        // The shortest time so far; until there is one, everything is shorter.
+        let mut shortest = f64::INFINITY;
+        for Entry { hash, weight, slot } in &self.entries {
+            let drawn = (fixed::meet(key.0, *hash) >> 11) as f64;
+            // `t <= -ln(1 - t)`: most are out of the question without a logarithm.
+            if drawn > shortest * weight {
+                continue;
+            }
+            let time = fixed::waiting_time(drawn / UNIT) * UNIT / weight;
+            let is_better = best.is_none_or(|(least, other, _)| (time, *hash) < (least, other));
+            if is_better && suits(*slot) {
+                best = Some((time, *hash, *slot));
+                shortest = time;
+            }
+        }
+        best.map(|(_, _, slot)| slot)
+    }
 }

@@ -125,7 +125,7 @@ fn three_probes_go_with_each_request_to_different_endpoints_now_and_then() {
 
 #[test]
 fn probes_are_as_many_as_was_said_also_below_one() {
-    let mut count = |options: Value| {
+    let count = |options: Value| {
         let mut world = World::new(50, &options);
         let mut count = 0;
         for _ in 0..1_000 {

@@ -21,6 +21,8 @@ const BINDING: f64 = 1.25;
 const CONCERNED: f64 = 0.3;
 /// Those who are not limited take over a little of what the others do not get; the rest waits until the trial is over.
 const OTHERS: f64 = 1.2;
+/// A trial that takes so many times the longest wait no longer makes anybody wait.
+const SPARES: f64 = 2.0;
 /// No trial cuts down to less than this part.
 const DEEPEST: f64 = 1.0 / 3.0;
 /// Overload is over when, averaged over so long, requests wait for less than this share of the time.
@@ -58,6 +60,8 @@ pub(super) struct Course {
     waiting: f64,
     waiting_since: Option<Tick>,
     seen_at: Tick,
+    /// When a trial takes long.
+    spares_at: Tick,
 }
 
 /// What a trial is for.
@@ -84,7 +88,10 @@ impl Course {
                 _ => trial.is_over(now).then_some(Verdict::Unclear),
             };
             let kind = *kind;
-            return verdict.is_some_and(|verdict| self.conclude(pool, kind, verdict, now));
+            if let Some(verdict) = verdict {
+                return self.conclude(pool, kind, verdict, now);
+            }
+            return waits && self.spare(pool, kind, now);
         }
         let (stage, _) = pool.state.gate.stage();
         if stage == Stage::Open {
@@ -205,6 +212,8 @@ impl Course {
             return self.conclude(pool, kind, Verdict::Working, now);
         }
         let lasting_us = self.level.lasting_us(all);
+        let patience_us = pool.terms().map_or(PATIENCE_US, |terms| terms.longest_us as f64);
+        self.spares_at = Tick(now.0 + (SPARES * patience_us) as u64);
         self.trial = Some((kind, Trial::begin(now, lasting_us, kind.question(), before)));
         let stage = if kind == Kind::Opening { Stage::Suspected } else { Stage::Open };
         pool.state.gate.enter(stage, self.number);
@@ -262,6 +271,22 @@ impl Course {
         }
         self.next = Tick(now.0 + (AGAIN_US << self.in_vain));
         pool.state.gate.enter(Stage::Closed, self.number);
+    }
+
+    /// A suspicion that takes long to settle is not to cost anything: all but the treated get as much as comes.
+    fn spare(&mut self, pool: &Pool, kind: Kind, now: Tick) -> bool {
+        if kind != Kind::Opening || now < self.spares_at || self.level.is_new(now) {
+            return false;
+        }
+        self.spares_at = Tick(u64::MAX);
+        for endpoint in learners(pool) {
+            let flow = &endpoint.state.flow;
+            let is_treated = |place: Place| place.number == self.number && place.side == Side::Treated;
+            if !flow.seen.wait(|seen| seen.place.is_some_and(is_treated)) {
+                flow.set_trial(self.number, u32::MAX);
+            }
+        }
+        true
     }
 
     /// What was said for the latest trial is no longer valid.

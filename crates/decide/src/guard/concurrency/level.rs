@@ -50,6 +50,7 @@ pub(super) struct Level {
     pub(super) hold_us: f64,
     /// To the head, while nothing queues.
     pub(super) usual_us: f64,
+    began: Tick,
     at: Tick,
     /// When what came was last as usual, and answers since then.
     calm_at: Tick,
@@ -77,6 +78,9 @@ impl Level {
         let age = now.since(self.at) as f64;
         let weight =
             if self.at == Tick(0) { 1.0 } else { 1.0 - (-answers / AVERAGED - age / AVERAGED_US).exp() };
+        if self.at == Tick(0) {
+            self.began = now;
+        }
         self.at = now;
         let follow = |value: &mut f64, sum: f64| *value += weight * (sum / answers - *value);
         follow(&mut self.elevation, report.elevation);
@@ -84,7 +88,7 @@ impl Level {
         follow(&mut self.now_us, report.head_us);
         follow(&mut self.hold_us, report.hold_us);
         follow(&mut self.usual_us, report.usual_us);
-        self.count(answers, now);
+        self.count(answers, report.hold_us / answers, now);
         let ahead_us = self.usual_us * (self.ahead - 1.0);
         let is_high = self.elevation >= HIGHER && self.ahead >= HIGH && ahead_us >= HIGH_US;
         self.answers += answers;
@@ -94,13 +98,18 @@ impl Level {
         self.high_since = if is_high { self.high_since.or(Some(now)) } else { None };
     }
 
+    /// Whether there was nothing before, to know what is usual from.
+    pub(super) fn is_new(&self, now: Tick) -> bool {
+        now < self.began.after_ms(SETTLES_MS)
+    }
+
     /// Whether it looks like overload.
     pub(super) fn is_high(&self, now: Tick) -> bool {
         self.high_since.is_some_and(|since| now.since(since) >= PERSISTS_US)
     }
 
-    /// Whether fewer answers came than before, a moment ago. More traffic does not do that; something that takes longer does, until as
-    /// much more is under way.
+    /// Whether fewer answers came than before, a moment ago. More traffic does not do that; something that takes longer
+    /// does, until as much more is under way.
     pub(super) fn is_slower(&self, now: Tick) -> bool {
         self.fewer_at > Tick(0) && now.since(self.fewer_at) <= SUDDEN_US
     }
@@ -151,7 +160,7 @@ impl Level {
         self.high_since = None;
     }
 
-    fn count(&mut self, answers: f64, now: Tick) {
+    fn count(&mut self, answers: f64, took_us: f64, now: Tick) {
         self.pending += answers;
         let age = now.since(self.rates_at) as f64;
         if age <= 0.0 {
@@ -169,7 +178,8 @@ impl Level {
         }
         let recent_us = RECENT_US.max(RECENT / self.rate_before.max(1e-9));
         self.rate += (1.0 - (-age / recent_us).exp()) * (latest - self.rate);
-        let missing = (1.0 - FEWER) * self.rate_before * age + FEWER.ln() * answers_now;
+        // Beyond the time that exchanges take, there may have been nothing to answer.
+        let missing = (1.0 - FEWER) * self.rate_before * age.min(self.hold_us.max(took_us)) + FEWER.ln() * answers_now;
         self.missing = (self.missing + missing).clamp(0.0, 1.2 * MISSING);
         if self.missing >= MISSING {
             self.fewer_at = now;

@@ -23,9 +23,11 @@ def test_prequal_asks_endpoints_and_sends_requests_to_the_emptier_ones() -> None
 
     with busy(50) as full, busy(0) as empty, busy(60) as fuller:
         options = {"probe": "/load"}
-        with RunningPlane([pool(full, empty, fuller, algorithm="prequal", options=options)]) as plane:
-            with plane.connect() as client:
-                served = Counter(client.ask(request()).body for _ in range(300))
+        with (
+            RunningPlane([pool(full, empty, fuller, algorithm="prequal", options=options)]) as plane,
+            plane.connect() as client,
+        ):
+            served = Counter(client.ask(request()).body for _ in range(300))
         probes = [
             it for endpoint in (full, empty, fuller) for it in endpoint.requests if it.target == "/load"
         ]
@@ -36,11 +38,11 @@ def test_prequal_asks_endpoints_and_sends_requests_to_the_emptier_ones() -> None
 def test_reports_change_nothing_where_the_pool_does_not_go_by_them_and_reach_the_client() -> None:
     loaded = response("200 OK", b"loaded", REPORT.format(0.9))
     idle = response("200 OK", b"idle", REPORT.format(0.1))
-    with ScriptedEndpoint(answering(loaded)) as one, ScriptedEndpoint(answering(idle)) as other:
-        with (
-            RunningPlane([pool(one, other, algorithm="weighted_round_robin")]) as plane,
-            plane.connect() as client,
-        ):
-            assert Counter(client.ask(request()).body for _ in range(40)) == {b"loaded": 20, b"idle": 20}
-            answer = client.ask(request())
-            assert answer.fields.one("endpoint-load-metrics") is not None
+    with (
+        ScriptedEndpoint(answering(loaded)) as one,
+        ScriptedEndpoint(answering(idle)) as other,
+        RunningPlane([pool(one, other, algorithm="weighted_round_robin")]) as plane,
+        plane.connect() as client,
+    ):
+        assert Counter(client.ask(request()).body for _ in range(40)) == {b"loaded": 20, b"idle": 20}
+        assert client.ask(request()).fields.one("endpoint-load-metrics") is not None

@@ -41,6 +41,7 @@ mod race;
 mod socket;
 mod stats;
 #[cfg_attr(not(test), expect(dead_code, reason = "whoever reads sessions and counts limits will ask them"))]
+mod store;
 mod tries;
 mod tunnel;
 mod upload;

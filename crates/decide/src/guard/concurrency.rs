@@ -215,8 +215,16 @@ impl Flow {
         self.learned_limit().or_else(|| Some(gate.typical.load(Relaxed)).filter(|limit| *limit > 0))
     }
 
+    /// The limit that is valid during the trial of this number; 0 for none.
+    fn set_trial(&self, number: u32, limit: u32) {
+        self.on_trial.store(u64::from(number) << 32 | u64::from(limit), Relaxed);
+    }
+
     fn publish(&self, pool: &Pool, windows: &Windows) {
         let known = windows.known();
         self.limit.store(pool.state.gate.limit_for(known, known.rate), Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

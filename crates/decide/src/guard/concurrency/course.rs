@@ -294,7 +294,8 @@ impl Course {
         self.number = (self.number + 1) & (u32::MAX >> 2);
     }
 
-    fn open(&mut self, pool: &Pool, now: Tick) {
+    /// Limits are enforced from now on.
+    pub(super) fn open(&mut self, pool: &Pool, now: Tick) {
         let mut limits = (0, 0);
         for endpoint in learners(pool) {
             let flow = &endpoint.state.flow;
@@ -319,7 +320,7 @@ impl Course {
         self.next = Tick(now.0 + FIRST_US);
         (self.doubtful, self.is_enough) = (true, false);
         self.in_vain = 0;
-        self.waiting = 1.0;
+        (self.waiting, self.seen_at) = (1.0, now);
         gate.enter(Stage::Open, self.number);
     }
 }
@@ -386,12 +387,5 @@ impl Kind {
         let treated = if self == Self::Raise { RAISE } else { CUT } * f64::from(limit);
         let treated = (treated as u32).max(LEAST);
         Some(([treated, limit], treated != limit && before * 2.0 >= f64::from(limit)))
-    }
-}
-
-impl Flow {
-    fn set_trial(&self, number: u32, limit: u32) {
-        let stored = u64::from(number) << 32 | u64::from(limit);
-        self.on_trial.store(stored, Relaxed);
     }
 }

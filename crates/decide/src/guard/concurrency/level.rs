@@ -108,10 +108,11 @@ impl Level {
         self.high_since.is_some_and(|since| now.since(since) >= PERSISTS_US)
     }
 
-    /// Whether fewer answers came than before, a moment ago. More traffic does not do that; something that takes longer
-    /// does, until as much more is under way.
+    /// Whether fewer answers came than before, a moment ago or since all was usual. More traffic does not do that;
+    /// something that takes longer does, until as much more is under way.
     pub(super) fn is_slower(&self, now: Tick) -> bool {
-        self.fewer_at > Tick(0) && now.since(self.fewer_at) <= SUDDEN_US
+        let was_slower = self.fewer_at > Tick(0);
+        was_slower && (now.since(self.fewer_at) <= SUDDEN_US || self.fewer_at >= self.calm_at)
     }
 
     /// What exchanges take that are under way, when there are `all` of them.
@@ -179,7 +180,8 @@ impl Level {
         let recent_us = RECENT_US.max(RECENT / self.rate_before.max(1e-9));
         self.rate += (1.0 - (-age / recent_us).exp()) * (latest - self.rate);
         // Beyond the time that exchanges take, there may have been nothing to answer.
-        let missing = (1.0 - FEWER) * self.rate_before * age.min(self.hold_us.max(took_us)) + FEWER.ln() * answers_now;
+        let missing =
+            (1.0 - FEWER) * self.rate_before * age.min(self.hold_us.max(took_us)) + FEWER.ln() * answers_now;
         self.missing = (self.missing + missing).clamp(0.0, 1.2 * MISSING);
         if self.missing >= MISSING {
             self.fewer_at = now;
@@ -187,5 +189,71 @@ impl Level {
         let slowly = 1.0 - (-age / BEFORE_US).exp();
         self.rate_before += slowly * (latest - self.rate_before);
         self.hold_before_us += slowly * (self.hold_us - self.hold_before_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Level;
+    use super::Report;
+    use crate::time::Tick;
+
+    const CALM_US: u64 = 10_000_000;
+
+    /// A level that has seen ten calm seconds of one answer per millisecond, 20 ms each.
+    fn calm() -> Level {
+        let mut level = Level::default();
+        (0..10_000).for_each(|ms| tell(&mut level, 20_000.0, Tick(1 + ms * 1_000)));
+        level
+    }
+
+    fn tell(level: &mut Level, us: f64, now: Tick) {
+        let elevation = us / 20_000.0;
+        let report =
+            Report { answers: 1, elevation, ahead: elevation, head_us: us, hold_us: us, usual_us: 20_000.0 };
+        level.add(&report, now);
+    }
+
+    #[test]
+    fn as_many_answers_as_before_and_ever_more_under_way_is_a_flood() {
+        let mut level = calm();
+        for ms in 0..200_u32 {
+            tell(&mut level, 20_000.0 + f64::from(ms) * 500.0, Tick(CALM_US + u64::from(ms) * 1_000));
+        }
+        let now = Tick(CALM_US + 200_000);
+        assert!(level.is_high(now) && !level.is_slower(now));
+        assert!(level.is_flooded(120.0, now));
+        assert!(!level.is_flooded(30.0, now), "that many are under way whenever answers take 30 ms");
+    }
+
+    #[test]
+    fn answers_that_are_missing_for_a_while_speak_of_something_that_takes_longer() {
+        let mut level = calm();
+        // From now on answers take 80 ms: 60 ms without any, then as many as before.
+        for ms in 60..160 {
+            tell(&mut level, 80_000.0, Tick(CALM_US + ms * 1_000));
+        }
+        let now = Tick(CALM_US + 160_000);
+        assert!(level.is_high(now) && level.is_slower(now));
+        assert!(!level.is_flooded(80.0, now));
+    }
+
+    #[test]
+    fn a_pause_in_the_traffic_is_not_missing_answers() {
+        let mut level = calm();
+        let now = Tick(CALM_US + 3_600_000_000);
+        tell(&mut level, 20_000.0, now);
+        assert!(!level.is_slower(now) && !level.is_high(now));
+    }
+
+    #[test]
+    fn what_is_streamed_says_nothing_about_how_busy_endpoints_are() {
+        let mut level = calm();
+        assert!(!level.is_streaming(20.0));
+        for ms in 0..1_000 {
+            let report = Report { answers: 1, head_us: 20_000.0, hold_us: 5e6, ..Report::default() };
+            level.add(&report, Tick(CALM_US + ms * 1_000));
+        }
+        assert!(level.is_streaming(5_000.0));
     }
 }

@@ -232,3 +232,71 @@ impl Arm {
         Estimate { value: mean.ln(), variance: variance / self.answers }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Before, FAIRLY_SURE, Part, Question, SURE, Side, Trial, Verdict};
+    use crate::random::Random;
+    use crate::time::Tick;
+
+    const QUESTION: Question = Question { middle: 0.4, patience_us: 400_000, sure: [FAIRLY_SURE, SURE] };
+    const BEGAN: Tick = Tick(10_000_000);
+    const LASTING_US: u64 = 60_000;
+
+    /// Two halves that answered a request per millisecond each; the treated one is cut to a third.
+    fn trial() -> Trial {
+        let before = Before { answers: 800.0, rate: 0.001, took_us: 60_000.0 };
+        Trial::begin(BEGAN, LASTING_US as f64, QUESTION, [before; 2])
+    }
+
+    /// What comes out when both halves answer at these rates, per millisecond, and this fast.
+    fn play(rates: [f64; 2], took: [f64; 2], seed: u64) -> Option<Verdict> {
+        let (mut trial, mut random) = (trial(), Random::seeded(seed));
+        for us in (LASTING_US..2_000_000).step_by(100) {
+            for (side, depth) in [(Side::Treated, 0.33), (Side::Control, 1.2)] {
+                if (random.below(10_000) as f64) < rates[side as usize] * 1_000.0 {
+                    let part = Part { side, began: BEGAN, depth, took: took[side as usize] };
+                    if let Some(verdict) = trial.count(&part, Tick(BEGAN.0 + us)) {
+                        return Some(verdict);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn who_answers_as_many_with_fewer_requests_had_them_queue() {
+        for seed in 0..50 {
+            assert_eq!(play([1.0, 1.0], [1.0, 3.6], seed), Some(Verdict::Queueing), "{seed}");
+        }
+    }
+
+    #[test]
+    fn who_answers_fewer_in_proportion_and_no_sooner_was_at_work_on_all_of_them() {
+        for seed in 0..50 {
+            assert_eq!(play([0.33, 1.2], [4.0, 4.0], seed), Some(Verdict::Working), "{seed}");
+        }
+    }
+
+    #[test]
+    fn rates_alone_do_not_convict_when_answers_take_as_long_as_before() {
+        for seed in 0..50 {
+            assert_ne!(play([1.0, 1.0], [4.0, 4.0], seed), Some(Verdict::Queueing), "{seed}");
+        }
+    }
+
+    #[test]
+    fn what_was_begun_before_the_trial_says_nothing() {
+        let mut trial = trial();
+        let part = Part { side: Side::Control, began: Tick(BEGAN.0 - 1), depth: 1.0, took: 1.0 };
+        let verdicts = (0..1_000).map(|at| trial.count(&part, Tick(BEGAN.0 + LASTING_US + at)));
+        assert!(verdicts.flatten().next().is_none());
+    }
+
+    #[test]
+    fn a_trial_ends_although_nothing_is_answered() {
+        assert!(!trial().is_over(Tick(BEGAN.0 + LASTING_US + 399_000)));
+        assert!(trial().is_over(Tick(BEGAN.0 + LASTING_US + 400_000)));
+    }
+}

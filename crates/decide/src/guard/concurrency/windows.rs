@@ -220,3 +220,58 @@ impl Ring {
         f64::from(*value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ENOUGH, MOST, Windows};
+    use crate::time::Tick;
+
+    /// `count` answers that take `us` each, one per `every_us`; where that ends.
+    fn answer(windows: &mut Windows, from: Tick, count: u32, (us, every_us): (u64, u64)) -> Tick {
+        let at = |number: u32| Tick(from.0 + u64::from(number) * every_us);
+        (0..count).for_each(|number| {
+            windows.add((us, us), 0, at(number), false);
+        });
+        at(count)
+    }
+
+    #[test]
+    fn what_one_takes_is_known_after_the_first_sixteen_and_how_many_it_does_from_the_busiest_window() {
+        let mut windows = Windows::default();
+        let now = answer(&mut windows, Tick(1), ENOUGH - 1, (2_000, 1_000));
+        assert_eq!(windows.known().hold_us, 0.0);
+        let now = answer(&mut windows, now, 400, (2_000, 1_000));
+        answer(&mut windows, now, 400, (2_000, 4_000));
+        let known = windows.known();
+        assert!((0.9..1.2).contains(&(known.rate * 1_000.0)), "{known:?}");
+        assert!((1_999.0..2_001.0).contains(&known.head_us), "{known:?}");
+    }
+
+    #[test]
+    fn a_quarter_of_slow_windows_changes_nothing() {
+        let mut windows = Windows::default();
+        let now = answer(&mut windows, Tick(1), 6_000, (2_000, 1_000));
+        answer(&mut windows, now, 2_000, (50_000, 1_000));
+        assert!(windows.known().head_us < 2_100.0);
+    }
+
+    #[test]
+    fn one_slow_answer_counts_as_six_at_most() {
+        let mut windows = Windows::default();
+        let now = answer(&mut windows, Tick(1), 400, (1_000, 1_000));
+        windows.report(now, true);
+        windows.add((10_000_000, 10_000_000), 0, now, false);
+        assert_eq!(windows.report(now, true).map(|report| report.elevation), Some(MOST));
+    }
+
+    #[test]
+    fn while_frozen_only_the_rate_is_learned() {
+        let mut windows = Windows::default();
+        let now = answer(&mut windows, Tick(1), 1_000, (1_000, 1_000));
+        for number in 0..4_000 {
+            windows.add((30_000, 30_000), 30, Tick(now.0 + number * 250), true);
+        }
+        let known = windows.known();
+        assert!(known.head_us < 1_100.0 && known.rate > 0.0035, "{known:?}");
+    }
+}

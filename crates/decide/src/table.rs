@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::protection::{Limit, Protection};
+use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
     self, ClientLimits, ClientTimeouts, IdleConnections, Retries, RouteTimeouts, Snapshot, Spread,
 };
@@ -36,6 +37,8 @@ pub struct Table {
     pub listeners: Vec<Listener>,
     /// In the order of the snapshot.
     pub pools: Vec<Pool>,
+    /// What several balancers remember together.
+    pub stores: Vec<Store>,
 }
 
 /// What belongs to one set of addresses.
@@ -247,6 +250,7 @@ impl Table {
             )]);
         }
         problems.demand_unique("pool", snapshot.pools.iter().map(|pool| pool.id.as_str()));
+        problems.demand_unique("store", snapshot.stores.iter().map(|store| store.id.as_str()));
         problems.demand_unique("listener", snapshot.listeners.iter().map(|listener| listener.id.as_str()));
         let pools =
             snapshot.pools.iter().filter_map(|pool| compile_pool(pool, states, &mut problems)).collect();
@@ -255,7 +259,8 @@ impl Table {
             .iter()
             .filter_map(|it| compile_listener(it, snapshot, states, &mut problems))
             .collect();
-        problems.into_result(Self { generation: snapshot.generation, listeners, pools })
+        let stores = snapshot.stores.clone();
+        problems.into_result(Self { generation: snapshot.generation, listeners, pools, stores })
     }
 
     /// The position of the listener of this id.

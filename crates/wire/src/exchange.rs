@@ -55,7 +55,9 @@ pub(crate) struct Outcome {
 /// Routes, picks, forwards and responds; then accounts for how it ended.
 pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) -> After {
     let mut exchange = Exchange::begin(connection, &request);
-    if let Some(fields) = exchange.over_limit() {
+    if !request.limits.is_empty()
+        && let Some(fields) = Box::pin(exchange.over_limit()).await
+    {
         exchange.answer_with(Answer::RateLimited, &fields).await;
         exchange.account();
         return exchange.outcome.after;
@@ -67,7 +69,16 @@ pub(crate) async fn serve(connection: &mut Connection, request: Box<Request>) ->
             exchange.outcome.ending = Ending::Answered;
             exchange.send(response).await;
         }
-        Destination::Pool(pool, head) => exchange.forward(*pool, head).await,
+        Destination::Pool(pool, head) => {
+            if let Some(session) = request.session.as_ref().filter(|it| it.is_in_store()) {
+                Box::pin(
+                    session
+                        .look_up_in_store(&request.table.table().pools[*pool], &exchange.connection.worker),
+                )
+                .await;
+            }
+            exchange.forward(*pool, head).await;
+        }
     }
     exchange.account();
     exchange.outcome.after
@@ -128,16 +139,22 @@ impl Exchange<'_> {
     }
 
     /// What the client is told when it has sent more than a rate limit of its route lets through.
-    fn over_limit(&self) -> Option<[(&'static str, String); 3]> {
+    async fn over_limit(&self) -> Option<[(&'static str, String); 3]> {
         let route = self.request.route()?;
-        let now = self.connection.worker.now();
-        self.request.limits.iter().find_map(|(at, key)| {
+        let worker = &self.connection.worker;
+        for (at, key) in &self.request.limits {
             let limit = &route.limits[*at];
-            match limit.admit(*key, now) {
-                Admission::Admitted { .. } => None,
-                Admission::Limited(limited) => Some(limit.fields(&limited)),
+            let admission = match &limit.store {
+                // While the store is down this balancer counts for itself.
+                Some(_) => worker.stores.admit(limit, *key).await.ok(),
+                None => None,
+            };
+            if let Admission::Limited(limited) = admission.unwrap_or_else(|| limit.admit(*key, worker.now()))
+            {
+                return Some(limit.fields(&limited));
             }
-        })
+        }
+        None
     }
 
     /// Sends an answer of ours.

@@ -40,7 +40,6 @@ mod quiet;
 mod race;
 mod socket;
 mod stats;
-#[cfg_attr(not(test), expect(dead_code, reason = "whoever reads sessions and counts limits will ask them"))]
 mod store;
 mod tries;
 mod tunnel;

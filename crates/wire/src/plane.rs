@@ -5,6 +5,7 @@ use crate::binds::{Binds, discard, tell};
 use crate::events::Events;
 use crate::log_writer::LogWriter;
 use crate::stats;
+use crate::store::Breakers;
 use crate::worker::{Command, Worker};
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::event::{Event, What};
@@ -55,6 +56,8 @@ impl Drop for Live {
 /// What the threads see of the plane.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Which stores work.
+    pub(crate) breakers: Arc<Breakers>,
     /// Where ticks are counted from.
     pub(crate) epoch: Instant,
     /// Of the live table; the one store that makes a snapshot live.
@@ -143,6 +146,7 @@ impl Plane {
         };
         let table = Table::compile(&empty, &mut states).map_err(|problems| problems.join("; "))?;
         let shared = Arc::new(Shared {
+            breakers: Arc::default(),
             // A little in the past: tick 0 is before everything.
             epoch: Instant::now() - Duration::from_millis(1),
             generation: AtomicU64::new(0),

@@ -9,6 +9,7 @@ use crate::client::connection::Connection;
 use crate::local::{IdleByEndpoint, LocalTable};
 use crate::log_writer::LogId;
 use crate::plane::Shared;
+use crate::store::Stores;
 use bascule_contract::event::What;
 use bascule_decide::guard::Lost;
 use bascule_decide::random::Random;
@@ -65,6 +66,8 @@ pub(crate) struct Worker {
     pub(crate) book: Arc<SeriesBook>,
     /// No connection may wait for another request.
     pub(crate) stopping: Cell<bool>,
+    /// The stores that several balancers share.
+    pub(crate) stores: Stores,
     /// Exchanges of this thread now, and how many of them are at a retry.
     pub(crate) in_flight: Cell<u32>,
     pub(crate) retrying: Cell<u32>,
@@ -93,6 +96,10 @@ impl Worker {
         let mut random = Random::seeded(seed);
         let mut idle = IdleByEndpoint::new();
         let table = LocalTable::new(shared.live(), &mut idle, &mut random);
+        let (clock, events) = (Arc::clone(&shared), Arc::clone(&shared.events));
+        let stores =
+            Stores::new(Arc::clone(&shared.breakers), move || clock.now(), move |what| events.add(what));
+        stores.update(&table.table().stores);
         Rc::new(Self {
             index,
             shared,
@@ -101,6 +108,7 @@ impl Worker {
             abandoned: Rc::new(Cell::new(Lost::Abandoned)),
             book,
             stopping: Cell::new(false),
+            stores,
             in_flight: Cell::new(0),
             retrying: Cell::new(0),
             mirrored: Cell::new(0),
@@ -202,6 +210,7 @@ impl Worker {
             &mut self.idle.borrow_mut(),
             &mut self.random.borrow_mut(),
         ));
+        self.stores.update(&table.table().stores);
         *self.table.borrow_mut() = Rc::clone(&table);
         table
     }

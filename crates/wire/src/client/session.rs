@@ -21,6 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct Session {
     said: Said,
     strict: bool,
+    in_store: bool,
     stay: Cell<Option<Slot>>,
     /// The endpoint that was remembered, which the pool may not have any more.
     found: RefCell<Option<Arc<str>>>,
@@ -39,7 +40,9 @@ impl Session {
     pub(crate) fn read(pool: &Pool, asked: &Routed<'_>, worker: &Worker) -> Option<Box<Self>> {
         let sessions = pool.sessions.as_ref()?;
         let said = sessions.read(asked, &pool.id, now_s());
-        let session = Self { said, strict: sessions.strict, ..Self::default() };
+        let in_store = matches!(said, Said::Name(_))
+            && sessions.remembered().is_some_and(|remembered| remembered.store.is_some());
+        let session = Self { said, in_store, strict: sessions.strict, ..Self::default() };
         session.look_up(pool, sessions, worker);
         Some(Box::new(session))
     }
@@ -61,6 +64,26 @@ impl Session {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether a shared store may know more of it than we do.
+    pub(crate) fn is_in_store(&self) -> bool {
+        self.in_store
+    }
+
+    /// Asks the store where the session is, unless its endpoint is known here and can still be had.
+    pub(crate) async fn look_up_in_store(&self, pool: &Pool, worker: &Worker) {
+        let Said::Name(key) = &self.said else { return };
+        let Some(remembered) = pool.sessions.as_ref().and_then(PoolSessions::remembered) else { return };
+        let Some(store) = &remembered.store else { return };
+        if self.stay.get().is_some_and(|stay| pool.keeps_sessions(stay, worker.now())) {
+            return worker.stores.touch_session(store, *key, remembered.expiry_ms);
+        }
+        if let Ok(Some(endpoint)) = worker.stores.session(store, *key, remembered.expiry_ms).await {
+            let endpoint: Arc<str> = endpoint.into();
+            remembered.table.remember(*key, &endpoint, worker.now());
+            self.is_on(remembered, endpoint);
         }
     }
 
@@ -96,6 +119,9 @@ impl Session {
         let found = self.found.borrow().clone();
         let on = remembered.table.settle(*key, found.as_deref(), endpoint, worker.now());
         if on == *endpoint {
+            if found.as_deref() != Some(&**endpoint) {
+                remember_in_store(remembered, *key, endpoint, worker);
+            }
             return None;
         }
         remembered.slot(&on).filter(|slot| !tried.contains(slot))
@@ -136,8 +162,15 @@ impl Session {
             if let Some(value) = learned_cookie(field.value, name) {
                 let key = SessionKey::of(&held.pool().id, value);
                 remembered.table.remember(key, &held.endpoint().id, worker.now());
+                remember_in_store(remembered, key, &held.endpoint().id, worker);
             }
         }
+    }
+}
+
+fn remember_in_store(remembered: &Remembered, key: SessionKey, endpoint: &str, worker: &Worker) {
+    if let Some(store) = &remembered.store {
+        worker.stores.remember_session(store, key, endpoint, remembered.expiry_ms);
     }
 }
 

@@ -44,7 +44,10 @@ struct First {
 
 impl Algorithm for First {
     fn pick(&mut self, among: &Candidates<'_>, key: Key, random: &mut Random) -> Option<Slot> {
-        let has_room = |slot: &Slot| among.in_flight(*slot) < self.requests.min(among.pool().limit(*slot));
+        let has_room = |slot: &Slot| {
+            let count = among.in_flight(*slot);
+            count < self.requests && count < among.pool().limit(*slot)
+        };
         let first = among.slots().iter().copied().find(has_room);
         first.or_else(|| self.full.pick(among, key, random))
     }

@@ -1,19 +1,59 @@
-//! What every algorithm must obey. A new one is tested here as soon as it is in the registry.
+//! What every algorithm must obey, in each of its ways. A new one is tested here as soon as it is in the registry.
+
+mod affinity;
+mod protection;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bascule_contract::mark::Mark;
+use bascule_contract::snapshot;
 use proptest::prelude::*;
+use serde_json::{Map, Value};
 
-use super::registry::ALGORITHMS;
+use super::registry::{self, ALGORITHMS};
 use super::{Key, Slot};
 use crate::cases;
 use crate::endpoint::States;
-use crate::pick::Picker;
+use crate::pick::{Ask, Picker, Taken};
 use crate::random::Random;
 use crate::samples;
-use crate::table::Table;
+use crate::table::{Pool, Table};
+use crate::time::Tick;
+
+/// An algorithm in one of its ways.
+#[derive(Clone, Debug)]
+struct Way {
+    name: &'static str,
+    options: Map<String, Value>,
+}
+
+fn ways() -> Vec<Way> {
+    let of = |name| samples::ways(name).into_iter().map(move |options| Way { name, options });
+    ALGORITHMS.iter().flat_map(|it| of(it.name)).collect()
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, Value::from(self.options.clone()))
+    }
+}
+
+impl Way {
+    fn pool(&self, weights: &[u32]) -> snapshot::Pool {
+        samples::pool_with(self.name, &self.options, weights)
+    }
+
+    /// Whether it uses as few endpoints as it can: shares are then what is left over.
+    fn packs(&self) -> bool {
+        self.name == "first"
+    }
+
+    fn follows_weights(&self) -> bool {
+        registry::find(self.name).unwrap().follows_weights
+    }
+}
 
 /// One pool, one thread: the smallest world in which an algorithm can be watched.
 struct World {
@@ -21,24 +61,44 @@ struct World {
     table: Table,
     picker: Picker,
     random: Random,
+    /// The key of the next pick: every request has another one.
+    key: u64,
 }
 
 impl World {
-    fn new(algorithm: &str, weights: &[u32], seed: u64) -> Self {
+    fn new(way: &Way, weights: &[u32], seed: u64) -> Self {
+        Self::of(way.pool(weights), seed)
+    }
+
+    fn of(pool: snapshot::Pool, seed: u64) -> Self {
         let mut states = States::new();
-        let snapshot = samples::snapshot(vec![], vec![samples::pool("p", algorithm, weights)]);
-        let table = Table::compile(&snapshot, &mut states).unwrap();
+        let table = Table::compile(&samples::snapshot(vec![], vec![pool]), &mut states).unwrap();
         let mut random = Random::seeded(seed);
         let picker = Picker::new(&table.pools[0], &mut random);
-        Self { states, table, picker, random }
+        Self { states, table, picker, random, key: seed }
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.table.pools[0]
     }
 
     fn pick(&mut self, tried: &[Slot]) -> Option<Slot> {
-        self.picker.pick(&self.table.pools[0], Key::NONE, tried, &mut self.random)
+        self.key = self.key.wrapping_add(1);
+        self.pick_for(Key(Random::seeded(self.key).next()), tried)
+    }
+
+    fn pick_for(&mut self, key: Key, tried: &[Slot]) -> Option<Slot> {
+        self.picker.pick(&self.table.pools[0], key, tried, &mut self.random)
+    }
+
+    fn take(&mut self, now: Tick) -> Taken {
+        self.key = self.key.wrapping_add(1);
+        let ask = Ask { key: Key(Random::seeded(self.key).next()), ..Ask::default() };
+        self.picker.take(&self.table.pools[0], &ask, now, &mut self.random)
     }
 
     fn mark(&mut self, change: &Change) {
-        let mark = samples::mark("p", change.endpoint % self.table.pools[0].endpoints.len());
+        let mark = samples::mark("p", change.endpoint % self.pool().endpoints.len());
         let change = change.what;
         self.states.mark(&[match change {
             What::Up(up) => Mark { up: Some(up), ..mark },
@@ -48,12 +108,12 @@ impl World {
     }
 
     fn set_in_flight(&self, slot: Slot, count: u32) {
-        self.table.pools[0].endpoints[slot.index()].state.in_flight.store(count, Relaxed);
+        self.pool().endpoints[slot.index()].state.in_flight.store(count, Relaxed);
     }
 
     /// Those that may be picked, worked out without any of the code under test.
     fn available(&self, tried: &[Slot]) -> BTreeSet<Slot> {
-        let all = (0..).map(Slot).zip(&self.table.pools[0].endpoints);
+        let all = (0..).map(Slot).zip(&self.pool().endpoints);
         let fit = all.filter(|(_, it)| it.is_up() && !it.is_draining() && it.weight_now() > 0);
         fit.map(|(slot, _)| slot).filter(|slot| !tried.contains(slot)).collect()
     }
@@ -112,17 +172,19 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let tried: Vec<Slot> = tried.into_iter().map(Slot).collect();
-        for algorithm in ALGORITHMS {
-            let mut world = World::new(algorithm.name, &weights, seed);
+        for way in ways() {
+            let mut world = World::new(&way, &weights, seed);
             for (number, load) in (0..weights.len() as u32).zip(&loads) {
                 world.set_in_flight(Slot(number), *load);
             }
             for round in 0..=changes.len() {
                 for tried in [&[][..], &tried] {
                     let available = world.available(tried);
-                    match world.pick(tried) {
-                        Some(slot) => prop_assert!(available.contains(&slot), "{}: {:?}", algorithm.name, slot),
-                        None => prop_assert!(available.is_empty(), "{}: none of {:?}", algorithm.name, available),
+                    for picked in [world.pick(tried), world.pick_for(Key::NONE, tried)] {
+                        match picked {
+                            Some(slot) => prop_assert!(available.contains(&slot), "{way}: {slot:?}"),
+                            None => prop_assert!(available.is_empty(), "{way}: none of {available:?}"),
+                        }
                     }
                 }
                 if let (Some(change), false) = (changes.get(round), weights.is_empty()) {
@@ -135,14 +197,14 @@ proptest! {
     #[test]
     fn equal_seeds_and_histories_give_equal_picks(weights in weights(), changes in changes(), seed in any::<u64>()) {
         prop_assume!(!weights.is_empty());
-        for algorithm in ALGORITHMS {
-            let mut worlds = [World::new(algorithm.name, &weights, seed), World::new(algorithm.name, &weights, seed)];
+        for way in ways() {
+            let mut worlds = [World::new(&way, &weights, seed), World::new(&way, &weights, seed)];
             for change in &changes {
                 let picks = worlds.each_mut().map(|world| {
                     world.mark(change);
                     [world.pick(&[]), world.pick(&[Slot(0)]), world.pick(&[])]
                 });
-                prop_assert_eq!(picks[0], picks[1], "{}", algorithm.name);
+                prop_assert_eq!(picks[0], picks[1], "{}", way);
             }
         }
     }
@@ -163,8 +225,8 @@ proptest! {
         changes in changes(),
         seed in any::<u64>(),
     ) {
-        for algorithm in ALGORITHMS {
-            let mut world = World::new(algorithm.name, &initial, seed);
+        for way in ways().into_iter().filter(|way| !way.packs()) {
+            let mut world = World::new(&way, &initial, seed);
             for change in &changes {
                 world.mark(change);
                 world.pick(&[]);
@@ -174,7 +236,7 @@ proptest! {
                 let whats = [What::Up(true), What::Draining(false), What::Weight(*weight)];
                 whats.into_iter().for_each(|what| world.mark(&Change { endpoint, what }));
             }
-            let share = |weight: u32| if algorithm.follows_weights { f64::from(weight) } else { 1.0 };
+            let share = |weight: u32| if way.follows_weights() { f64::from(weight) } else { 1.0 };
             let total: f64 = initial.iter().map(|weight| share(*weight)).sum();
             let picks = 300 * initial.len();
             let counts = world.count(picks);
@@ -183,7 +245,7 @@ proptest! {
                 let count = counts.get(&slot).copied().unwrap_or_default();
                 prop_assert!(
                     (count - expected).abs() <= allowed(expected),
-                    "{}: {slot:?} of weight {weight} got {count}, not {expected}", algorithm.name,
+                    "{way}: {slot:?} of weight {weight} got {count}, not {expected}",
                 );
             }
         }
@@ -192,9 +254,9 @@ proptest! {
 
 #[test]
 fn identical_endpoints_get_equal_shares_idle_and_busy() {
-    for algorithm in ALGORITHMS {
+    for way in ways().into_iter().filter(|way| !way.packs()) {
         for (endpoints, busy) in [(1, 0), (2, 0), (10, 0), (10, 25), (64, 0), (100, 0), (100, 300)] {
-            let mut world = World::new(algorithm.name, &vec![1; endpoints], 11);
+            let mut world = World::new(&way, &vec![1; endpoints], 11);
             let mut in_flight = VecDeque::new();
             let mut counts = vec![0_usize; endpoints];
             let mut loads = vec![0_u32; endpoints];
@@ -211,11 +273,7 @@ fn identical_endpoints_get_equal_shares_idle_and_busy() {
                 }
             }
             let within = |count: &usize| (2_250..=2_750).contains(count);
-            assert!(
-                counts.iter().all(within),
-                "{} with {busy} of {endpoints} busy: {counts:?}",
-                algorithm.name
-            );
+            assert!(counts.iter().all(within), "{way} with {busy} of {endpoints} busy: {counts:?}");
         }
     }
 }

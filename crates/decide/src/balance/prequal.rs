@@ -17,7 +17,6 @@ use self::faults::Faults;
 use self::options::Options;
 use self::replies::{Replies, Reply};
 use self::seen::Seen;
-use super::shares::Shares;
 use super::{Algorithm, Candidates, Key, Random, Registration, Said, Slot, is_less_busy};
 use crate::time::Tick;
 
@@ -39,9 +38,7 @@ pub(super) const REGISTRATION: Registration = Registration {
             seen: Seen::new(options.hot_percent),
             options,
             replies: Replies::default(),
-            said: vec![(Tick(0), Said::default()); endpoints],
-            faults: vec![Faults::default(); endpoints],
-            shares: Shares::default(),
+            known: vec![Known::default(); endpoints],
             probes_owed: 0,
             removals_owed: 0,
             removes_oldest: false,
@@ -57,6 +54,8 @@ const REMOVALS_PER_PROBES: (u64, u64) = (1, 3);
 const SURPLUS: f64 = 1.0;
 /// However few endpoints there are, a reply is used no more often.
 const MOST_USES: f64 = 8.0;
+/// What this balancer has seen of an endpoint counts for this long after the last request there.
+const PROBATION_US: u64 = 250_000;
 /// Latencies up to this many times the lowest count as equal.
 const EQUAL: (u64, u64) = (5, 4);
 
@@ -65,15 +64,22 @@ struct Prequal {
     replies: Replies,
     /// In-flight counts of the latest replies: whoever is above most of them is hot.
     seen: Seen,
-    /// What each endpoint has said last, and when.
-    said: Vec<(Tick, Said)>,
-    faults: Vec<Faults>,
-    /// For picks without replies.
-    shares: Shares,
+    /// By slot.
+    known: Vec<Known>,
     /// In hundredths.
     probes_owed: u64,
     removals_owed: u64,
     removes_oldest: bool,
+}
+
+/// What is known of an endpoint beside its reply.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    faults: Faults,
+    /// What it has said last, and when.
+    said: (Tick, Said),
+    /// When it was found to have had a request.
+    used: Tick,
 }
 
 impl Algorithm for Prequal {
@@ -89,7 +95,7 @@ impl Algorithm for Prequal {
                 self.note(slot, None, among, random);
             }
         }
-        let Some(best) = self.find_best(among, random) else { return self.pick_blindly(among, random) };
+        let Some(best) = self.find_best(among, random) else { return Self::pick_blindly(among, random) };
         let slot = self.replies.use_one(best, self.uses(among, random));
         self.remove(among);
         Some(slot)
@@ -116,7 +122,7 @@ impl Algorithm for Prequal {
     }
 
     fn hear(&mut self, among: &Candidates<'_>, slot: Slot, said: &Said, random: &mut Random) {
-        self.said[slot.index()] = (among.now(), *said);
+        self.known[slot.index()].said = (among.now(), *said);
         if self.options.probe.is_some() {
             self.note(slot, Some(*said), among, random);
         }
@@ -133,17 +139,23 @@ impl Prequal {
     /// Puts a reply into the pool: what the endpoint says, said a moment ago, or what this balancer sees of it.
     fn note(&mut self, slot: Slot, said: Option<Said>, among: &Candidates<'_>, random: &mut Random) {
         let state = among.state(slot);
-        self.faults[slot.index()].look(state.record.failures.load(Relaxed), state.picked.load(Relaxed));
+        let known = &mut self.known[slot.index()];
+        if known.faults.look(state.record.failures.load(Relaxed), state.picked.load(Relaxed)) {
+            known.used = among.now();
+        }
         // An endpoint that starts slowly is found less often.
         let full = among.full_weight(slot);
         if among.weight(slot) < full && random.below(full as usize) as u32 >= among.weight(slot) {
             return;
         }
-        let (at, earlier) = self.said[slot.index()];
+        let (at, earlier) = known.said;
         let is_recent = at > Tick(0) && among.now().since(at) <= OLDEST_US;
         let said = said.or(is_recent.then_some(earlier)).unwrap_or_default();
         let in_flight = said.in_flight.unwrap_or_else(|| among.in_flight(slot));
-        let latency_us = said.latency_us.or(state.pace.usual_us());
+        // Who has had nothing for a while is not judged by what it was: it may be better now.
+        let is_forgotten = among.in_flight(slot) == 0 && among.now().since(known.used) > PROBATION_US;
+        let seen_us = if is_forgotten { None } else { state.pace.usual_us() };
+        let latency_us = said.latency_us.or(seen_us);
         self.seen.add(in_flight);
         let reply = Reply { slot, in_flight, latency_us, at: among.now(), uses: 0 };
         self.replies.put(reply, among.len());
@@ -168,12 +180,12 @@ impl Prequal {
     }
 
     fn is_hot(&self, reply: &Reply, above: u32) -> bool {
-        reply.in_flight > above || self.faults[reply.slot.index()].is_bad()
+        reply.in_flight > above || self.known[reply.slot.index()].faults.is_bad()
     }
 
     /// What a request takes there, as far as known, and more where requests fail.
     fn latency(&self, reply: &Reply) -> Option<u64> {
-        reply.latency_us.map(|us| self.faults[reply.slot.index()].raise(us))
+        reply.latency_us.map(|us| self.known[reply.slot.index()].faults.raise(us))
     }
 
     /// Of equally busy ones any.
@@ -185,7 +197,7 @@ impl Prequal {
         let mut best: Option<(u64, usize)> = None;
         let mut equal = 1;
         for (at, reply) in replies {
-            let busy = self.faults[reply.slot.index()].raise(u64::from(reply.in_flight) + 1);
+            let busy = self.known[reply.slot.index()].faults.raise(u64::from(reply.in_flight) + 1);
             match best {
                 Some((least, _)) if busy > least => continue,
                 Some((least, _)) if busy == least => {
@@ -202,8 +214,9 @@ impl Prequal {
     }
 
     /// Nothing is known. The paper takes one at random; of two, the one that has less to do here costs no more.
-    fn pick_blindly(&mut self, among: &Candidates<'_>, random: &mut Random) -> Option<Slot> {
-        let (one, other) = self.shares.draw_two(among, random)?;
+    fn pick_blindly(among: &Candidates<'_>, random: &mut Random) -> Option<Slot> {
+        let (one, other) = random.pair(among.len())?;
+        let (one, other) = (among.slot(one), among.slot(other));
         let load = |slot| (among.in_flight(slot), among.weight(slot));
         Some(if is_less_busy(load(other), load(one)) { other } else { one })
     }

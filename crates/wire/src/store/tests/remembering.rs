@@ -125,6 +125,34 @@ fn a_user_a_password_a_database_and_a_prefix_count_also_over_tcp() {
 }
 
 #[test]
+fn the_rights_that_the_guide_names_are_enough() {
+    run(async {
+        let guide = include_str!("../../../../../docs/guides/shared-stores.md");
+        let user = guide.lines().find(|line| line.starts_with("user bascule on ")).expect("a line of rights");
+        let program = Program::started(&[user, "user default off"]);
+        let store = Store {
+            username: Some("bascule".into()),
+            password: Some(Secret("PASSWORD".into())),
+            prefix: "bascule:".into(),
+            database: 1,
+            ..program.store()
+        };
+        let thread = Thread::new(&store);
+        remember(&thread, key("a"), "one").await;
+        thread.stores.touch_session("shared", key("a"), HOUR);
+        assert_eq!(session(&thread, key("a")).await, Ok(Some("one".into())));
+        let limit = super::counting::limit(1, 1_000, 1);
+        assert!(super::counting::passes(&thread, &limit).await);
+        let server = thread.stores.server("shared").expect("a store");
+        server.knows_getex.set(false);
+        assert_eq!(session(&thread, key("a")).await, Ok(Some("one".into())));
+        assert!(server.breaker.failed(thread.now.get()));
+        super::failing::try_after(&thread, 1_000).await;
+        assert_eq!(thread.told(), ["shared recovered"]);
+    });
+}
+
+#[test]
 fn a_wrong_password_is_told_without_the_password() {
     run(async {
         let program = Program::started(&["requirepass right-right-right"]);
@@ -176,7 +204,7 @@ fn a_store_that_stays_as_it_was_keeps_its_connection() {
 fn what_nobody_waits_for_does_not_pile_up() {
     run(async {
         let program = Program::started(&[]);
-        let thread = Thread::new(&Store { wait_ms: 300, ..program.store() });
+        let thread = Thread::new(&Store { wait_ms: 1_000, ..program.store() });
         let server = thread.stores.server("shared").expect("a store");
         assert_eq!(session(&thread, key("a")).await, Ok(None));
         program.freeze();

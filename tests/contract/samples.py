@@ -54,6 +54,7 @@ SAMPLES: dict[str, object] = {
         weight=3,
         maintenance=True,
         load_permille=730,
+        forget=True,
     ),
     "receipt": contract.Receipt(
         generation=2,

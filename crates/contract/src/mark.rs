@@ -23,6 +23,9 @@ pub struct Mark {
     /// How loaded it says it is, in thousandths of what it can do; changes its weight while `load_reports` is on.
     #[serde(default)]
     pub load_permille: Option<u32>,
+    /// Before all of that: whatever was marked about it counts no more.
+    #[serde(default)]
+    pub forget: bool,
 }
 
 /// A batch of marks, in the order in which they were made.

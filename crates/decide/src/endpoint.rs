@@ -206,9 +206,20 @@ impl EndpointState {
         self.in_flight.fetch_sub(1, SeqCst) - 1
     }
 
+    /// As if nothing had ever been marked; whether that changes anything.
+    fn forget(&self) -> bool {
+        let marked = self.has_marks() || self.load_mark.load(Relaxed) != NO_MARK;
+        self.up.store(true, Relaxed);
+        self.draining.store(false, Relaxed);
+        self.maintenance.store(false, Relaxed);
+        self.weight_mark.store(NO_MARK, Relaxed);
+        self.load_mark.store(NO_MARK, Relaxed);
+        marked
+    }
+
     /// Takes over what `mark` says; whether that was anything new.
     fn take(&self, mark: &Mark) -> bool {
-        let mut changed = false;
+        let mut changed = mark.forget && self.forget();
         if let Some(up) = mark.up {
             changed |= self.up.swap(up, Relaxed) != up;
         }
@@ -373,6 +384,20 @@ mod tests {
         assert_eq!(seen(version), 2);
         states.mark(&[Mark { up: Some(false), draining: Some(true), ..mark("a") }]);
         assert_eq!(seen(version), 2);
+    }
+
+    #[test]
+    fn marks_can_be_taken_back_so_that_what_has_left_is_forgotten() {
+        let mut states = States::new();
+        states.mark(&[Mark { weight: Some(5), maintenance: Some(true), load_permille: Some(3), ..mark("a") }]);
+        states.mark(&[Mark { forget: true, draining: Some(true), ..mark("a") }]);
+        let state = states.endpoint("p", "a");
+        assert_eq!(state.weight_mark.load(Relaxed), NO_MARK);
+        assert!(!state.maintenance.load(Relaxed) && state.draining.load(Relaxed));
+        drop(state);
+        states.mark(&[Mark { forget: true, ..mark("a") }]);
+        states.forget_unused();
+        assert!(states.pools.is_empty());
     }
 
     #[test]

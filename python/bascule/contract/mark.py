@@ -24,6 +24,8 @@ class Mark:
     load_permille: U32 | None = None
     """How loaded it says it is, in thousandths of what it can do; changes its weight while `load_reports`
     is on."""
+    forget: bool = False
+    """Before all of that: whatever was marked about it counts no more."""
 
 
 Marks = tuple[Mark, ...]

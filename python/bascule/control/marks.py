@@ -62,7 +62,7 @@ def farewells(before: Found, after: Found) -> contract.Marks:
     """What takes back every mark of endpoints that are gone, so that the data plane may forget them."""
     there = {(pool, endpoint.id) for pool, endpoints in after.items() for endpoint in endpoints}
     return tuple(
-        contract.Mark(pool, endpoint.id, up=True, draining=False, maintenance=False)
+        contract.Mark(pool, endpoint.id, forget=True)
         for pool, endpoints in before.items()
         for endpoint in endpoints
         if (pool, endpoint.id) not in there

@@ -46,7 +46,7 @@ class Standings:
         )
         self._places: Places = {}
         self._commands: dict[Key, Command] = {}
-        # A weight that was marked cannot be taken back, only be marked again.
+        # While an endpoint is there, a weight that was marked is not taken back but marked again.
         self._weighed: set[Key] = set()
 
     def marks(self, plan: Plan, found: Found) -> contract.Marks:
@@ -57,6 +57,8 @@ class Standings:
         """Asks and listens about exactly these endpoints from now on; what is known of others goes."""
         self._places = marks.places_of(plan, found)
         self._commands = {key: it for key, it in self._commands.items() if key in self._places}
+        # What was marked about the others was taken back when they left.
+        self._weighed &= self._places.keys()
         self._ask()
 
     def standing(self, key: Key) -> Standing:

@@ -69,6 +69,6 @@ def test_marked_weights_are_larger_only_where_agents_ask_for_shares_of_them() ->
 def test_only_endpoints_that_are_gone_are_bidden_farewell() -> None:
     before, after = {"site": found("a", "b"), "old": found("a")}, {"site": found("b", "c")}
     assert farewells(before, after) == (
-        contract.Mark("site", "a", up=True, draining=False, maintenance=False),
-        contract.Mark("old", "a", up=True, draining=False, maintenance=False),
+        contract.Mark("site", "a", forget=True),
+        contract.Mark("old", "a", forget=True),
     )

@@ -28,6 +28,11 @@ def marked(endpoint: str, *, up: bool, draining: bool = False) -> contract.Mark:
     return contract.Mark("site", endpoint, up=up, draining=draining, maintenance=False)
 
 
+def forgotten(endpoint: str) -> contract.Mark:
+    """A mark that takes back all that were made."""
+    return contract.Mark("site", endpoint, forget=True)
+
+
 async def is_well(target: Target) -> None:
     if str(target) in SICK:
         raise CheckFailed("feels unwell")
@@ -157,8 +162,8 @@ async def test_a_refused_plan_leaves_no_marks(scene: Scene) -> None:
     wary = planned_check("python", {"function": is_well}, initially_up=0)
     with pytest.raises(SnapshotRefused):
         await scene.reconciler.adopt(checked(static("10.0.0.1:1", "10.0.0.2:1"), check=wary))
-    last = {mark.endpoint: mark.up for mark in scene.plane.marks}
-    assert last == {"10.0.0.1:1": True, "10.0.0.2:1": True}
+    last = {mark.endpoint: mark for mark in scene.plane.marks}
+    assert last == {"10.0.0.1:1": marked("10.0.0.1:1", up=True), "10.0.0.2:1": forgotten("10.0.0.2:1")}
 
 
 async def test_what_an_operator_commanded_survives_a_reload_and_is_marked_before_its_snapshot(
@@ -183,7 +188,7 @@ async def test_a_refused_plan_changes_no_command(scene: Scene) -> None:
         await scene.reconciler.adopt(checked(static("10.0.0.2:1")))
     last = {mark.endpoint: mark for mark in scene.plane.marks}
     assert last["10.0.0.1:1"] == marked("10.0.0.1:1", up=True, draining=True)
-    assert last["10.0.0.2:1"] == marked("10.0.0.2:1", up=True)
+    assert last["10.0.0.2:1"] == forgotten("10.0.0.2:1")
 
 
 async def test_marks_of_an_endpoint_that_vanishes_are_taken_back(scene: Scene) -> None:
@@ -192,7 +197,7 @@ async def test_marks_of_an_endpoint_that_vanishes_are_taken_back(scene: Scene) -
     await scene.clock.advance(1)
     scene.plane.told.clear()
     await scene.reconciler.adopt(checked(static("10.0.0.1:1")))
-    assert scene.plane.marks[-1] == marked("10.0.0.2:1", up=True)
+    assert scene.plane.marks[-1] == forgotten("10.0.0.2:1")
     assert scene.plane.told[-2] == scene.plane.applied[-1], "not before the data plane has let go of it"
 
 

@@ -127,7 +127,7 @@ async def test_a_command_stays_while_its_endpoint_is_there(bench: Bench) -> None
     bench.standings.watch(bench.plan(), found(3))
     bench.standings.watch(bench.plan(), found(1, 3))
     assert bench.standings.standing(KEY).command == Command()
-    assert bench.standings.marks(bench.plan(), found(1))[0].weight == 1, "the older mark is there still"
+    assert bench.standings.marks(bench.plan(), found(1))[0].weight is None, "the older mark was taken back"
 
 
 async def test_a_weight_that_a_pool_has_no_room_for_is_refused_and_changes_nothing(bench: Bench) -> None:

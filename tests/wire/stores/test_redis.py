@@ -5,15 +5,17 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.endpoints import ScriptedEndpoint, answering, response
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 from tests.support.plane import RunningPlane, listener, pool, route
 from tests.support.raw import request
 
 from bascule import contract
+from bascule.contract import codec
 
 USER = request("GET", "/", "X-User: ada")
 LIMIT = contract.RateLimit("all", None, requests=10, per_ms=3_600_000, burst=4, store="shared")
@@ -47,6 +49,9 @@ class Redis:
     def hang(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
 
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
@@ -64,9 +69,9 @@ def named(count: int) -> Iterator[list[ScriptedEndpoint]]:
         yield endpoints
 
 
-def balancer(endpoints: list[ScriptedEndpoint], store: contract.Store) -> RunningPlane:
+def balancer(endpoints: list[ScriptedEndpoint], store: contract.Store, threads: int = 1) -> RunningPlane:
     listening = listener(route(limits=()))
-    return RunningPlane([pool(*endpoints, sessions=SESSIONS)], [listening], stores=[store])
+    return RunningPlane([pool(*endpoints, sessions=SESSIONS)], [listening], stores=[store], threads=threads)
 
 
 def test_another_balancer_finds_a_session_where_the_first_one_put_it(redis: Redis) -> None:
@@ -107,6 +112,54 @@ def test_a_store_that_is_down_fails_no_request_and_is_told_once(redis: Redis, ho
             assert plane.ask(USER).status == 429
             assert isinstance(plane.wait_event("store_failed").what, contract.StoreFailed)
             assert [event.what.kind for event in plane.events].count("store_failed") == 1
+
+
+def test_a_store_that_comes_back_is_told_once_by_all_threads_and_shares_sessions_again(redis: Redis) -> None:
+    with named(5) as endpoints, ExitStack() as ending:
+        one, other = (
+            ending.enter_context(balancer(endpoints, redis.store(wait_ms=1_000), threads=2)) for _ in range(2)
+        )
+        assert one.ask(USER).status == other.ask(USER).status == 200
+        redis.hang()
+        for plane in (one, other):
+            # Another client each time: a session that is known here needs no store.
+            assert {plane.ask(user(f"hanging-{at}")).status for at in range(20)} == {200}
+        redis.resume()
+        for plane in (one, other):
+            wait_for_the_store(plane)
+        home = one.ask(user("grace")).body
+        eventually(lambda: other.ask(user("grace")).body == home, "the session to be shared")
+        for plane in (one, other):
+            kinds = [event.what.kind for event in plane.events]
+            assert kinds.count("store_failed") == kinds.count("store_recovered") == 1
+
+
+def user(name: str) -> bytes:
+    return request("GET", "/", f"X-User: {name}")
+
+
+def wait_for_the_store(plane: RunningPlane) -> None:
+    """Asks until it has recovered: trials are made when there are requests that would use the store."""
+
+    def is_back() -> bool:
+        assert plane.ask(user("somebody")).status == 200
+        plane.events += codec.decode(tuple[contract.Event, ...], plane.plane.events(100))
+        return any(event.what.kind == "store_recovered" for event in plane.events)
+
+    eventually(is_back, lambda: f"the store to come back: {plane.events}", PATIENCE * 2)
+
+
+def test_a_reload_goes_on_in_the_store_and_database_that_it_names(redis: Redis) -> None:
+    listening = listener(route(limits=(LIMIT,)))
+    with (
+        ScriptedEndpoint() as endpoint,
+        RunningPlane([pool(endpoint)], [listening], stores=[redis.store()]) as plane,
+    ):
+        assert [plane.ask(request()).status for _ in range(5)] == [200] * 4 + [429]
+        plane.apply([pool(endpoint)], [listening], stores=[redis.store()])
+        assert plane.ask(request()).status == 429
+        plane.apply([pool(endpoint)], [listening], stores=[replace(redis.store(), database=1)])
+        assert [plane.ask(request()).status for _ in range(5)] == [200] * 4 + [429]
 
 
 def test_a_store_that_was_never_there_fails_no_request(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 //! One balancer: the real tables, pickers and pools, with its own view of the endpoints.
 
+use bascule_decide::balance::Slot;
 use bascule_decide::endpoint::States;
+use bascule_decide::load_report::Report;
 use bascule_decide::pick::{Ask, Picker, Taken};
 use bascule_decide::random::Random;
 use bascule_decide::table::{Pool, Table};
@@ -17,13 +19,15 @@ pub struct Balancer {
     /// One per thread, of the latest table.
     pickers: Vec<Picker>,
     random: Random,
+    wanted: Vec<Slot>,
 }
 
 impl Balancer {
     /// A balancer that knows the endpoints which are there at the beginning.
     pub fn new(balancing: &Balancing, endpoints: &[Toy], seed: u64) -> Self {
         let random = Random::seeded(seed);
-        let mut balancer = Self { states: States::new(), tables: vec![], pickers: vec![], random };
+        let mut balancer =
+            Self { states: States::new(), tables: vec![], pickers: vec![], random, wanted: vec![] };
         balancer.reload(balancing, endpoints, Tick(0));
         balancer
     }
@@ -60,6 +64,15 @@ impl Balancer {
     pub fn take(&mut self, thread: usize, ask: &Ask<'_>, now: Tick) -> Taken {
         let generation = self.generation();
         self.pickers[thread].take(&self.tables[generation].pools[0], ask, now, &mut self.random)
+    }
+
+    /// Asks those endpoints that the algorithm wants to hear from; `said` answers for them.
+    pub fn probe(&mut self, thread: usize, now: Tick, said: impl Fn(Slot) -> Report) {
+        let pool = &self.tables[self.tables.len() - 1].pools[0];
+        let picker = &mut self.pickers[thread];
+        self.wanted.clear();
+        picker.wants_probes(pool, &mut self.random, &mut self.wanted);
+        self.wanted.iter().for_each(|slot| picker.hear(pool, *slot, &said(*slot), now, &mut self.random));
     }
 
     /// An answer came after this long.

@@ -4,6 +4,7 @@
 //! trace     when requests come, and how much each demands          the same for every balancer
 //! balancer  the real Picker::take, Pool::answered and Pool::end    one or several, with one or several threads
 //! toy       endpoints: workers, a queue, moods                     zombie work stays after the balancer gave up
+//! probes    what endpoints say when they are asked               only where the algorithm asks
 //! world     the events, in order of time
 //! waiting   who waits while every endpoint is full                 a test may bring its own
 //! figures   what came of it
@@ -15,6 +16,7 @@ pub mod balancer;
 pub mod elastic;
 pub mod figures;
 pub mod line;
+pub mod probes;
 pub mod scenarios;
 pub mod toy;
 pub mod trace;

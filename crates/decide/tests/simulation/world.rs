@@ -10,6 +10,7 @@ use bascule_decide::random::Random;
 use bascule_decide::time::Tick;
 
 use super::balancer::Balancer;
+use super::probes::Latencies;
 use super::toy::{Ahead, Job, Reply, Working};
 use super::waiting::{Turn, Waiters};
 use super::{Balancing, Scenario};
@@ -46,6 +47,8 @@ pub enum Outcome {
 struct Live {
     attempt: Try,
     generation: usize,
+    /// Jobs that the endpoint had before it.
+    found: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +67,7 @@ pub struct World<'a, W> {
     balancing: &'a Balancing,
     pub balancers: Vec<Balancer>,
     pub endpoints: Vec<Working>,
+    latencies: Vec<Latencies>,
     /// All that have come, in order.
     pub requests: Vec<Request>,
     /// Of the first balancer.
@@ -86,6 +90,7 @@ impl<'a, W: Waiters> World<'a, W> {
             balancing,
             balancers: (0..balancing.balancers).map(balancer).collect(),
             endpoints: scenario.endpoints.iter().map(Working::new).collect(),
+            latencies: vec![Latencies::default(); scenario.endpoints.len()],
             requests: Vec::new(),
             waiters,
             now: Tick(0),
@@ -191,11 +196,15 @@ impl<'a, W: Waiters> World<'a, W> {
                 let generation = balancer.generation();
                 let job = Job { request: number, attempt: request.tried.len() };
                 request.tried.push(attempt.slot);
-                request.live = Some(Live { attempt, generation });
+                let found = self.endpoints[attempt.slot.index()].jobs();
+                request.live = Some(Live { attempt, generation, found });
                 if std::mem::take(&mut request.waits) {
                     self.waiters.leave(balancer.pool(generation), number, self.now);
                 }
                 let endpoint = attempt.slot.index();
+                balancer.probe(request.thread, self.now, |slot| {
+                    self.latencies[slot.index()].report(self.endpoints[slot.index()].jobs())
+                });
                 self.endpoints[endpoint].take(job, request.demand_us, self.now);
                 self.look_ahead(endpoint);
                 self.plan(Tick(self.now.0 + self.balancing.try_limit_us), Event::TryLimit(job));
@@ -251,13 +260,15 @@ impl<'a, W: Waiters> World<'a, W> {
             return self.lose(job.request, Lost::Broken);
         }
         let request = &mut self.requests[job.request];
-        let Some(Live { mut attempt, generation }) = request.live.take() else { return };
+        let Some(Live { mut attempt, generation, found }) = request.live.take() else { return };
         let balancer = &mut self.balancers[request.balancer];
         let pool = balancer.pool(generation);
         pool.answered(&mut attempt, self.now, reply == Reply::Failed);
         pool.end(&attempt, self.now, Lost::Abandoned);
         if reply == Reply::Good {
-            balancer.learn(request.thread, self.now.since(attempt.began), self.now);
+            let took_us = self.now.since(attempt.began);
+            balancer.learn(request.thread, took_us, self.now);
+            self.latencies[attempt.slot.index()].note(found, took_us);
             return self.finish(job.request, Outcome::Answered);
         }
         self.retry(job.request);
@@ -265,7 +276,7 @@ impl<'a, W: Waiters> World<'a, W> {
 
     fn lose(&mut self, number: usize, lost: Lost) {
         let request = &mut self.requests[number];
-        let Some(Live { attempt, generation }) = request.live.take() else { return };
+        let Some(Live { attempt, generation, .. }) = request.live.take() else { return };
         self.balancers[request.balancer].pool(generation).end(&attempt, self.now, lost);
         self.retry(number);
     }

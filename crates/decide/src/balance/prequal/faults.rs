@@ -17,19 +17,18 @@ const BAD_PERMILLE: u32 = 200;
 const MOST_WORSE: u64 = 20;
 
 impl Faults {
-    /// The endpoint's counters are now these; whether it has had a request since the last look.
-    pub(super) fn look(&mut self, failures: u64, picked: u64) -> bool {
+    /// The endpoint's counters are now these.
+    pub(super) fn look(&mut self, failures: u64, picked: u64) {
         let (failed, new) = (failures.saturating_sub(self.failures), picked.saturating_sub(self.picked));
         (self.failures, self.picked) = (failures, picked);
         // A failure may be counted a moment before the next look at what was picked.
         let new = new.max(failed);
         if new == 0 {
-            return false;
+            return;
         }
         let now = failed * 1_000 / new;
         let share = new.min(WINDOW);
         self.permille = ((u64::from(self.permille) * (WINDOW - share) + now * share) / WINDOW) as u32;
-        true
     }
 
     pub(super) fn is_bad(&self) -> bool {

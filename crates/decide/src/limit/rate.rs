@@ -138,14 +138,7 @@ mod tests {
                 now += percent * rate.per_us / rate.requests / 100;
                 Tick(now)
             };
-            (
-                rate,
-                pauses
-                    .into_iter()
-                    .map(|percent| if percent < 150 { 0 } else { percent - 150 })
-                    .map(add)
-                    .collect(),
-            )
+            (rate, pauses.into_iter().map(|percent| percent.saturating_sub(150)).map(add).collect())
         })
     }
 

@@ -13,12 +13,14 @@ use bascule_contract::snapshot::{Matcher, Pool, Route};
 use bascule_decide::balance::registry::ALGORITHMS;
 use bascule_decide::balance::{Key, Slot};
 use bascule_decide::endpoint::States;
+use bascule_decide::load_report::Report;
 use bascule_decide::path::normalize;
 use bascule_decide::pick::Picker;
 use bascule_decide::random::Random;
 use bascule_decide::request::Request;
 use bascule_decide::route::Routes;
 use bascule_decide::table::Table;
+use bascule_decide::time::Tick;
 use serde_json::{Map, Value, json};
 
 #[path = "../tests/samples/mod.rs"]
@@ -92,7 +94,15 @@ fn time_pick_at(pool: Pool, mut load: impl FnMut(usize) -> u32, tried: &[Slot]) 
     }
     let mut random = Random::seeded(1);
     let mut picker = Picker::new(pool, &mut random);
+    let mut wanted = Vec::new();
     per_round(200_000, |round| {
+        // What is asked is answered at once: hearing is part of the cost.
+        picker.wants_probes(pool, &mut random, &mut wanted);
+        for slot in wanted.drain(..) {
+            let in_flight = Some(pool.endpoints[slot.index()].state.in_flight.load(Relaxed));
+            let report = Report { in_flight, latency_us: Some(20_000), ..Report::default() };
+            picker.hear(pool, slot, &report, Tick(round as u64), &mut random);
+        }
         let key = Key(Random::seeded(round as u64).next());
         // Each try is followed by a first one, as it is for real; the pair is what is timed.
         black_box(picker.pick(pool, key, &[], &mut random));

@@ -231,8 +231,10 @@ impl EndpointState {
         }
         if let Some(load) = mark.load_permille {
             // Weights follow once a second, by themselves.
-            self.load_mark.store(load.min(NO_MARK - 1), Relaxed);
-            self.load.is_marked();
+            let load = load.min(NO_MARK - 1);
+            if self.load_mark.swap(load, Relaxed) != load {
+                self.load.is_marked();
+            }
         }
         if let Some(weight) = mark.weight {
             let weight = weight.min(HEAVIEST);

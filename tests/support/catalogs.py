@@ -33,6 +33,7 @@ def catalog() -> Catalog:
         "first",
     )
     algorithms = [Entry(name, "…", "…", NO_OPTIONS) for name in shipped]
+    algorithms += [Entry(name, "…", "…", {}) for name in ("prequal", "hash")]
     matchers = [Entry(name, "…", "…", {}) for name in ("host", "path", "method", "header", "query", "client")]
     return Catalog(
         (*algorithms, Entry("ring", "…", "…", RING_OPTIONS)), (*matchers, Entry("sni", "…", "…", SNI_OPTIONS))

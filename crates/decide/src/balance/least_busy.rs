@@ -9,10 +9,11 @@ use super::{
 pub(super) const REGISTRATION: Registration = Registration {
     name: "least_busy",
     summary: "Use the endpoint with the fewest requests in flight for its weight.",
-    advice: "The default, and right for nearly everything: slow endpoints get less by themselves. Equally busy endpoints \
-             take turns by weight. Up to 64 candidates are all compared; of more, 64 at a time. Use it with a check: an \
-             endpoint that fails fast is never busy and draws requests. With several balancers before the same endpoints, \
-             each sees its own requests only; two_choices then avoids that all of them pick the same one.",
+    advice: "Right for nearly everything: slow endpoints get less by themselves. Equally busy endpoints take turns by weight. \
+             Up to 64 candidates are all compared; of more, 64 at a time. Among equal endpoints fastest is the same; prefer that \
+             one where some are slower than others, and this one where endpoints divide themselves among all requests, or where \
+             it must be easy to foresee. An endpoint that fails fast is never busy and draws requests until it is ejected. With \
+             ten or more balancers before the same endpoints each sees too little: see prequal and two_choices.",
     follows_weights: true,
     options: no_options,
     build: |pool, options| {

@@ -9,7 +9,8 @@ pub(super) const REGISTRATION: Registration = Registration {
     name: "two_choices",
     summary: "Compare two random endpoints and use the less busy one.",
     advice: "Good where several balancers share the endpoints, or where there are hundreds of them: no balancer follows \
-             another to the same endpoint. On a single balancer least_busy waits less, because it compares them all.",
+             another to the same endpoint. On a single balancer least_busy and fastest wait less (at 95 % use 8 ms instead of 14), \
+             because they compare them all; where endpoints can be asked, prequal waits less with many balancers.",
     follows_weights: true,
     options: no_options,
     build: |_pool, options| {

@@ -104,7 +104,11 @@ impl Places {
         mut suits: impl FnMut(Slot) -> bool,
     ) -> Option<Slot> {
         let mut fits = |(look, slot): &(u64, Slot)| {
-            among.contains(*slot) && self.takes(key, *look, *slot, among, most) && suits(*slot)
+            let takes_it = || {
+                let share = self.share_in_force(*slot, among);
+                share >= most || self.draw(key, *look, *slot) * most < share
+            };
+            among.contains(*slot) && takes_it() && suits(*slot)
         };
         let found = match &self.table {
             Table::Rendezvous => None,
@@ -119,15 +123,11 @@ impl Places {
         f64::from(among.weight(slot)) / f64::from(self.members[slot.index()].weight)
     }
 
-    /// Whether this look for the key finds the endpoint, while less than its full weight is in force.
+    /// A number in [0, 1) for this look at the endpoint: below the share of its weight that is in force, it takes the key.
     ///
     /// It is a matter of the key, the look and the endpoint alone: as the weight grows, keys only come.
-    fn takes(&self, key: Key, look: u64, slot: Slot, among: &Candidates<'_>, most: f64) -> bool {
-        let share = self.share_in_force(slot, among);
-        if share >= most {
-            return true;
-        }
+    fn draw(&self, key: Key, look: u64, slot: Slot) -> f64 {
         let drawn = fixed::follow(key.0 ^ self.hashes[slot.index()], 1 + look) >> 11;
-        drawn as f64 * most < share * (1_u64 << 53) as f64
+        drawn as f64 / (1_u64 << 53) as f64
     }
 }

@@ -109,7 +109,7 @@ impl<W: Bell> Line<W> {
             }
         }
         // Room that was made after this request had looked, and before it stood here, was told to nobody.
-        let looks = self.count == 0 || wish != Wish::Any || std::mem::take(&mut self.unclaimed);
+        let looks = self.front() == 0 || wish != Wish::Any || std::mem::take(&mut self.unclaimed);
         let called = looks.then(|| self.permit(Room::Unknown));
         self.arrivals += 1;
         self.count += 1;
@@ -166,8 +166,9 @@ impl<W: Bell> Line<W> {
 
     pub(super) fn went(&mut self, ticket: &Ticket, now: Tick) -> Option<W> {
         match self.remove(ticket)?.called?.room {
-            Room::At(_) | Room::Unknown => None,
-            Room::Somewhere => self.call(Room::Somewhere, now),
+            Room::At(_) => None,
+            // Who found some without being told exactly where may have found some of several.
+            Room::Somewhere | Room::Unknown => self.call(Room::Somewhere, now),
         }
     }
 

@@ -176,6 +176,26 @@ fn room_that_nobody_tells_of_is_found_within_20_ms() {
 }
 
 #[test]
+fn who_finds_room_that_nobody_told_of_lets_the_next_one_look_too() {
+    let mut stand = Stand::new(100, 1_000);
+    let first = stand.waiting.enter(stand.terms, (5, Wish::Any), stand.now, stand.bell(0)).unwrap();
+    assert_eq!(stand.waiting.turn(&first, &stand.bell(0), stand.now), Turn::Go);
+    stand.tickets.push(Some(first));
+    let second = stand.enter(5);
+    stand.went(0);
+    assert_eq!(stand.rung.take(), [second]);
+}
+
+#[test]
+fn who_waits_for_any_endpoint_looks_once_more_although_others_wait_for_one() {
+    let mut stand = Stand::new(100, 1_000);
+    stand.try_enter(5, Wish::Only(Place(7))).unwrap();
+    let any = stand.waiting.enter(stand.terms, (5, Wish::Any), stand.now, stand.bell(9)).unwrap();
+    assert_eq!(stand.waiting.turn(&any, &stand.bell(9), stand.now), Turn::Go);
+    stand.waiting.leave(any, stand.now);
+}
+
+#[test]
 fn what_may_be_room_for_several_calls_until_one_finds_none() {
     let mut stand = Stand::new(100, 1_000);
     let [a, b, c] = [5; 3].map(|priority| stand.enter(priority));

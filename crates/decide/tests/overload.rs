@@ -5,6 +5,8 @@ use std::ops::Range;
 use bascule_contract::protection::{Limit, Protection, Queue};
 use bascule_decide::time::Tick;
 
+use bascule_decide::random::Random;
+use simulation::elastic::{self, Takes};
 use simulation::line::InLine;
 use simulation::scenarios::rate;
 use simulation::toy::{Mood, Toy};
@@ -47,9 +49,7 @@ impl Case {
     }
 
     fn play(&self, seed: u64) -> Seen {
-        let queue = Queue { length: 1_000, wait_ms: 5_000, service_level_ms: Some(200) };
-        let protection = Protection { limit: Limit::Learned {}, queue: Some(queue), ..Protection::default() };
-        let balancing = Balancing { protection, ..Balancing::by("fastest") };
+        let balancing = learned();
         let capacity = rate(&self.endpoints, 1.0);
         let (ends, loads) = self.loads.split_last().expect("a case ends");
         let rates = loads.iter().map(|(since, load)| (at_seconds(*since), load * capacity)).collect();
@@ -92,6 +92,12 @@ fn recovery(requests: &[Request], since: Tick) -> f64 {
         tenths[tenth].1 += f64::from(request.latency_us() > 200_000.0);
     }
     tenths.iter().rposition(|(all, missed)| *missed > 0.05 * all).map_or(0.0, |at| (at + 1) as f64 / 10.0)
+}
+
+fn learned() -> Balancing {
+    let queue = Queue { length: 1_000, wait_ms: 5_000, service_level_ms: Some(200) };
+    let protection = Protection { limit: Limit::Learned {}, queue: Some(queue), ..Protection::default() };
+    Balancing { protection, ..Balancing::by("fastest") }
 }
 
 fn usual(count: usize) -> Vec<Toy> {
@@ -169,4 +175,59 @@ fn a_slow_dependency_that_makes_real_overload_is_met_and_forgotten() {
     // Four times slower at 60 % is two and a half times what the endpoints can do then.
     let case = Case::new(dependency(4.0), &[(0.0, 0.6), (30.0, 0.0)], 10.0..20.0);
     case.claim(|seen| seen.shed >= 0.3 && seen.recovery_s <= 1.0);
+}
+
+fn exp(random: &mut Random, mean_us: f64) -> u64 {
+    let uniform = ((random.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    (-uniform.ln() * mean_us) as u64 + 1
+}
+
+/// Whether this is one of every second ten seconds.
+fn is_odd(now: Tick) -> bool {
+    now.0 / 10_000_000 % 2 == 1
+}
+
+#[test]
+fn what_only_takes_longer_is_not_shed() {
+    let cases: [(&str, f64, Takes); 7] = [
+        ("a dependency that slows down four times", 800.0, |now, random| {
+            let us = exp(random, if is_odd(now) { 80_000.0 } else { 20_000.0 });
+            (us, us)
+        }),
+        ("one that slows down twenty times", 800.0, |now, _| {
+            let us = if is_odd(now) { 400_000 } else { 20_000 };
+            (us, us)
+        }),
+        ("one that slows down little by little", 800.0, |now, random| {
+            let us = exp(random, 20_000.0 + (now.0 % 10_000_000) as f64 * 0.038);
+            (us, us)
+        }),
+        ("fast and slow routes in one pool", 1_000.0, |_, random| {
+            let us = if random.below(100) == 0 { 2_000_000 } else { 1_000 };
+            (us, us)
+        }),
+        ("fast and slow routes whose shares change", 400.0, |now, random| {
+            let us = if random.below(100) < if is_odd(now) { 50 } else { 1 } { 2_000_000 } else { 1_000 };
+            (us, us)
+        }),
+        ("a request a second", 1.0, |_, random| {
+            let us = if random.below(10) == 0 { 1_000_000 } else { 10_000 };
+            (us, us)
+        }),
+        ("streams", 100.0, |now, random| {
+            let us = exp(random, if is_odd(now) { 40_000.0 } else { 5_000.0 });
+            (us, us + exp(random, 20_000_000.0))
+        }),
+    ];
+    for (name, rate, takes) in cases {
+        for endpoints in [3, 10] {
+            for seed in SEEDS {
+                let traffic = Traffic::steady(rate, at_seconds(60.0));
+                let all = at_seconds(0.0)..at_seconds(60.0);
+                let outcomes = elastic::play(endpoints, &learned(), (&traffic, takes), all, seed);
+                let shed = outcomes.shed as f64 / outcomes.requests.max(1) as f64;
+                assert!(shed <= 0.01, "{name}, {endpoints} endpoints, seed {seed}: {outcomes:?}");
+            }
+        }
+    }
 }

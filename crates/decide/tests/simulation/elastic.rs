@@ -87,20 +87,7 @@ pub fn play(
         outcomes: Outcomes::default(),
     };
     play.plan(Tick(0), Event::Arrival);
-    let mut last = String::new();
     while let Some(Reverse((at, _, event))) = play.events.pop() {
-        if std::env::var("DEBUG").is_ok() { // DEBUG
-            let pool = play.balancer.pool(0);
-            let all = format!("{:?}", pool.state.gate);
-            let cut = |from: &str, len: usize| all.find(from).map_or(String::new(), |at| all[at..(at + len).min(all.len())].to_string());
-            let new = format!("{} {} {} {} {}", cut("stage", 12), cut("trial: ", 18), cut("doubtful", 15), cut("is_enough", 16), cut("arms: ", 310));
-            if new[..30] != last.get(..30).unwrap_or("").to_string() { // DEBUG
-                println!("  before {last}");
-                let f: Vec<_> = (0..pool.endpoints.len()).map(|it| (pool.endpoints[it].state.in_flight.load(std::sync::atomic::Ordering::Relaxed), pool.limit(bascule_decide::balance::Slot(it as u32)).min(9999))).collect();
-                println!("{:.4} {new} {f:?} {}", play.now.0 as f64 / 1e6, cut("Level", 400));
-            }
-            last = new;
-        }
         play.now = at;
         play.step(event);
         play.serve_waiters();

@@ -1,85 +1,112 @@
 //! More comes than the endpoints can do, or only seems to: what is answered in time, what is shed, how soon it is over.
+//!
+//! No pool here is told what its endpoints can do at a time. Services take 20 ms, the service level is 200 ms, tries are
+//! given up after a second and repeated once. Seeds are not those that the constants were chosen with.
+
+#![allow(clippy::print_stdout, reason = "figures are shown when a claim fails")]
 
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bascule_contract::protection::{Limit, Protection, Queue};
+use bascule_decide::random::Random;
 use bascule_decide::time::Tick;
 
-use bascule_decide::random::Random;
-use simulation::elastic::{self, Takes};
+use simulation::elastic::{self, Outcomes, Takes};
+use simulation::figures::Figures;
 use simulation::line::InLine;
-use simulation::scenarios::rate;
-use simulation::toy::{Mood, Toy};
-use simulation::trace::Traffic;
+use simulation::scenarios::{self, rate};
+use simulation::toy::{Mood, Toy, Turns};
+use simulation::trace::{Demand, Traffic};
 use simulation::world::{Outcome, Request, World};
 use simulation::{Balancing, Scenario, at_seconds};
 
 mod samples;
 mod simulation;
 
-const SEEDS: Range<u64> = 201..204;
+const SEEDS: Range<u64> = 100..105;
 
-/// Of what came in the time that counts.
-#[derive(Debug)]
-struct Seen {
-    /// Answered within 200 ms, as a share of what the endpoints can do.
-    goodput: f64,
-    /// Of those that were let through.
-    p99_ms: f64,
-    shed: f64,
-    recovery_s: f64,
+fn learned() -> Balancing {
+    let queue = Queue { length: 1_000, wait_ms: 5_000, service_level_ms: Some(200) };
+    let protection = Protection { limit: Limit::Learned {}, queue: Some(queue), ..Protection::default() };
+    Balancing { protection, ..Balancing::by("fastest") }
 }
 
-/// `loads`: from which second on which share of the capacity comes; the last one says when it ends.
-struct Case {
+/// What came of a stretch of time.
+#[derive(Debug)]
+struct Seen {
+    /// Answered within the service level, as a share of what can be done.
+    goodput: f64,
+    /// Of what was answered.
+    p99_ms: f64,
+    /// Shares of what came.
+    shed: f64,
+    missed: f64,
+    /// Seconds after it until requests are answered in time again.
+    recovery: f64,
+    /// When overload was announced and when its end.
+    changes: Vec<(f64, bool)>,
+}
+
+/// Endpoints and from which second on which share of their capacity comes; the last one ends it.
+struct Case<'a> {
     endpoints: Vec<Toy>,
-    loads: Vec<(f64, f64)>,
+    loads: &'a [(f64, f64)],
+    /// In these seconds it is looked at closely.
     counted: Range<f64>,
 }
 
-impl Case {
-    fn new(endpoints: Vec<Toy>, loads: &[(f64, f64)], counted: Range<f64>) -> Self {
-        Self { endpoints, loads: loads.to_vec(), counted }
-    }
-
-    /// From 80 % to `load` for some seconds, and back.
-    fn burst(endpoints: Vec<Toy>, load: f64, seconds: f64) -> Self {
-        let over = 10.0 + seconds;
-        Self::new(endpoints, &[(0.0, 0.8), (10.0, load), (over, 0.8), (over + 5.0, 0.0)], 10.0..over)
-    }
-
-    fn play(&self, seed: u64) -> Seen {
-        let balancing = learned();
+impl Case<'_> {
+    fn scenario(&self) -> Scenario {
         let capacity = rate(&self.endpoints, 1.0);
-        let (ends, loads) = self.loads.split_last().expect("a case ends");
+        let (end, loads) = self.loads.split_last().expect("an end");
         let rates = loads.iter().map(|(since, load)| (at_seconds(*since), load * capacity)).collect();
-        let traffic = Traffic { rates, ..Traffic::steady(0.0, at_seconds(ends.0)) };
+        let traffic = Traffic { rates, ..Traffic::steady(0.0, at_seconds(end.0)) };
         let window = at_seconds(self.counted.start)..at_seconds(self.counted.end);
-        let scenario =
-            Scenario { name: "", endpoints: self.endpoints.clone(), traffic, window: window.clone() };
-        let mut world = World::new(&scenario, &balancing, InLine::default(), seed);
-        while world.step() {}
-        let inside: Vec<&Request> = world.requests.iter().filter(|it| window.contains(&it.arrived)).collect();
+        Scenario { name: "", endpoints: self.endpoints.clone(), traffic, window }
+    }
+
+    fn play(&self, balancing: &Balancing, seed: u64) -> Seen {
+        let scenario = self.scenario();
+        let mut world = World::new(&scenario, balancing, InLine::default(), seed);
+        let mut changes = Vec::new();
+        while world.step() {
+            let balancer = &world.balancers[0];
+            let gate = &balancer.pool(balancer.generation()).state.gate;
+            changes.extend(gate.take_change().map(|open| (world.now.0 as f64 / 1e6, open)));
+        }
+        assert_nothing_is_left(&world);
+        let inside = |it: &&Request| scenario.window.contains(&it.arrived);
+        let inside: Vec<&Request> = world.requests.iter().filter(inside).collect();
         let answered = inside.iter().filter(|it| it.outcome == Outcome::Answered);
         let mut took: Vec<f64> = answered.map(|it| it.latency_us() / 1e3).collect();
         took.sort_unstable_by(f64::total_cmp);
+        let all = inside.len() as f64;
         let good = took.iter().filter(|ms| **ms <= 200.0).count() as f64;
-        let shed = inside.iter().filter(|it| it.outcome == Outcome::Shed).count();
+        let could = rate(&self.endpoints, 1.0) * (self.counted.end - self.counted.start);
         Seen {
-            goodput: good / (capacity * (self.counted.end - self.counted.start)),
+            goodput: good / could,
             p99_ms: took.get(took.len() * 99 / 100).copied().unwrap_or(0.0),
-            shed: shed as f64 / inside.len().max(1) as f64,
-            recovery_s: recovery(&world.requests, window.end),
+            shed: inside.iter().filter(|it| it.outcome == Outcome::Shed).count() as f64 / all,
+            missed: 1.0 - good / all,
+            recovery: recovery(&world.requests, scenario.window.end),
+            changes,
         }
     }
 
-    /// Holds on every seed.
-    fn claim(&self, holds: impl Fn(&Seen) -> bool) {
-        for seed in SEEDS {
-            let seen = self.play(seed);
-            assert!(holds(&seen), "seed {seed}: {seen:?}");
-        }
+    /// The same with several seeds; printed, because that is what one wants to see when a claim fails.
+    fn plays(&self, name: &str, balancing: &Balancing) -> Vec<Seen> {
+        let all: Vec<Seen> = SEEDS.map(|seed| self.play(balancing, seed)).collect();
+        all.iter().for_each(|seen| println!("{name}: {seen:.3?}"));
+        all
     }
+}
+
+fn assert_nothing_is_left(world: &World<'_, InLine>) {
+    let balancer = &world.balancers[0];
+    let pool = balancer.pool(balancer.generation());
+    assert_eq!(pool.state.waiting.count(), 0, "somebody still waits");
+    assert!(pool.endpoints.iter().all(|it| it.state.in_flight.load(Relaxed) == 0), "a slot was lost");
 }
 
 /// Seconds from `since` until no tenth of a second has more than 5 % that miss the service level.
@@ -91,143 +118,303 @@ fn recovery(requests: &[Request], since: Tick) -> f64 {
         tenths[tenth].0 += 1.0;
         tenths[tenth].1 += f64::from(request.latency_us() > 200_000.0);
     }
-    tenths.iter().rposition(|(all, missed)| *missed > 0.05 * all).map_or(0.0, |at| (at + 1) as f64 / 10.0)
+    let last = tenths.iter().rposition(|(all, missed)| *missed > 0.05 * all);
+    last.map_or(0.0, |tenth| (tenth + 1) as f64 / 10.0)
 }
 
-fn learned() -> Balancing {
-    let queue = Queue { length: 1_000, wait_ms: 5_000, service_level_ms: Some(200) };
-    let protection = Protection { limit: Limit::Learned {}, queue: Some(queue), ..Protection::default() };
-    Balancing { protection, ..Balancing::by("fastest") }
+fn median(all: &[Seen], get: impl Fn(&Seen) -> f64) -> f64 {
+    let mut values: Vec<f64> = all.iter().map(get).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn mean(all: &[Seen], get: impl Fn(&Seen) -> f64) -> f64 {
+    all.iter().map(get).sum::<f64>() / all.len() as f64
+}
+
+/// Five seconds of too much after ten of enough.
+fn burst(endpoints: Vec<Toy>, load: f64, usual: f64) -> Case<'static> {
+    let loads = vec![(0.0, usual), (10.0, load), (15.0, usual), (20.0, 0.0)];
+    Case { endpoints, loads: loads.leak(), counted: 10.0..15.0 }
 }
 
 fn usual(count: usize) -> Vec<Toy> {
     vec![Toy::usual(); count]
 }
 
-/// Every endpoint is so many times slower for ten seconds: something that they all need is.
-fn dependency(slowness: f64) -> Vec<Toy> {
-    let slow = Toy::usual().then(at_seconds(10.0), Mood::Works(slowness));
-    vec![slow.then(at_seconds(20.0), Mood::Works(1.0)); 10]
+fn workers(workers: u32, count: usize) -> Vec<Toy> {
+    vec![Toy { workers, ..Toy::usual() }; count]
 }
 
-fn is_good(seen: &Seen) -> bool {
-    seen.goodput >= 0.92 && seen.p99_ms <= 200.0 && seen.recovery_s <= 0.5
-}
-
-#[test]
-fn half_as_much_again_is_answered_as_far_as_the_endpoints_can() {
-    Case::burst(usual(10), 1.5, 5.0).claim(is_good);
-}
-
-#[test]
-fn three_times_too_much_is_no_worse() {
-    Case::burst(usual(10), 3.0, 5.0).claim(is_good);
-}
-
-#[test]
-fn a_little_too_much_is_noticed_too() {
-    Case::burst(usual(10), 1.1, 5.0).claim(is_good);
-}
-
-#[test]
-fn overload_from_the_first_request_on_is_noticed() {
-    let case = Case::new(usual(10), &[(0.0, 1.5), (5.0, 0.8), (10.0, 0.0)], 0.0..5.0);
-    case.claim(is_good);
-}
-
-#[test]
-fn overload_that_lasts_does_not_wear_the_limits_down() {
-    Case::burst(usual(10), 1.5, 25.0).claim(is_good);
-}
-
-#[test]
-fn endpoints_of_different_width_are_filled_each_as_far_as_it_goes() {
-    let mixed = (0..9).map(|it| Toy { workers: [1, 4, 16][it % 3], ..Toy::usual() }).collect();
-    Case::burst(mixed, 1.5, 5.0).claim(|seen| seen.goodput >= 0.9 && seen.p99_ms <= 250.0);
-    Case::burst(vec![Toy { workers: 64, ..Toy::usual() }; 3], 1.5, 5.0).claim(|seen| seen.goodput >= 0.92);
-    Case::burst(vec![Toy { workers: 1, ..Toy::usual() }; 10], 1.5, 5.0).claim(|seen| seen.goodput >= 0.85);
-}
-
-#[test]
-fn one_endpoint_is_protected_as_well() {
-    // One endpoint shows less than ten do, and there is nothing to compare it with: untold peers keep a tenth.
-    Case::burst(usual(1), 1.5, 5.0).claim(|seen| seen.goodput >= 0.45 && seen.recovery_s <= 2.0);
-}
-
-#[test]
-fn what_the_endpoints_can_do_is_not_shed() {
-    for (load, most) in [(0.5, 0.0), (0.8, 0.0), (0.95, 0.0015)] {
-        let case = Case::new(usual(10), &[(0.0, load), (60.0, 0.0)], 10.0..60.0);
-        case.claim(|seen| seen.shed <= most);
+/// What overload must come to, with every seed, and how much better it is in the middle of them.
+fn assert_protected(all: &[Seen], (goodput, p99_ms): (f64, f64)) {
+    for seen in all {
+        assert!(seen.goodput >= goodput, "{seen:?}");
+        assert!(seen.p99_ms <= p99_ms, "{seen:?}");
+        assert!(seen.recovery <= 0.5, "{seen:?}");
     }
 }
 
 #[test]
-fn a_slow_dependency_is_not_taken_for_queueing() {
-    let case = Case::new(dependency(4.0), &[(0.0, 0.2), (30.0, 0.0)], 10.0..20.0);
-    case.claim(|seen| seen.shed <= 0.01);
-    let after = Case::new(dependency(4.0), &[(0.0, 0.2), (30.0, 0.0)], 20.0..30.0);
-    after.claim(|seen| seen.shed <= 0.001);
+fn at_150_percent_nearly_all_that_can_be_done_is_done_in_time() {
+    for (name, usual_load) in [("from 80 %", 0.8), ("from 20 %", 0.2)] {
+        let all = burst(usual(10), 1.5, usual_load).plays(name, &learned());
+        assert_protected(&all, (0.92, 200.0));
+        assert!(median(&all, |it| it.goodput) >= 0.97 && median(&all, |it| it.p99_ms) <= 150.0);
+        for seen in all {
+            let told: Vec<bool> = seen.changes.iter().map(|(_, open)| *open).collect();
+            assert_eq!(told, [true, false], "it is announced once, and its end");
+        }
+    }
 }
 
 #[test]
-fn a_slow_dependency_that_makes_real_overload_is_met_and_forgotten() {
-    // Four times slower at 60 % is two and a half times what the endpoints can do then.
-    let case = Case::new(dependency(4.0), &[(0.0, 0.6), (30.0, 0.0)], 10.0..20.0);
-    case.claim(|seen| seen.shed >= 0.3 && seen.recovery_s <= 1.0);
+fn the_other_rows_of_the_table_hold_too() {
+    let cold =
+        Case { endpoints: usual(10), loads: &[(0.0, 1.5), (5.0, 0.8), (10.0, 0.0)], counted: 0.0..5.0 };
+    let long = Case {
+        endpoints: usual(10),
+        loads: &[(0.0, 0.8), (10.0, 1.5), (35.0, 0.8), (40.0, 0.0)],
+        counted: 10.0..35.0,
+    };
+    let mixed = (0..10).map(|it| Toy { workers: [1, 4, 16][it % 3], ..Toy::usual() }).collect();
+    let sharing = vec![Toy { turns: Turns::Sharing, ..Toy::usual() }; 10];
+    for (name, case) in [
+        ("300 %", burst(usual(10), 3.0, 0.8)),
+        ("110 %", burst(usual(10), 1.1, 0.8)),
+        ("150 % from a cold start", cold),
+        ("150 % for 25 s", long),
+        ("150 %, 1, 4 and 16 at a time", burst(mixed, 1.5, 0.8)),
+        ("150 %, 64 at a time", burst(workers(64, 3), 1.5, 0.8)),
+    ] {
+        assert_protected(&case.plays(name, &learned()), (0.92, 200.0));
+    }
+    // Whoever gets a large share of an endpoint's time makes all the others there wait for it.
+    let sharing = burst(sharing, 1.5, 0.8).plays("150 %, endpoints that share their time", &learned());
+    assert_protected(&sharing, (0.92, 230.0));
 }
 
-fn exp(random: &mut Random, mean_us: f64) -> u64 {
-    let uniform = ((random.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-    (-uniform.ln() * mean_us) as u64 + 1
+#[test]
+fn few_and_small_endpoints_are_protected_nearly_as_well() {
+    for (name, endpoints, goodput, p99_ms) in [
+        ("two endpoints", usual(2), 0.9, 250.0),
+        ("one at a time", workers(1, 10), 0.9, 400.0),
+        ("one endpoint", usual(1), 0.75, 350.0),
+    ] {
+        let all = burst(endpoints, 1.5, 0.8).plays(name, &learned());
+        assert!(all.iter().all(|it| it.goodput >= goodput && it.p99_ms <= p99_ms));
+    }
 }
 
-/// Whether this is one of every second ten seconds.
-fn is_odd(now: Tick) -> bool {
+#[test]
+fn several_threads_share_what_is_learned() {
+    let threads = Balancing { threads: 3, ..learned() };
+    assert_protected(&burst(usual(10), 1.5, 0.8).plays("three threads", &threads), (0.92, 200.0));
+}
+
+#[test]
+fn least_busy_is_protected_as_well() {
+    let least_busy = Balancing { algorithm: "least_busy", ..learned() };
+    assert_protected(&burst(usual(10), 1.5, 0.8).plays("least_busy", &least_busy), (0.92, 200.0));
+}
+
+#[test]
+fn below_capacity_nothing_is_shed() {
+    for load in [0.8, 0.95] {
+        let case = Case { endpoints: usual(10), loads: &[(0.0, load), (60.0, 0.0)], counted: 0.0..60.0 };
+        let all = case.plays("steady", &learned());
+        assert!(mean(&all, |it| it.shed) <= 0.0002 && mean(&all, |it| it.missed) <= 0.0005);
+    }
+}
+
+/// All endpoints take four times as long for ten seconds, because of something they all depend on.
+fn dependency(load: f64, counted: Range<f64>) -> Case<'static> {
+    let slow = Toy::usual().then(at_seconds(10.0), Mood::Works(4.0)).then(at_seconds(20.0), Mood::Works(1.0));
+    let loads = vec![(0.0, load), (30.0, 0.0)];
+    Case { endpoints: vec![slow; 10], loads: loads.leak(), counted }
+}
+
+#[test]
+fn a_dependency_that_becomes_slow_is_not_taken_for_overload() {
+    for (load, most) in [(0.1, 0.0), (0.2, 0.01)] {
+        let all = dependency(load, 10.0..20.0).plays("4x slower", &learned());
+        assert!(mean(&all, |it| it.shed) <= most, "{load}");
+        let after = dependency(load, 20.0..30.0).plays("after", &learned());
+        assert!(mean(&after, |it| it.shed) == 0.0);
+    }
+}
+
+#[test]
+fn a_dependency_that_becomes_so_slow_that_it_is_overload_is_protected_from_it() {
+    // A quarter of the capacity is left. Of what it answers, 8 % take more than 200 ms by themselves.
+    let all = dependency(0.6, 10.0..20.0).plays("4x slower at 60 %", &learned());
+    for seen in &all {
+        assert!(seen.shed > 0.5 && seen.goodput >= 0.55 * 0.25 && seen.recovery <= 0.5, "{seen:?}");
+    }
+    assert!(median(&all, |it| it.goodput) >= 0.65 * 0.25);
+}
+
+#[test]
+fn endpoints_that_join_or_come_back_in_an_overload_are_not_flooded() {
+    let mut joined = usual(8);
+    joined.extend(vec![Toy { joins: at_seconds(12.0), ..Toy::usual() }; 2]);
+    let mut restarted = usual(10);
+    let gone = Toy::usual().then(at_seconds(11.0), Mood::Gone).then(at_seconds(12.0), Mood::Works(1.0));
+    restarted[3] = gone;
+    for (name, endpoints) in [("joined", joined), ("restarted", restarted)] {
+        let all = burst(endpoints, 1.5, 0.8).plays(name, &learned());
+        assert!(all.iter().all(|it| it.p99_ms <= 220.0 && it.goodput >= 0.85 && it.recovery <= 0.5));
+    }
+}
+
+#[test]
+fn without_overload_everything_is_as_it_is_without_limits() {
+    let disturbed = |name, mood| scenarios::one_turns(name, mood);
+    for scenario in [
+        scenarios::unequal(10, 0.8),
+        scenarios::antagonist(),
+        scenarios::scale_out(),
+        scenarios::bursts(0.75),
+        scenarios::demanding("bimodal", Demand::Bimodal, 0.8),
+        scenarios::demanding("Pareto", Demand::Pareto, 0.8),
+        scenarios::sharing(scenarios::unequal(10, 0.8)),
+        disturbed("slower", Mood::Works(8.0)),
+        disturbed("silent", Mood::Silent),
+    ] {
+        let off = Balancing::by("fastest");
+        let figures = |balancing: &Balancing, seed| {
+            let mut world = World::new(&scenario, balancing, InLine::default(), seed);
+            world.run();
+            Figures::of(&world.requests, scenario.window.clone(), scenario.endpoints.len())
+        };
+        for seed in SEEDS.take(3) {
+            let (with, without) = (figures(&learned(), seed), figures(&off, seed));
+            println!("{}\n  {with}\n  {without}", scenario.name);
+            assert!(with.shed <= 0.001, "{}", scenario.name);
+            assert!(with.missed <= without.missed + 0.001, "{}", scenario.name);
+            assert!(with.p99_ms <= without.p99_ms * 1.02, "{}", scenario.name);
+        }
+    }
+}
+
+fn uniform(random: &mut Random) -> f64 {
+    ((random.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+}
+
+fn exponential(random: &mut Random, mean_us: f64) -> u64 {
+    (-uniform(random).ln() * mean_us) as u64 + 1
+}
+
+/// In every second stretch of ten seconds.
+fn is_slow(now: Tick) -> bool {
     now.0 / 10_000_000 % 2 == 1
 }
 
+fn both(us: u64) -> (u64, u64) {
+    (us, us)
+}
+
+/// What comes of endpoints that can take any number of requests, whatever each takes: a minute, three seeds.
+fn stretch(name: &str, endpoints: usize, per_second: f64, takes: Takes) -> Outcomes {
+    let traffic = Traffic::steady(per_second, at_seconds(60.0));
+    let mut sum = Outcomes::default();
+    for seed in SEEDS.take(3) {
+        let seen =
+            elastic::play(endpoints, &learned(), (&traffic, takes), at_seconds(0.0)..at_seconds(60.0), seed);
+        sum.requests += seen.requests;
+        sum.shed += seen.shed;
+        sum.opened += seen.opened;
+    }
+    println!("{name}, {endpoints} endpoints: {sum:?}");
+    sum
+}
+
+/// Names, requests per second, what they take, and the largest share that may be shed by three and by ten endpoints.
+const HARMLESS: [(&str, f64, Takes, [f64; 2]); 12] = [
+    (
+        "four times slower",
+        800.0,
+        |now, random| both(exponential(random, if is_slow(now) { 80e3 } else { 20e3 })),
+        [0.002, 0.001],
+    ),
+    (
+        "four times slower, to the microsecond",
+        800.0,
+        |now, _| both(if is_slow(now) { 80_000 } else { 20_000 }),
+        [0.002, 0.001],
+    ),
+    (
+        "the same, much traffic",
+        5_000.0,
+        |now, _| both(if is_slow(now) { 80_000 } else { 20_000 }),
+        [0.002, 0.001],
+    ),
+    ("twenty times slower", 800.0, |now, _| both(if is_slow(now) { 400_000 } else { 20_000 }), [0.01, 0.005]),
+    (
+        "ten times slower, fast",
+        5_000.0,
+        |now, random| both(exponential(random, if is_slow(now) { 20e3 } else { 2e3 })),
+        [0.002, 0.001],
+    ),
+    (
+        "slower and slower",
+        800.0,
+        |now, random| both(exponential(random, 20e3 + (now.0 % 10_000_000) as f64 * 0.038)),
+        [0.02, 0.005],
+    ),
+    (
+        "1 ms and 2 s",
+        1_000.0,
+        |_, random| both(if uniform(random) < 0.01 { 2_000_000 } else { 1_000 }),
+        [0.0, 0.0],
+    ),
+    (
+        "1 ms and 2 s, shares change",
+        400.0,
+        |now, random| {
+            both(if uniform(random) < (now.0 / 1_000_000 * 7_919 % 10) as f64 / 20.0 {
+                2_000_000
+            } else {
+                1_000
+            })
+        },
+        [0.03, 0.01],
+    ),
+    (
+        "one a second, some slow",
+        1.0,
+        |_, random| both(if uniform(random) < 0.1 { 1_000_000 } else { 10_000 }),
+        [0.0, 0.0],
+    ),
+    (
+        "pauses of two seconds",
+        800.0,
+        |now, random| both(exponential(random, 20e3) + 2_000_000_u64.saturating_sub(now.0 % 10_000_000)),
+        [0.001, 0.001],
+    ),
+    (
+        "streams of 20 s",
+        100.0,
+        |now, random| {
+            let head = exponential(random, if is_slow(now) { 40e3 } else { 5e3 });
+            (head, head + exponential(random, 20e6))
+        },
+        [0.0, 0.0],
+    ),
+    (
+        "heavy tails",
+        800.0,
+        |_, random| both((6_667.0 * uniform(random).powf(-1.0 / 1.5)).min(3e6) as u64),
+        [0.0, 0.0],
+    ),
+];
+
 #[test]
-fn what_only_takes_longer_is_not_shed() {
-    let cases: [(&str, f64, Takes); 7] = [
-        ("a dependency that slows down four times", 800.0, |now, random| {
-            let us = exp(random, if is_odd(now) { 80_000.0 } else { 20_000.0 });
-            (us, us)
-        }),
-        ("one that slows down twenty times", 800.0, |now, _| {
-            let us = if is_odd(now) { 400_000 } else { 20_000 };
-            (us, us)
-        }),
-        ("one that slows down little by little", 800.0, |now, random| {
-            let us = exp(random, 20_000.0 + (now.0 % 10_000_000) as f64 * 0.038);
-            (us, us)
-        }),
-        ("fast and slow routes in one pool", 1_000.0, |_, random| {
-            let us = if random.below(100) == 0 { 2_000_000 } else { 1_000 };
-            (us, us)
-        }),
-        ("fast and slow routes whose shares change", 400.0, |now, random| {
-            let us = if random.below(100) < if is_odd(now) { 50 } else { 1 } { 2_000_000 } else { 1_000 };
-            (us, us)
-        }),
-        ("a request a second", 1.0, |_, random| {
-            let us = if random.below(10) == 0 { 1_000_000 } else { 10_000 };
-            (us, us)
-        }),
-        ("streams", 100.0, |now, random| {
-            let us = exp(random, if is_odd(now) { 40_000.0 } else { 5_000.0 });
-            (us, us + exp(random, 20_000_000.0))
-        }),
-    ];
-    for (name, rate, takes) in cases {
-        for endpoints in [3, 10] {
-            for seed in SEEDS {
-                let traffic = Traffic::steady(rate, at_seconds(60.0));
-                let all = at_seconds(0.0)..at_seconds(60.0);
-                let outcomes = elastic::play(endpoints, &learned(), (&traffic, takes), all, seed);
-                let shed = outcomes.shed as f64 / outcomes.requests.max(1) as f64;
-                assert!(shed <= 0.01, "{name}, {endpoints} endpoints, seed {seed}: {outcomes:?}");
-            }
+fn what_takes_longer_without_queueing_is_not_limited() {
+    for (name, per_second, takes, most) in HARMLESS {
+        for (endpoints, most) in [3, 10].into_iter().zip(most) {
+            let seen = stretch(name, endpoints, per_second, takes);
+            assert!(seen.shed as f64 <= most * seen.requests as f64, "{name}, {endpoints}: {seen:?}");
         }
     }
 }

@@ -180,10 +180,12 @@ impl Level {
         let recent_us = RECENT_US.max(RECENT / self.rate_before.max(1e-9));
         self.rate += (1.0 - (-age / recent_us).exp()) * (latest - self.rate);
         // Beyond the time that exchanges take, there may have been nothing to answer.
-        let missing =
-            (1.0 - FEWER) * self.rate_before * age.min(self.hold_us.max(took_us)) + FEWER.ln() * answers_now;
-        self.missing = (self.missing + missing).clamp(0.0, 1.2 * MISSING);
-        if self.missing >= MISSING {
+        let owed_us = age.min(self.hold_us.max(took_us));
+        let missing = (1.0 - FEWER) * self.rate_before * owed_us + FEWER.ln() * answers_now;
+        // Where there are very many, a hiccup is certain, but nothing that matters.
+        let enough = MISSING.max((1.0 - FEWER) * self.rate_before * HIGH_US);
+        self.missing = (self.missing + missing).clamp(0.0, 1.2 * enough);
+        if self.missing >= enough {
             self.fewer_at = now;
         }
         let slowly = 1.0 - (-age / BEFORE_US).exp();

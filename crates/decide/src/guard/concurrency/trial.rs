@@ -140,12 +140,13 @@ impl Trial {
         let over = self.is_over(now);
         let [queueing, working] = self.question.sure.map(|sure| if over { sure / IN_THE_END } else { sure });
         let Some((by_rate, by_time)) = self.certainty(now) else { return over.then_some(Verdict::Unclear) };
-        // One has to be sure, and the other must agree: answers that come in waves say nothing about rates for a while,
-        // and what is answered soon is answered before what takes long.
-        if (by_rate > queueing && by_time > 0.0) || (by_time > queueing && by_rate > 0.0) {
+        // Answers that come in waves say nothing about rates for a while: what they take must agree. For that itself one has
+        // to be surer, because what is answered soon is answered before what takes long.
+        if (by_rate > queueing && by_time > 0.0) || (by_time > 2.0 * queueing && by_rate > 0.0) {
             return Some(Verdict::Queueing);
         }
-        if (by_rate < -working && by_time <= 0.0) || (by_time < -working && by_rate <= 0.0) {
+        let agrees = over || by_time <= 0.0;
+        if (by_rate < -working && agrees) || (by_time < -working && by_rate <= 0.0) {
             return Some(Verdict::Working);
         }
         over.then_some(Verdict::Unclear)

@@ -391,7 +391,12 @@ mod tests {
     #[test]
     fn marks_can_be_taken_back_so_that_what_has_left_is_forgotten() {
         let mut states = States::new();
-        states.mark(&[Mark { weight: Some(5), maintenance: Some(true), load_permille: Some(3), ..mark("a") }]);
+        states.mark(&[Mark {
+            weight: Some(5),
+            maintenance: Some(true),
+            load_permille: Some(3),
+            ..mark("a")
+        }]);
         states.mark(&[Mark { forget: true, draining: Some(true), ..mark("a") }]);
         let state = states.endpoint("p", "a");
         assert_eq!(state.weight_mark.load(Relaxed), NO_MARK);

@@ -359,7 +359,8 @@ fn compile_listener(
     let place = format!("listener \"{}\"", listener.id);
     problems.demand_unique(&format!("{place}: route"), listener.routes.iter().map(|route| route.id.as_str()));
     let routes = listener.routes.iter().filter_map(|route| {
-        let limits = compile_limits(&format!("{place}, route \"{}\"", route.id), listener, route, states, problems);
+        let limits =
+            compile_limits(&format!("{place}, route \"{}\"", route.id), listener, route, states, problems);
         compile_route(&place, route, limits?, snapshot, problems)
     });
     let routes = routes.collect();
@@ -388,7 +389,8 @@ fn compile_limits(
     states: &mut States,
     problems: &mut Problems,
 ) -> Option<Vec<RateLimit>> {
-    let compile = |limit| problems.keep(&format!("{place}, rate limit"), states.limits.limit(&listener.id, limit));
+    let compile =
+        |limit| problems.keep(&format!("{place}, rate limit"), states.limits.limit(&listener.id, limit));
     route.limits.iter().map(compile).collect()
 }
 
@@ -597,7 +599,8 @@ mod tests {
         for algorithm in crate::balance::registry::ALGORITHMS {
             let mut pool = pool("p", algorithm.name, &[1]);
             pool.algorithm.options.insert("speed".into(), json!(9));
-            let expected = format!("pool \"p\": algorithm \"{}\": unknown option \"speed\"; there ", algorithm.name);
+            let expected =
+                format!("pool \"p\": algorithm \"{}\": unknown option \"speed\"; there ", algorithm.name);
             let found = problems(&snapshot(vec![], vec![pool]));
             assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
         }

@@ -10,7 +10,8 @@ pub(super) const REGISTRATION: Registration = Registration {
     advice: "Right for endpoints of different speed, and for those that slow down in the middle: it learns from the answers \
              how slow each endpoint is at equal load, and sends it less. Endpoints within a band of the median count as \
              equal, and among equals it is least_busy exactly. An endpoint that is avoided gets a request four times a \
-             second, to see whether it is better. Failures count as slowness.",
+             second, to see whether it is better. Failures count as slowness. With tens of balancers before the same \
+             endpoints each sees too little of them: use prequal with probes, or least_busy.",
     follows_weights: true,
     options: no_options,
     build: |pool, options| {

@@ -348,7 +348,12 @@ const HARMLESS: [(&str, f64, Takes, [f64; 2]); 13] = [
         |now, _| both(if is_slow(now) { 80_000 } else { 20_000 }),
         [0.002, 0.001],
     ),
-    ("twenty times slower", 800.0, |now, _| both(if is_slow(now) { 400_000 } else { 20_000 }), [0.002, 0.001]),
+    (
+        "twenty times slower",
+        800.0,
+        |now, _| both(if is_slow(now) { 400_000 } else { 20_000 }),
+        [0.002, 0.001],
+    ),
     (
         "ten times slower, fast",
         5_000.0,

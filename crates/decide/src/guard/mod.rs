@@ -167,7 +167,12 @@ impl Pool {
         };
         let others = state.leave();
         let begun = state.picked.load(Relaxed) as u32;
-        state.pace.end(&self.state.fleet, attempt, now, &pace::Leaving { ended, others, begun, quiet: self.is_quiet(attempt) });
+        state.pace.end(
+            &self.state.fleet,
+            attempt,
+            now,
+            &pace::Leaving { ended, others, begun, quiet: self.is_quiet(attempt) },
+        );
         state.flow.end(self, attempt, now, ended);
         let change = match (attempt.answer, lost) {
             (Some(_), _) | (None, Lost::Abandoned) => None,

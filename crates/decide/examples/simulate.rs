@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 
+use simulation::figures::Figures;
 use simulation::scenarios::{antagonist, bursts, demanding, equal, one_turns, scale_out, sharing, unequal};
 use simulation::toy::Mood;
 use simulation::trace::Demand;
@@ -26,11 +27,9 @@ fn main() {
         println!("{}", scenario.name);
         for algorithm in &algorithms {
             let balancing = Balancing::by(algorithm);
-            let mut played: Vec<_> =
+            let played: Vec<_> =
                 (first..first + seeds).map(|seed| play(&scenario, &balancing, seed)).collect();
-            played.sort_unstable_by(|one, other| one.p99_ms.total_cmp(&other.p99_ms));
-            let median = &played[played.len() / 2];
-            println!("  {algorithm:<12} {median}");
+            println!("  {algorithm:<12} {}", Figures::medians(&played));
         }
     }
 }

@@ -27,6 +27,8 @@ mod simulation;
 const SEEDS: Range<u64> = 100..105;
 /// For what is harmless, which has to hold with every one of them.
 const MORE_SEEDS: [u64; 6] = [100, 101, 102, 201, 202, 203];
+/// For what is true of most: nobody has looked for what suits them.
+const MANY_SEEDS: Range<u64> = 600..640;
 
 fn learned() -> Balancing {
     let queue = Queue { length: 1_000, wait_ms: 5_000, service_level_ms: Some(200) };
@@ -97,8 +99,8 @@ impl Case<'_> {
     }
 
     /// The same with several seeds; printed, because that is what one wants to see when a claim fails.
-    fn plays(&self, name: &str, balancing: &Balancing) -> Vec<Seen> {
-        let all: Vec<Seen> = SEEDS.map(|seed| self.play(balancing, seed)).collect();
+    fn plays(&self, name: &str, balancing: &Balancing, seeds: Range<u64>) -> Vec<Seen> {
+        let all: Vec<Seen> = seeds.map(|seed| self.play(balancing, seed)).collect();
         all.iter().for_each(|seen| println!("{name}: {seen:.3?}"));
         all
     }
@@ -148,6 +150,10 @@ fn workers(workers: u32, count: usize) -> Vec<Toy> {
     vec![Toy { workers, ..Toy::usual() }; count]
 }
 
+fn mixed() -> Vec<Toy> {
+    (0..10).map(|it| Toy { workers: [1, 4, 16][it % 3], ..Toy::usual() }).collect()
+}
+
 /// What overload must come to, with every seed, and how much better it is in the middle of them.
 fn assert_protected(all: &[Seen], (goodput, p99_ms): (f64, f64)) {
     for seen in all {
@@ -160,7 +166,7 @@ fn assert_protected(all: &[Seen], (goodput, p99_ms): (f64, f64)) {
 #[test]
 fn at_150_percent_nearly_all_that_can_be_done_is_done_in_time() {
     for (name, usual_load) in [("from 80 %", 0.8), ("from 20 %", 0.2)] {
-        let all = burst(usual(10), 1.5, usual_load).plays(name, &learned());
+        let all = burst(usual(10), 1.5, usual_load).plays(name, &learned(), SEEDS);
         assert_protected(&all, (0.92, 200.0));
         assert!(median(&all, |it| it.goodput) >= 0.97 && median(&all, |it| it.p99_ms) <= 150.0);
         for seen in all {
@@ -179,20 +185,19 @@ fn the_other_rows_of_the_table_hold_too() {
         loads: &[(0.0, 0.8), (10.0, 1.5), (35.0, 0.8), (40.0, 0.0)],
         counted: 10.0..35.0,
     };
-    let mixed = (0..10).map(|it| Toy { workers: [1, 4, 16][it % 3], ..Toy::usual() }).collect();
     let sharing = vec![Toy { turns: Turns::Sharing, ..Toy::usual() }; 10];
     for (name, case) in [
         ("300 %", burst(usual(10), 3.0, 0.8)),
         ("110 %", burst(usual(10), 1.1, 0.8)),
         ("150 % from a cold start", cold),
         ("150 % for 25 s", long),
-        ("150 %, 1, 4 and 16 at a time", burst(mixed, 1.5, 0.8)),
+        ("150 %, 1, 4 and 16 at a time", burst(mixed(), 1.5, 0.8)),
         ("150 %, 64 at a time", burst(workers(64, 3), 1.5, 0.8)),
     ] {
-        assert_protected(&case.plays(name, &learned()), (0.92, 200.0));
+        assert_protected(&case.plays(name, &learned(), SEEDS), (0.92, 200.0));
     }
     // Whoever gets a large share of an endpoint's time makes all the others there wait for it.
-    let sharing = burst(sharing, 1.5, 0.8).plays("150 %, endpoints that share their time", &learned());
+    let sharing = burst(sharing, 1.5, 0.8).plays("150 %, endpoints that share their time", &learned(), SEEDS);
     assert_protected(&sharing, (0.92, 230.0));
 }
 
@@ -203,28 +208,48 @@ fn few_and_small_endpoints_are_protected_nearly_as_well() {
         ("one at a time", workers(1, 10), 0.9, 400.0),
         ("one endpoint", usual(1), 0.75, 350.0),
     ] {
-        let all = burst(endpoints, 1.5, 0.8).plays(name, &learned());
+        let all = burst(endpoints, 1.5, 0.8).plays(name, &learned(), SEEDS);
         assert!(all.iter().all(|it| it.goodput >= goodput && it.p99_ms <= p99_ms));
+    }
+}
+
+#[test]
+fn with_seeds_that_nobody_has_chosen_it_is_as_good_nearly_always_and_never_much_worse() {
+    let cold =
+        Case { endpoints: usual(10), loads: &[(0.0, 1.5), (5.0, 0.8), (10.0, 0.0)], counted: 0.0..5.0 };
+    for (name, case, (goodput, p99_ms), exceptions, worst) in [
+        ("150 %", burst(usual(10), 1.5, 0.8), (0.96, 150.0), 0, (0.96, 150.0)),
+        ("from 20 %", burst(usual(10), 1.5, 0.2), (0.96, 200.0), 0, (0.96, 200.0)),
+        ("cold", cold, (0.95, 200.0), 2, (0.95, 250.0)),
+        ("mixed", burst(mixed(), 1.5, 0.8), (0.95, 200.0), 1, (0.95, 350.0)),
+        ("two endpoints", burst(usual(2), 1.5, 0.8), (0.92, 250.0), 6, (0.92, 350.0)),
+        ("one at a time", burst(workers(1, 10), 1.5, 0.8), (0.9, 400.0), 1, (0.85, 400.0)),
+        ("one endpoint", burst(usual(1), 1.5, 0.8), (0.8, 330.0), 4, (0.7, 450.0)),
+    ] {
+        let all = case.plays(name, &learned(), MANY_SEEDS);
+        let misses = all.iter().filter(|it| it.goodput < goodput || it.p99_ms > p99_ms).count();
+        assert!(misses <= exceptions, "{name}: {misses}");
+        assert!(all.iter().all(|it| it.goodput >= worst.0 && it.p99_ms <= worst.1), "{name}");
     }
 }
 
 #[test]
 fn several_threads_share_what_is_learned() {
     let threads = Balancing { threads: 3, ..learned() };
-    assert_protected(&burst(usual(10), 1.5, 0.8).plays("three threads", &threads), (0.92, 200.0));
+    assert_protected(&burst(usual(10), 1.5, 0.8).plays("three threads", &threads, SEEDS), (0.92, 200.0));
 }
 
 #[test]
 fn least_busy_is_protected_as_well() {
     let least_busy = Balancing { algorithm: "least_busy", ..learned() };
-    assert_protected(&burst(usual(10), 1.5, 0.8).plays("least_busy", &least_busy), (0.92, 200.0));
+    assert_protected(&burst(usual(10), 1.5, 0.8).plays("least_busy", &least_busy, SEEDS), (0.92, 200.0));
 }
 
 #[test]
 fn below_capacity_nothing_is_shed() {
     for load in [0.5, 0.8, 0.95] {
         let case = Case { endpoints: usual(10), loads: &[(0.0, load), (60.0, 0.0)], counted: 0.0..60.0 };
-        let all = case.plays("steady", &learned());
+        let all = case.plays("steady", &learned(), SEEDS);
         assert!(mean(&all, |it| it.shed) <= 0.0002 && mean(&all, |it| it.missed) <= 0.0005);
     }
 }
@@ -239,9 +264,9 @@ fn dependency(load: f64, counted: Range<f64>) -> Case<'static> {
 #[test]
 fn a_dependency_that_becomes_slow_is_not_taken_for_overload() {
     for (load, most) in [(0.1, 0.0), (0.2, 0.01)] {
-        let all = dependency(load, 10.0..20.0).plays("4x slower", &learned());
+        let all = dependency(load, 10.0..20.0).plays("4x slower", &learned(), SEEDS);
         assert!(mean(&all, |it| it.shed) <= most, "{load}");
-        let after = dependency(load, 20.0..30.0).plays("after", &learned());
+        let after = dependency(load, 20.0..30.0).plays("after", &learned(), SEEDS);
         assert!(mean(&after, |it| it.shed) == 0.0);
     }
 }
@@ -249,7 +274,7 @@ fn a_dependency_that_becomes_slow_is_not_taken_for_overload() {
 #[test]
 fn a_dependency_that_becomes_so_slow_that_it_is_overload_is_protected_from_it() {
     // A quarter of the capacity is left. Of what it answers, 8 % take more than 200 ms by themselves.
-    let all = dependency(0.6, 10.0..20.0).plays("4x slower at 60 %", &learned());
+    let all = dependency(0.6, 10.0..20.0).plays("4x slower at 60 %", &learned(), SEEDS);
     for seen in &all {
         assert!(seen.shed > 0.5 && seen.goodput >= 0.55 * 0.25 && seen.recovery <= 0.5, "{seen:?}");
     }
@@ -264,7 +289,7 @@ fn endpoints_that_join_or_come_back_in_an_overload_are_not_flooded() {
     let gone = Toy::usual().then(at_seconds(11.0), Mood::Gone).then(at_seconds(12.0), Mood::Works(1.0));
     restarted[3] = gone;
     for (name, endpoints) in [("joined", joined), ("restarted", restarted)] {
-        let all = burst(endpoints, 1.5, 0.8).plays(name, &learned());
+        let all = burst(endpoints, 1.5, 0.8).plays(name, &learned(), SEEDS);
         assert!(all.iter().all(|it| it.p99_ms <= 220.0 && it.goodput >= 0.85 && it.recovery <= 0.5));
     }
 }
@@ -316,16 +341,20 @@ fn both(us: u64) -> (u64, u64) {
     (us, us)
 }
 
-/// The largest share that any seed sheds in a minute, of endpoints that can take any number of requests.
-fn shed(name: &str, endpoints: usize, per_second: f64, takes: Takes) -> f64 {
+/// The shares that are shed in a minute, of endpoints that can take any number of requests.
+fn shed(
+    (name, per_second, takes): (&str, f64, Takes),
+    endpoints: usize,
+    seeds: impl Iterator<Item = u64>,
+) -> Vec<f64> {
     let minute = at_seconds(0.0)..at_seconds(60.0);
     let traffic = Traffic::steady(per_second, minute.end);
-    let shares = MORE_SEEDS.map(|seed| {
+    let shares = seeds.map(|seed| {
         let seen = elastic::play(endpoints, &learned(), (&traffic, takes), minute.clone(), seed);
         println!("{name}, {endpoints} endpoints, seed {seed}: {seen:?}");
         seen.shed as f64 / seen.requests as f64
     });
-    shares.into_iter().fold(0.0, f64::max)
+    shares.collect()
 }
 
 /// Names, requests per second, what they take, and the share that three and ten endpoints may shed.
@@ -426,8 +455,21 @@ const HARMLESS: [(&str, f64, Takes, [f64; 2]); 13] = [
 fn what_takes_longer_without_queueing_is_not_limited() {
     for (name, per_second, takes, most) in HARMLESS {
         for (endpoints, most) in [3, 10].into_iter().zip(most) {
-            let shed = shed(name, endpoints, per_second, takes);
-            assert!(shed <= most, "{name}, {endpoints} endpoints: {shed}");
+            let shares = shed((name, per_second, takes), endpoints, MORE_SEEDS.into_iter());
+            assert!(shares.iter().all(|share| *share <= most), "{name}, {endpoints} endpoints: {shares:?}");
+        }
+    }
+}
+
+#[test]
+fn with_seeds_that_nobody_has_chosen_what_is_harmless_is_limited_seldom_and_not_for_long() {
+    for (name, per_second, takes, _) in HARMLESS {
+        for endpoints in [3, 10] {
+            let shares = shed((name, per_second, takes), endpoints, MANY_SEEDS);
+            let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+            let worst = shares.into_iter().fold(0.0, f64::max);
+            println!("{name}, {endpoints} endpoints: mean {mean:.5}, worst {worst:.4}");
+            assert!(mean <= 0.006 && worst <= 0.06, "{name}, {endpoints} endpoints: {mean} {worst}");
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod pace;
 pub mod queue;
 
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
 use crate::balance::{KeptPlaces, Slot};
@@ -165,7 +166,13 @@ impl Pool {
             None => pace::Ended::Lost,
         };
         let others = state.leave();
-        state.pace.end(&self.state.fleet, attempt, now, (ended, others));
+        let begun = state.picked.load(Relaxed) as u32;
+        state.pace.end(
+            &self.state.fleet,
+            attempt,
+            now,
+            &pace::Leaving { ended, others, begun, quiet: self.is_quiet(attempt) },
+        );
         state.flow.end(self, attempt, now, ended);
         let change = match (attempt.answer, lost) {
             (Some(_), _) | (None, Lost::Abandoned) => None,

@@ -58,6 +58,32 @@ impl Figures {
         }
     }
 
+    /// The median of each figure over several runs.
+    pub fn medians(runs: &[Self]) -> Self {
+        let by = |figure: fn(&Self) -> f64| {
+            let mut all: Vec<f64> = runs.iter().map(figure).collect();
+            all.sort_unstable_by(f64::total_cmp);
+            all[all.len() / 2]
+        };
+        let tries = |endpoint: usize| {
+            let mut all: Vec<usize> = runs.iter().map(|run| run.tries[endpoint]).collect();
+            all.sort_unstable();
+            all[all.len() / 2]
+        };
+        Self {
+            requests: by(|run| run.requests as f64) as usize,
+            mean_excess_ms: by(|run| run.mean_excess_ms),
+            p50_ms: by(|run| run.p50_ms),
+            p99_ms: by(|run| run.p99_ms),
+            p999_ms: by(|run| run.p999_ms),
+            missed: by(|run| run.missed),
+            errors: by(|run| run.errors),
+            shed: by(|run| run.shed),
+            attempts: by(|run| run.attempts),
+            tries: (0..runs[0].tries.len()).map(tries).collect(),
+        }
+    }
+
     /// How many times its equal share the busiest and the idlest endpoint got.
     pub fn extremes(&self) -> (f64, f64) {
         let equal = self.tries.iter().sum::<usize>() as f64 / self.tries.len() as f64;

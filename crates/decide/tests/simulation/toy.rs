@@ -36,6 +36,8 @@ pub enum Mood {
     Silent,
     /// Answers 500 after 0.3 ms.
     Fails,
+    /// Does so with one of so many requests.
+    FailsOneIn(u32),
     /// Refuses connections; what it had is broken off.
     Gone,
 }
@@ -145,14 +147,17 @@ impl Working {
             Mood::Silent => {}
             Mood::Fails => self.ahead.push((Tick(now.0 + FAILS_AFTER_US), Ahead::Refusal(job, false))),
             Mood::Gone => self.ahead.push((Tick(now.0 + REFUSES_AFTER_US), Ahead::Refusal(job, true))),
-            Mood::Works(_) if self.toy.turns == Turns::Sharing => {
+            Mood::FailsOneIn(many) if job.request.is_multiple_of(many as usize) => {
+                self.ahead.push((Tick(now.0 + FAILS_AFTER_US), Ahead::Refusal(job, false)));
+            }
+            _ if self.toy.turns == Turns::Sharing => {
                 self.flow(now);
                 let ends = (self.shared.virtually + demand_us * 1e3) as u64;
                 self.shared.jobs.push(Reverse((ends, job)));
                 self.look_ahead(now);
             }
-            Mood::Works(_) if self.busy < self.toy.workers => self.start(job, demand_us, now),
-            Mood::Works(_) => self.queue.push_back((job, demand_us)),
+            _ if self.busy < self.toy.workers => self.start(job, demand_us, now),
+            _ => self.queue.push_back((job, demand_us)),
         }
     }
 
@@ -187,7 +192,7 @@ impl Working {
     pub fn change(&mut self, mood: Mood, now: Tick) -> Vec<Job> {
         self.flow(now);
         self.mood = mood;
-        if matches!(mood, Mood::Works(_)) {
+        if matches!(mood, Mood::Works(_) | Mood::FailsOneIn(_)) {
             self.look_ahead(now);
             return Vec::new();
         }

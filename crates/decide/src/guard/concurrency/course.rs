@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::level::Level;
 use super::trial::{Before, FAIRLY_SURE, Part, Question, SURE, Side, Trial, Verdict};
 use super::windows::Report;
-use super::{Flow, LEAST, MARGIN, Place, Seen, Stage};
+use super::{Flow, LEAST, MARGIN, Place, SLOWEST, Seen, Stage};
 use crate::table::{Endpoint, Pool};
 use crate::time::Tick;
 
@@ -21,8 +21,9 @@ const BINDING: f64 = 1.25;
 const CONCERNED: f64 = 0.3;
 /// Those who are not limited take over a little of what the others do not get; the rest waits until the trial is over.
 const OTHERS: f64 = 1.2;
-/// A trial that takes so many times the longest wait no longer makes anybody wait.
+/// In a trial that takes so many times the longest wait, the others get so many times what they had.
 const SPARES: f64 = 2.0;
+const SPARED: f64 = 2.0;
 /// No trial cuts down to less than this part.
 const DEEPEST: f64 = 1.0 / 3.0;
 /// Overload is over when, averaged over so long, requests wait for less than this share of the time.
@@ -35,8 +36,9 @@ const FIRST_US: u64 = 300_000;
 const BETWEEN_US: u64 = 2_000_000;
 /// How long it is to the next one when nothing came of a suspicion.
 const AGAIN_US: u64 = 100_000;
-/// By how much limits are raised on trial, and cut.
+/// By how much limits are raised on trial, by how much when the last raise was right, and cut.
 const RAISE: f64 = 1.5;
+const RAISE_AGAIN: f64 = 2.0;
 const CUT: f64 = 0.4;
 /// What they become when the cut changes nothing.
 const LOWER: f64 = MARGIN * CUT;
@@ -56,6 +58,8 @@ pub(super) struct Course {
     in_vain: u32,
     /// Limits that are higher have been shown to change nothing.
     is_enough: bool,
+    /// The last raise was right.
+    raised: bool,
     /// Share of the time in which requests wait, since when without a break, and when that was seen.
     waiting: f64,
     waiting_since: Option<Tick>,
@@ -85,7 +89,7 @@ impl Course {
             let verdict = match part {
                 // Where nobody waits, it is not the limits that say how much endpoints get.
                 Some(part) if waits || *kind == Kind::Opening => trial.count(part, now),
-                _ => trial.is_over(now).then_some(Verdict::Unclear),
+                _ => trial.in_the_end(now),
             };
             let kind = *kind;
             if let Some(verdict) = verdict {
@@ -189,13 +193,15 @@ impl Course {
             all += depth;
             let side = if before[0].rate <= before[1].rate { Side::Treated } else { Side::Control };
             let limit = flow.seen.wait(|seen| {
-                let (mut limits, takes_part) = kind.limits(pool, (seen, flow), depth, now)?;
+                let (mut limits, takes_part) = kind.limits(pool, (seen, flow), depth, self.raise(), now)?;
                 if spares {
                     limits[Side::Control as usize] = u32::MAX;
                 }
                 if takes_part {
                     let usual_us = seen.windows.known().hold_us;
-                    let units = if alone { (1.0, 1.0) } else { (depth.max(1.0), usual_us) };
+                    // One whose requests were more than its limit when that was set gets fewer by itself.
+                    let unit = if kind == Kind::Opening { depth } else { f64::from(limits[1]) };
+                    let units = if alone { (1.0, 1.0) } else { (unit.max(1.0), usual_us) };
                     seen.place = Some(Place { number: self.number, side, before: depth, units });
                     before[side as usize].add(&seen.windows.recent(now));
                 }
@@ -212,9 +218,13 @@ impl Course {
             return self.conclude(pool, kind, Verdict::Working, now);
         }
         let lasting_us = self.level.lasting_us(all);
+        if alone {
+            // What has been answered lately may have come before there were so many.
+            before[0].took_us = before[0].took_us.max(all / before[0].rate);
+        }
         let patience_us = pool.terms().map_or(PATIENCE_US, |terms| terms.longest_us as f64);
         self.spares_at = Tick(now.0 + (SPARES * patience_us) as u64);
-        self.trial = Some((kind, Trial::begin(now, lasting_us, kind.question(), before)));
+        self.trial = Some((kind, Trial::begin(now, lasting_us, kind.question(spares), before)));
         let stage = if kind == Kind::Opening { Stage::Suspected } else { Stage::Open };
         pool.state.gate.enter(stage, self.number);
         kind == Kind::Raise
@@ -236,8 +246,8 @@ impl Course {
                 return true;
             }
             (Kind::Raise, Verdict::Working) => {
-                scale(pool, RAISE);
-                (self.doubtful, self.is_enough) = (true, false);
+                scale(pool, self.raise());
+                (self.doubtful, self.is_enough, self.raised) = (true, false, true);
                 self.next = now;
             }
             (Kind::Cut, Verdict::Queueing) => {
@@ -246,7 +256,7 @@ impl Course {
             }
             (Kind::Cut, _) => self.doubtful = false,
             (Kind::Raise, _) => {
-                self.is_enough = true;
+                (self.is_enough, self.raised) = (true, false);
                 if self.doubtful {
                     self.next = now;
                 }
@@ -273,17 +283,24 @@ impl Course {
         pool.state.gate.enter(Stage::Closed, self.number);
     }
 
-    /// A suspicion that takes long to settle is not to cost anything: all but the treated get as much as comes.
+    /// A suspicion that takes long to settle, and does not look justified, is not to cost much: all but the treated get
+    /// what comes.
     fn spare(&mut self, pool: &Pool, kind: Kind, now: Tick) -> bool {
         if kind != Kind::Opening || now < self.spares_at || self.level.is_new(now) {
+            return false;
+        }
+        if self.trial.is_some_and(|(_, trial)| trial.leans_to_queueing(now)) {
             return false;
         }
         self.spares_at = Tick(u64::MAX);
         for endpoint in learners(pool) {
             let flow = &endpoint.state.flow;
-            let is_treated = |place: Place| place.number == self.number && place.side == Side::Treated;
-            if !flow.seen.wait(|seen| seen.place.is_some_and(is_treated)) {
-                flow.set_trial(self.number, u32::MAX);
+            let place = flow.seen.wait(|seen| seen.place.filter(|place| place.number == self.number));
+            match place {
+                Some(Place { side: Side::Treated, .. }) => {}
+                // If they queue after all, it is not to be at a few of them that take over everything.
+                Some(place) => flow.set_trial(self.number, (SPARED * place.before) as u32 + 2),
+                None => flow.set_trial(self.number, u32::MAX),
             }
         }
         true
@@ -294,19 +311,36 @@ impl Course {
         self.number = (self.number + 1) & (u32::MAX >> 2);
     }
 
+    fn raise(&self) -> f64 {
+        if self.raised { RAISE_AGAIN } else { RAISE }
+    }
+
     /// Limits are enforced from now on.
     pub(super) fn open(&mut self, pool: &Pool, now: Tick) {
+        // In a trial, those that are not limited have got more than they had when it began.
+        let depth = |seen: &Seen, endpoint: &Endpoint| {
+            let tried = seen.place.filter(|place| place.number + 1 == self.number);
+            tried.map_or(f64::from(endpoint.state.in_flight()), |place| place.before)
+        };
+        let (mut depths, mut rates) = (0.0, 0.0);
+        for endpoint in learners(pool) {
+            endpoint.state.flow.seen.wait(|seen| {
+                let rate = seen.windows.most(now);
+                if rate > 0.0 {
+                    (depths, rates) = (depths + depth(seen, endpoint), rates + rate);
+                }
+            });
+        }
+        // What is deep because it is slower than the others is not to stay so.
+        let slowest_us = SLOWEST * depths / rates;
         let mut limits = (0, 0);
         for endpoint in learners(pool) {
             let flow = &endpoint.state.flow;
-            let depth = f64::from(endpoint.state.in_flight());
             flow.seen.wait(|seen| {
                 let rate = seen.windows.most(now);
-                // In a trial, those that are not limited have got more than they had when it began.
-                let tried = seen.place.filter(|place| place.number + 1 == self.number);
-                let depth = tried.map_or(depth, |place| place.before);
                 if rate > 0.0 {
-                    seen.windows.raise_hold(depth * DEEPEST / (MARGIN * rate));
+                    let takes_us = (depth(seen, endpoint) / rate).min(slowest_us);
+                    seen.windows.raise_hold(takes_us * DEEPEST / MARGIN);
                 }
                 flow.publish(pool, &seen.windows);
             });
@@ -319,7 +353,7 @@ impl Course {
         gate.typical.store(typical, Relaxed);
         self.next = Tick(now.0 + FIRST_US);
         (self.doubtful, self.is_enough) = (true, false);
-        self.in_vain = 0;
+        (self.in_vain, self.raised) = (0, false);
         (self.waiting, self.seen_at) = (1.0, now);
         gate.enter(Stage::Open, self.number);
     }
@@ -353,8 +387,10 @@ fn scale(pool: &Pool, factor: f64) {
 }
 
 impl Kind {
-    fn question(self) -> Question {
+    /// What is asked; `doubted` where something else speaks against overload.
+    fn question(self, doubted: bool) -> Question {
         let (middle, patience_us, sure) = match self {
+            Self::Opening if doubted => (0.4, 400_000, [SURE, FAIRLY_SURE]),
             // Limits that are not needed are found out by the next trial; overload that is overlooked grows until then.
             Self::Opening => (0.4, 400_000, [FAIRLY_SURE, SURE]),
             Self::Raise => (0.15, 1_000_000, [FAIRLY_SURE, SURE]),
@@ -374,6 +410,7 @@ impl Kind {
         pool: &Pool,
         (seen, flow): (&Seen, &Flow),
         before: f64,
+        raise: f64,
         now: Tick,
     ) -> Option<([u32; 2], bool)> {
         if self == Self::Opening {
@@ -384,7 +421,7 @@ impl Kind {
             return Some((if binds { [limit, others] } else { [others; 2] }, binds));
         }
         let limit = flow.learned_limit()?;
-        let treated = if self == Self::Raise { RAISE } else { CUT } * f64::from(limit);
+        let treated = if self == Self::Raise { raise } else { CUT } * f64::from(limit);
         let treated = (treated as u32).max(LEAST);
         Some(([treated, limit], treated != limit && before * 2.0 >= f64::from(limit)))
     }

@@ -22,6 +22,8 @@ const BEFORE_US: f64 = 2_000_000.0;
 const FEWER: f64 = 0.6;
 /// … when it is so many times likelier, as a logarithm. By chance alone, that happens once in a few hundred thousand.
 const MISSING: f64 = 10.0;
+/// With so much of that, it is not certain that none is missing.
+const SUSPICIOUS: f64 = 0.5;
 /// Between these parts, they are as many as before.
 const AS_BEFORE: f64 = 0.9;
 const ABOUT_AS_BEFORE: f64 = 1.5;
@@ -66,6 +68,8 @@ pub(super) struct Level {
     rate_before: f64,
     /// Evidence that they are fewer than before (a cumulative sum of logarithms of likelihoods, as by Page).
     missing: f64,
+    /// The most of it since all was usual, as a share of what is certain.
+    most_missing: f64,
     /// When they were.
     fewer_at: Tick,
     /// What exchanges took before, to their ends.
@@ -93,7 +97,7 @@ impl Level {
         let is_high = self.elevation >= HIGHER && self.ahead >= HIGH && ahead_us >= HIGH_US;
         self.answers += answers;
         if self.ahead < CALM {
-            (self.calm_at, self.answers) = (now, 0.0);
+            (self.calm_at, self.answers, self.most_missing) = (now, 0.0, 0.0);
         }
         self.high_since = if is_high { self.high_since.or(Some(now)) } else { None };
     }
@@ -138,7 +142,8 @@ impl Level {
     /// that each takes longer, so many answers would be missing.
     pub(super) fn is_flooded(&self, all: f64, now: Tick) -> bool {
         let ratio = self.rate / self.rate_before;
-        if !(AS_BEFORE..=ABOUT_AS_BEFORE).contains(&ratio) || !self.is_sudden(now) || self.is_slower(now) {
+        let fewer = self.is_slower(now) || self.most_missing > SUSPICIOUS;
+        if fewer || !(AS_BEFORE..=ABOUT_AS_BEFORE).contains(&ratio) || !self.is_sudden(now) {
             return false;
         }
         let since_us = now.since(self.calm_at) as f64;
@@ -185,6 +190,7 @@ impl Level {
         // Where there are very many, a hiccup is certain, but nothing that matters.
         let enough = MISSING.max((1.0 - FEWER) * self.rate_before * HIGH_US);
         self.missing = (self.missing + missing).clamp(0.0, 1.2 * enough);
+        self.most_missing = self.most_missing.max(self.missing / enough);
         if self.missing >= enough {
             self.fewer_at = now;
         }

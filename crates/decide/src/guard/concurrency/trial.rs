@@ -136,6 +136,16 @@ impl Trial {
         now >= self.until
     }
 
+    /// What it shows when it has taken too long.
+    pub(super) fn in_the_end(&self, now: Tick) -> Option<Verdict> {
+        if self.is_over(now) { self.verdict(now) } else { None }
+    }
+
+    /// Whether all that is known so far speaks for [`Verdict::Queueing`], however little that is.
+    pub(super) fn leans_to_queueing(&self, now: Tick) -> bool {
+        self.certainty(now).is_some_and(|(by_rate, by_time)| by_rate > 0.0 && by_time > 0.0)
+    }
+
     fn verdict(&self, now: Tick) -> Option<Verdict> {
         let over = self.is_over(now);
         let [queueing, working] = self.question.sure.map(|sure| if over { sure / IN_THE_END } else { sure });

@@ -22,6 +22,7 @@ pub struct Fleet {
     workers: AtomicU32,
     surprise: AtomicU32,
     deviation: AtomicU32,
+    failing: AtomicU32,
     logs: [AtomicU32; DEEPEST + 1],
     expected: [AtomicU32; DEEPEST + 1],
 }
@@ -44,6 +45,7 @@ struct Sums {
     by_depth: [(f32, f32, f32); DEEPEST + 1],
     surprise: f32,
     deviation: f32,
+    failing: f32,
 }
 
 impl Default for Fleet {
@@ -55,12 +57,14 @@ impl Default for Fleet {
                 by_depth: [(0.0, 0.0, 0.0); DEEPEST + 1],
                 surprise: 0.0,
                 deviation: 0.5,
+                failing: 0.0,
             }),
             refreshed: AtomicU64::new(0),
             slowness: AtomicU32::new(0),
             workers: AtomicU32::new(1_f32.to_bits()),
             surprise: AtomicU32::new(0),
             deviation: AtomicU32::new(0.5_f32.to_bits()),
+            failing: AtomicU32::new(0),
             logs: zeros(),
             expected: zeros(),
         }
@@ -116,8 +120,13 @@ impl Fleet {
         f32::from_bits(self.deviation.load(Relaxed))
     }
 
-    /// False when another thread is at it: try again with the next one.
-    pub(super) fn take(&self, samples: &[Sample]) -> bool {
+    /// The share of its requests that fail.
+    pub(super) fn failing(&self) -> f32 {
+        f32::from_bits(self.failing.load(Relaxed))
+    }
+
+    /// Good answers, and failures between them. False when another thread is at it: try again with the next one.
+    pub(super) fn take(&self, samples: &[Sample], failures: f32) -> bool {
         let taken = self.sums.attempt(|sums| {
             for sample in samples {
                 let depth = usize::from(sample.depth);
@@ -129,6 +138,9 @@ impl Fleet {
                 sums.surprise += (sample.surprise - sums.surprise) / 512.0;
                 sums.deviation += (sample.deviation - sums.deviation) / 1024.0;
             }
+            let count = samples.len() as f32 + failures;
+            sums.failing += (count / 512.0).min(1.0) * (failures / count - sums.failing);
+            self.failing.store(sums.failing.to_bits(), Relaxed);
             self.surprise.store(sums.surprise.to_bits(), Relaxed);
             self.deviation.store(sums.deviation.to_bits(), Relaxed);
         });

@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +29,11 @@ def idle(lab: Lab, trial: Trial) -> Figures:
     Where fewer files may be open than they need, there are fewer connections, and as many for every target.
     """
     with _all_files() as limit, running(trial.target, trial.wanted) as balancer, pinned(LOAD_CPU):
-        _close(_open(balancer.port, WARM_CONNECTIONS))
+        _close(_open(balancer.port, WARM_CONNECTIONS, trial.load.tls))
         time.sleep(0.5)
         empty = measure.memory(balancer.pid)
         count = affordable(trial.load.connections, limit)
-        clients = _open(balancer.port, count)
+        clients = _open(balancer.port, count, trial.load.tls)
         time.sleep(SETTLE_SECONDS)
         full = measure.memory(balancer.pid)
         measure.wait_until_quiet(lab.patience)
@@ -73,18 +74,28 @@ def _all_files() -> Iterator[int]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _open(port: int, count: int) -> list[socket.socket]:
+def _open(port: int, count: int, tls: bool) -> list[socket.socket]:
+    context = _trusting() if tls else None
     opened: list[socket.socket] = []
     try:
-        opened.extend(_connect(port) for _ in range(count))
+        opened.extend(_connect(port, context) for _ in range(count))
     except OSError as error:
         raise Failed(f"connection {len(opened) + 1} of {count} got no answer: {error}") from error
     return opened
 
 
-def _connect(port: int) -> socket.socket:
+def _trusting() -> ssl.SSLContext:
+    """What is measured is the other end."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _connect(port: int, context: ssl.SSLContext | None) -> socket.socket:
     one = socket.create_connection(("127.0.0.1", port), 5)
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if context is not None:
+        one = context.wrap_socket(one, server_hostname="lab.test")
     one.sendall(REQUEST)
     received = b""
     while len(received.partition(b"\r\n\r\n")[2]) < BODY_BYTES:
@@ -99,7 +110,7 @@ def _is_open(one: socket.socket) -> bool:
     one.setblocking(False)
     try:
         return bool(one.recv(1))
-    except BlockingIOError:
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:
         return False

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.encrypted import BOTH, CERTIFICATE, KEY
 from bench.load import BUILT, Failed, pinned
 from bench.measure import BALANCER_CPU
 from bench.wanted import Wanted
@@ -35,6 +36,10 @@ class Target:
     """The template, in bench/configs."""
     endpoint: str = ""
     """How the template writes an endpoint: `{host}`, `{port}` and `{number}` are filled in."""
+    tls_bind: str = ""
+    """What makes a bind speak TLS: it stands for `@TLS_BIND@` where that is wanted."""
+    tls: str = ""
+    """The same for `@TLS@`. `@CERTIFICATE@`, `@KEY@` and `@BOTH@` are files."""
     version: tuple[str, ...] = ()
     """Arguments that make it print its version."""
     optional: bool = False
@@ -53,6 +58,15 @@ class Running:
     folder: Path
 
 
+ENVOY_TLS = (
+    "transport_socket: {name: envoy.transport_sockets.tls, typed_config: "
+    '{"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, '
+    "disable_stateless_session_resumption: true, disable_stateful_session_resumption: true, "
+    "common_tls_context: {alpn_protocols: [h2, http/1.1], "
+    "tls_params: {tls_maximum_protocol_version: TLSv1_3}, "
+    "tls_certificates: [{certificate_chain: {filename: @CERTIFICATE@}, private_key: {filename: @KEY@}}]}}}"
+)
+
 TARGETS = (
     Target(
         name="nginx",
@@ -61,6 +75,8 @@ TARGETS = (
         arguments=("-p", "@FOLDER@", "-c", "@CONFIG@"),
         config="nginx.conf",
         endpoint="server {host}:{port};",
+        tls_bind="ssl http2",
+        tls="ssl_certificate @CERTIFICATE@; ssl_certificate_key @KEY@;",
         version=("-v",),
     ),
     Target(
@@ -70,6 +86,7 @@ TARGETS = (
         arguments=("-db", "-f", "@CONFIG@"),
         config="haproxy.cfg",
         endpoint="server s{number} {host}:{port} pool-max-conn 256",
+        tls_bind="ssl crt @BOTH@ alpn h2,http/1.1",
         version=("-v",),
     ),
     Target(
@@ -79,6 +96,7 @@ TARGETS = (
         arguments=("-c", "@CONFIG@", "--concurrency", "1", "-l", "critical", "--disable-hot-restart"),
         config="envoy.yaml",
         endpoint="- endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}",
+        tls=ENVOY_TLS,
         version=("--version",),
         optional=True,
     ),
@@ -159,8 +177,13 @@ def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
         "FOLDER": folder,
         "ACCESS_LOG": folder / "access.log combined" if wanted.access_log else "off",
         "IDLE": max(256, 4 * len(wanted.endpoints)),
+        "CERTIFICATE": CERTIFICATE,
+        "KEY": KEY,
+        "BOTH": BOTH,
     }
     text = "\n".join(lines) + "\n"
+    text = text.replace("@TLS_BIND@", target.tls_bind if wanted.tls else "")
+    text = text.replace("@TLS@", target.tls if wanted.tls else "")
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text
@@ -168,7 +191,8 @@ def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
 
 def _for_bascule(target: Target, wanted: Wanted, folder: Path) -> Mapping[str, str]:
     log = str(folder / "access.log") if wanted.access_log else None
-    told = {**asdict(wanted), "access_log": log, "port": target.port}
+    files = {"certificate": str(CERTIFICATE), "key": str(KEY)} if wanted.tls else None
+    told = {**asdict(wanted), "access_log": log, "port": target.port, "tls": files}
     return {"BENCH_WANTED": json.dumps(told), "BENCH_FOLDER": str(folder)}
 
 

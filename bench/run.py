@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench import machine, results
+from bench.encrypted import make_certificate
 from bench.load import BUILT, Failed, build, origin
 from bench.measure import LOAD_CPU, QUIET_PERCENT
 from bench.pages import page, write_into_readme
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     os.sched_setaffinity(0, {LOAD_CPU})
     try:
         build()
+        make_certificate()
         path, complete = measure(options)
     except Failed as failed:
         print(failed, file=sys.stderr)

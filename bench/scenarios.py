@@ -11,6 +11,7 @@ from bench.wanted import Load, Wanted, addresses
 
 ALL = ("nginx", "haproxy", "envoy", "floor", "bascule")
 OURS = ("bascule",)
+TERMINATING = ("nginx", "haproxy", "envoy", "bascule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,13 @@ COST = (
     Column("p99 µs", "p99_us"),
     Column("balancer's core %", "balancer_percent"),
     Column("load's core %", "load_percent"),
+)
+IDLE = (
+    Column("connections", "connections"),
+    Column("bytes per connection", "bytes_per_connection"),
+    Column("MB without", "empty_mb", 1),
+    Column("MB with", "full_mb", 1),
+    Column("CPU % while idle", "idle_cpu_percent", 1),
 )
 LESS_CPU = Comparison("cpu_us", "best peer")
 FLAT = Comparison("cpu_us", "first case")
@@ -146,16 +154,51 @@ SCENARIOS = (
     Scenario(
         "idle",
         "10,000 idle keep-alive connections, or as many as the limit on open files allows",
-        (
-            Column("connections", "connections"),
-            Column("bytes per connection", "bytes_per_connection"),
-            Column("MB without", "empty_mb", 1),
-            Column("MB with", "full_mb", 1),
-            Column("CPU % while idle", "idle_cpu_percent", 1),
-        ),
+        IDLE,
         Comparison("bytes_per_connection", "best peer"),
         idle,
         cases=(Case(load=Load(connections=10_000)),),
+        rounds=1,
+        seconds=4,
+    ),
+    Scenario(
+        "tls",
+        "TLS 1.3, keep-alive: 64 connections, 1 KiB answers",
+        COST,
+        LESS_CPU,
+        targets=TERMINATING,
+        cases=(Case(wanted=Wanted(tls=True), load=Load(tls=True)),),
+        rounds=5,
+        seconds=3,
+    ),
+    Scenario(
+        "handshake",
+        "TLS 1.3: a full handshake (P-256, no resumption) and one request for each connection",
+        COST,
+        LESS_CPU,
+        targets=TERMINATING,
+        cases=(Case(wanted=Wanted(tls=True), load=Load(tls=True, fresh=True)),),
+        rounds=5,
+        seconds=3,
+    ),
+    Scenario(
+        "h2",
+        "HTTP/2 over TLS, 16 connections of 32 streams, to HTTP/1.1 endpoints",
+        (*COST[:4], *COST[-2:]),
+        LESS_CPU,
+        targets=TERMINATING,
+        cases=(Case(wanted=Wanted(tls=True), load=Load(connections=16, tls=True, streams=32)),),
+        rounds=5,
+        seconds=3,
+    ),
+    Scenario(
+        "idle-tls",
+        "10,000 idle TLS keep-alive connections, or as many as the limit on open files allows",
+        IDLE,
+        Comparison("bytes_per_connection", "best peer"),
+        idle,
+        targets=TERMINATING,
+        cases=(Case(wanted=Wanted(tls=True), load=Load(connections=10_000, tls=True)),),
         rounds=1,
         seconds=4,
     ),

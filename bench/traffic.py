@@ -5,17 +5,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench import measure
-from bench.load import Failed, send
+from bench import encrypted, measure
+from bench import load as plain
+from bench.load import Failed
 from bench.measure import BALANCER_CPU, LOAD_CPU, Core, Spent
 from bench.peers import Running, running, wait_for
 from bench.trial import Figures, Lab, Trial
-from bench.wanted import FIRST_PORT
+from bench.wanted import FIRST_PORT, Load
 
 WARM_SECONDS = 0.5
 """Opens the connections to the endpoints and fills the caches."""
 BLOCK_MARGIN_SECONDS = 4
 """Python stands still for this much longer than the traffic lasts."""
+
+
+def send(load: Load, port: int, seconds: float) -> Mapping[str, float]:
+    """Makes requests for `seconds` with the client that speaks what is asked for."""
+    return encrypted.send(load, port, seconds) if load.tls else plain.send(load, port, seconds)
 
 
 def under_traffic(lab: Lab, trial: Trial) -> Figures:

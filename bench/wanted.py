@@ -18,7 +18,7 @@ def addresses(count: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a balancer is asked to do. Only Bascule is asked for more than the first three."""
+    """What a balancer is asked to do. Only Bascule is asked for more than endpoints, a log and TLS."""
 
     endpoints: tuple[str, ...] = field(default_factory=lambda: addresses(PORTS))
     """`ip:port` each."""
@@ -28,6 +28,8 @@ class Wanted:
     routes_by: str = ""
     """`host` (h0.test, h1.test …), `path` (/p0/, /p1/ …), or all traffic by one route."""
     routes: int = 1
+    tls: bool = False
+    """Whether clients speak TLS: a P-256 certificate, HTTP/2 and HTTP/1.1 offered, no resumption."""
     blockable: bool = False
     """Whether Python can be made to stand still (configs/bascule.py)."""
 
@@ -43,6 +45,9 @@ class Load:
     """`/big` is 10 MB, all else 1 KiB. `%` becomes a number below `variants`, as it does in `host`."""
     host: str = "lab.test"
     variants: int = 1
+    tls: bool = False
+    streams: int = 0
+    """HTTP/2 with so many requests at a time on each connection; 0 is HTTP/1.1."""
 
     def arguments(self) -> list[str]:
         """As c/load.c takes them."""

@@ -43,6 +43,7 @@ config = Config(
     listeners={
         "clients": Listener(
             bind=f"127.0.0.1:{WANTED['port']}",
+            **({"tls": {"certificates": [WANTED["tls"]]}} if WANTED["tls"] else {}),
             routes=[
                 Route(name=f"r{number}", match=match(number), pool="origin")
                 for number in range(WANTED["routes"])

@@ -56,7 +56,8 @@ class Balancer:
 
 
 def _haproxy(name: str, port: int, endpoint: str, told: bool = False) -> Balancer:
-    target = Target(name, "haproxy", port, ("-W", "-db", "-f", "@CONFIG@"), "", endpoint, ("-v",))
+    arguments = ("-W", "-db", "-f", "@CONFIG@")
+    target = Target(name, "haproxy", port, arguments, endpoint=endpoint, version=("-v",))
     return Balancer(target, ("haproxy.cfg",), signal.SIGUSR2, told)
 
 

@@ -15,10 +15,12 @@ def test_each_endpoint_has_a_line_as_indented_as_the_mark() -> None:
 
 
 @pytest.mark.parametrize("target", [it for it in TARGETS if it.config], ids=lambda it: it.name)
-def test_no_mark_is_left_in_a_configuration(target: Target) -> None:
-    text = render((CONFIGS / target.config).read_text(), target, Wanted(), Path("/scratch"))
+@pytest.mark.parametrize("tls", [False, True])
+def test_no_mark_is_left_in_a_configuration(target: Target, tls: bool) -> None:
+    text = render((CONFIGS / target.config).read_text(), target, Wanted(tls=tls), Path("/scratch"))
     assert "@PORT@" not in text
     assert not [line for line in text.splitlines() if line.count("@") >= 2]
+    assert ("certificate.pem" in text or "both.pem" in text) == tls
 
 
 def test_the_origin_has_a_thousand_addresses_and_no_more() -> None:

@@ -149,11 +149,7 @@ impl Drop for Held {
         let now = self.worker.tick(self.ended.unwrap_or_else(Instant::now));
         let change = self.pool().end(&self.attempt, now, self.lost.get());
         self.tell(change);
-        if let Some(overloaded) = self.pool().state.gate.take_change() {
-            let pool = self.pool().id.to_string();
-            let what = if overloaded { What::OverloadBegan { pool } } else { What::OverloadEnded { pool } };
-            self.worker.event(what);
-        }
+        self.worker.shared.events.tell_overload(self.pool());
     }
 }
 

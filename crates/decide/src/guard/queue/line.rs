@@ -159,7 +159,10 @@ impl<W: Bell> Line<W> {
         match (waiter.wish, permission.room) {
             // Who could go anywhere and found no room has shown that there is none.
             (Wish::Any, _) | (_, Room::Unknown) => None,
-            (Wish::Only(place), Room::At(room)) if place == room => None,
+            // Another one took it, who may have been called for room elsewhere: that is left.
+            (Wish::Only(place), Room::At(room)) if place == room => {
+                self.pass(Permission { room: Room::Somewhere, ..permission }, now)
+            }
             _ => self.pass(permission, now),
         }
     }

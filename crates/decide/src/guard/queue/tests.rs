@@ -231,6 +231,18 @@ fn room_that_one_waiter_cannot_use_goes_to_the_next() {
 }
 
 #[test]
+fn who_finds_its_room_taken_lets_the_next_one_look_for_what_the_taker_was_called_for() {
+    let mut stand = Stand::new(100, 1_000);
+    let strict = stand.try_enter(5, Wish::Only(Place(7))).unwrap();
+    let [a, b] = [5; 2].map(|priority| stand.enter(priority));
+    assert_eq!((stand.room_at(1), stand.room_at(7)), (vec![a], vec![strict]));
+    // It was called for 1, and takes 7.
+    stand.went(a);
+    stand.again(strict);
+    assert_eq!(stand.rung.take(), [b]);
+}
+
+#[test]
 fn nobody_overtakes_waiters_of_the_same_or_a_higher_priority() {
     let mut stand = Stand::new(100, 1_000);
     assert!(!stand.waiting.must_queue(0));

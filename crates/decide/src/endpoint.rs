@@ -299,7 +299,8 @@ impl States {
         }
     }
 
-    /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes.
+    /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes. Requests
+    /// that wait look whether a mark has given them room.
     ///
     /// Weights above [`HEAVIEST`] count as that.
     pub fn mark(&mut self, marks: &[Mark]) {
@@ -310,8 +311,11 @@ impl States {
                 if !served && state.up.load(Relaxed) && !state.maintenance.load(Relaxed) {
                     state.record.begins(self.now);
                 }
+                let now = self.now;
+                let pool = &self.pool(&mark.pool).state;
                 // Release: a picker that sees the new version sees the mark as well.
-                self.pool(&mark.pool).state.version.fetch_add(1, Release);
+                pool.version.fetch_add(1, Release);
+                pool.waiting.may_have_room(now);
             }
         }
     }

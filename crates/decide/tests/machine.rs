@@ -95,7 +95,7 @@ struct Machine {
     bad: Option<String>,
     /// Since when there is room for those who wait, and none of them knows.
     unserved: Option<Tick>,
-    /// Nothing happens but requests and time: then no room is made that somebody is not told of at once.
+    /// Nothing happens but requests, marks and time: then no room is made that somebody is not told of at once.
     is_calm: bool,
     log: String,
 }
@@ -187,14 +187,16 @@ impl Machine {
         self.note(format_args!("reload {names:?} {:?}", table.pools[0].protection));
         let pickers = (0..THREADS).map(|_| Picker::new(&table.pools[0], &mut self.random)).collect();
         self.generations.push(Generation { table, pickers });
-        let pool = self.pool(self.latest());
-        pool.state.waiting.may_have_room(self.now);
     }
 
     fn step(&mut self) {
-        match self.random.below(if self.is_calm { 91 } else { 100 }) {
+        // What happens next happens while nobody is on its way to room, who would find any other room, too.
+        if self.chance(15) {
+            while self.advance_some() {}
+        }
+        match self.random.below(if self.is_calm { 98 } else { 100 }) {
             0..28 => self.arrive(),
-            28..66 => self.advance_some(),
+            28..66 => _ = self.advance_some(),
             66..84 => self.end_some(),
             84..88 => self.leave_some(),
             88..91 => self.pass_time(),
@@ -224,8 +226,8 @@ impl Machine {
         self.requests.push(request);
     }
 
-    /// One of the requests that have something to do does it.
-    fn advance_some(&mut self) {
+    /// One of the requests that have something to do does it; false when there is none.
+    fn advance_some(&mut self) -> bool {
         let rung: Vec<usize> = self.rung.wait(|rung| rung.clone());
         let ready: Vec<usize> = (0..self.requests.len())
             .filter(|number| match self.requests[*number].stage {
@@ -238,6 +240,7 @@ impl Machine {
             let number = ready[self.random.below(ready.len())];
             self.advance(number);
         }
+        !ready.is_empty()
     }
 
     fn advance(&mut self, number: usize) {
@@ -464,7 +467,7 @@ impl Machine {
 
     fn mark(&mut self) {
         let endpoint = self.random.below(NAMES);
-        if self.chance(30) {
+        if !self.is_calm && self.chance(30) {
             self.bad = self.chance(60).then(|| format!("e{endpoint}"));
             return;
         }
@@ -477,12 +480,6 @@ impl Machine {
         self.states.at(self.now);
         self.states.mark(std::slice::from_ref(&mark));
         self.note(format_args!("{mark:?}"));
-        if self.chance(50) {
-            self.pool(self.latest()).state.waiting.may_have_room(self.now);
-        } else {
-            self.check();
-            self.pass_time();
-        }
     }
 
     /// What must hold after every step.
@@ -503,7 +500,9 @@ impl Machine {
         let waits = |it: &&Request| matches!(it.stage, Stage::Waits) && goes_anywhere(it);
         let waiters: Vec<&Request> = self.requests.iter().filter(waits).collect();
         let is_called = |it: &usize| matches!(self.requests[*it].stage, Stage::Waits);
-        let looks = |it: &Request| matches!(it.stage, Stage::MayGo | Stage::Took(_) | Stage::FoundNone);
+        let looks = |it: &Request| {
+            matches!(it.stage, Stage::MayGo | Stage::Took(_) | Stage::FoundNone | Stage::FoundNothing)
+        };
         let on_its_way = self.rung.wait(|rung| rung.iter().any(is_called)) || self.requests.iter().any(looks);
         if waiters.is_empty() || on_its_way || !waiters.iter().all(|it| self.has_room_for(it)) {
             self.unserved = None;

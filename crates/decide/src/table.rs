@@ -146,6 +146,8 @@ pub struct Mirror {
 pub struct Pool {
     /// Stable name.
     pub id: Arc<str>,
+    /// Of its table.
+    pub generation: u64,
     /// By [`crate::balance::Slot`].
     pub endpoints: Vec<Endpoint>,
     /// Longest time for a connect, in milliseconds.
@@ -253,7 +255,7 @@ impl Table {
         problems.demand_unique("store", snapshot.stores.iter().map(|store| store.id.as_str()));
         problems.demand_unique("listener", snapshot.listeners.iter().map(|listener| listener.id.as_str()));
         let pools =
-            snapshot.pools.iter().filter_map(|pool| compile_pool(pool, states, &mut problems)).collect();
+            snapshot.pools.iter().filter_map(|it| compile_pool(it, snapshot, states, &mut problems)).collect();
         let listeners = snapshot
             .listeners
             .iter()
@@ -304,7 +306,12 @@ impl Problems {
     }
 }
 
-fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Problems) -> Option<Pool> {
+fn compile_pool(
+    pool: &snapshot::Pool,
+    snapshot: &Snapshot,
+    states: &mut States,
+    problems: &mut Problems,
+) -> Option<Pool> {
     let place = format!("pool \"{}\"", pool.id);
     problems.demand_unique(&format!("{place}: endpoint"), pool.endpoints.iter().map(|it| it.id.as_str()));
     problems.demand(&place, pool.panic_percent <= 100, || {
@@ -322,6 +329,7 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
     let registration = problems.keep(&place, registry::find(&pool.algorithm.name))?;
     let mut compiled = Pool {
         id: pool.id.as_str().into(),
+        generation: snapshot.generation,
         endpoints,
         connect_ms: pool.connect_ms,
         idle: pool.idle.clone(),

@@ -177,8 +177,9 @@ impl Machine {
             ..Protection::default()
         };
         self.states.at(self.now);
-        let table = Table::compile(&samples::snapshot(vec![], vec![pool]), &mut self.states)
-            .expect("a sound snapshot");
+        let mut snapshot = samples::snapshot(vec![], vec![pool]);
+        snapshot.generation = self.generations.len() as u64 + 1;
+        let table = Table::compile(&snapshot, &mut self.states).expect("a sound snapshot");
         for endpoint in &table.pools[0].endpoints {
             let known = self.endpoints.entry((*endpoint.id).into());
             known.or_insert_with(|| (Arc::clone(&endpoint.state), 0));
@@ -497,7 +498,9 @@ impl Machine {
     /// Whoever waits for room that there is learns of it.
     fn check_waiters(&mut self) {
         let goes_anywhere = |it: &Request| it.strict.is_none() && it.tried.is_empty();
-        let waits = |it: &&Request| matches!(it.stage, Stage::Waits) && goes_anywhere(it);
+        // Of older tables some go on to wait behind others of theirs, for room that only theirs has.
+        let is_latest = |it: &Request| it.generation == self.latest();
+        let waits = |it: &&Request| matches!(it.stage, Stage::Waits) && goes_anywhere(it) && is_latest(it);
         let waiters: Vec<&Request> = self.requests.iter().filter(waits).collect();
         let is_called = |it: &usize| matches!(self.requests[*it].stage, Stage::Waits);
         let looks = |it: &Request| {

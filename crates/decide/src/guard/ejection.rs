@@ -326,12 +326,15 @@ impl Pool {
         record.streak.store(0, Relaxed);
         record.begins(now);
         self.state.version.fetch_add(1, Release);
+        self.state.waiting.may_have_room(now);
         Some(Change::Restored)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use bascule_contract::mark::Mark;
     use bascule_contract::protection::{Ejection, Protection};
 
@@ -339,6 +342,7 @@ mod tests {
     use crate::balance::Slot;
     use crate::endpoint::States;
     use crate::guard::Lost;
+    use crate::guard::queue::{Terms, Turn, Wish};
     use crate::pick::{Ask, Picker, Taken};
     use crate::random::Random;
     use crate::samples;
@@ -468,6 +472,27 @@ mod tests {
         world.table.pools[0].end(&proof, world.now, Lost::Abandoned);
         assert_eq!(world.changes(3, |_| false), [(2, Change::Restored)]);
         assert_eq!(world.standing(2), Standing::Good);
+    }
+
+    #[test]
+    fn whoever_waits_is_called_when_an_endpoint_is_restored() {
+        let mut world = World::new(2, |_| ());
+        world.changes(20, |slot| slot == 0);
+        world.later(10_000);
+        assert_eq!(world.changes(2, |_| false), []);
+        assert_eq!(world.standing(0), Standing::Proving);
+        let ask = Ask { repeatable: true, ..Ask::default() };
+        let taken = world.picker.take(&world.table.pools[0], &ask, world.now, &mut world.random);
+        let Taken::Endpoint(mut proof) = taken else { panic!("there is an endpoint") };
+        let (waiting, bell) = (&world.pool().state.waiting, Waker::noop());
+        let terms = Terms { generation: 1, length: 9, longest_us: 1_000_000 };
+        let ticket = waiting.enter(terms, (5, Wish::Any), world.now, bell.clone()).unwrap();
+        assert_eq!(waiting.turn(&ticket, bell, world.now), Turn::Go);
+        waiting.again(&ticket, world.now);
+        assert!(matches!(waiting.turn(&ticket, bell, world.now), Turn::Wait { .. }));
+        assert_eq!(world.pool().answered(&mut proof, world.now, false), Some(Change::Restored));
+        assert_eq!(waiting.turn(&ticket, bell, world.now), Turn::Go);
+        waiting.leave(ticket, world.now);
     }
 
     #[test]

@@ -254,8 +254,11 @@ impl Table {
         problems.demand_unique("pool", snapshot.pools.iter().map(|pool| pool.id.as_str()));
         problems.demand_unique("store", snapshot.stores.iter().map(|store| store.id.as_str()));
         problems.demand_unique("listener", snapshot.listeners.iter().map(|listener| listener.id.as_str()));
-        let pools =
-            snapshot.pools.iter().filter_map(|it| compile_pool(it, snapshot, states, &mut problems)).collect();
+        let pools = snapshot
+            .pools
+            .iter()
+            .filter_map(|it| compile_pool(it, snapshot, states, &mut problems))
+            .collect();
         let listeners = snapshot
             .listeners
             .iter()

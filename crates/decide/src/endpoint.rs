@@ -206,38 +206,28 @@ impl EndpointState {
         self.in_flight.fetch_sub(1, SeqCst) - 1
     }
 
-    /// As if nothing had ever been marked; whether that changes anything.
-    fn forget(&self) -> bool {
-        let marked = self.has_marks() || self.load_mark.load(Relaxed) != NO_MARK;
-        self.up.store(true, Relaxed);
-        self.draining.store(false, Relaxed);
-        self.maintenance.store(false, Relaxed);
-        self.weight_mark.store(NO_MARK, Relaxed);
-        self.load_mark.store(NO_MARK, Relaxed);
-        marked
-    }
-
     /// Takes over what `mark` says; whether that was anything new.
     fn take(&self, mark: &Mark) -> bool {
-        let mut changed = mark.forget && self.forget();
-        if let Some(up) = mark.up {
+        // What is forgotten and said anew by one mark never shows as forgotten.
+        let forgotten = |value: bool| mark.forget.then_some(value);
+        let mut changed = false;
+        if let Some(up) = mark.up.or(forgotten(true)) {
             changed |= self.up.swap(up, Relaxed) != up;
         }
-        if let Some(draining) = mark.draining {
+        if let Some(draining) = mark.draining.or(forgotten(false)) {
             changed |= self.draining.swap(draining, Relaxed) != draining;
         }
-        if let Some(maintenance) = mark.maintenance {
+        if let Some(maintenance) = mark.maintenance.or(forgotten(false)) {
             changed |= self.maintenance.swap(maintenance, Relaxed) != maintenance;
         }
-        if let Some(load) = mark.load_permille {
+        let no_mark = mark.forget.then_some(NO_MARK);
+        if let Some(load) = mark.load_permille.map(|load| load.min(NO_MARK - 1)).or(no_mark) {
             // Weights follow once a second, by themselves.
-            let load = load.min(NO_MARK - 1);
             if self.load_mark.swap(load, Relaxed) != load {
                 self.load.is_marked();
             }
         }
-        if let Some(weight) = mark.weight {
-            let weight = weight.min(HEAVIEST);
+        if let Some(weight) = mark.weight.map(|weight| weight.min(HEAVIEST)).or(no_mark) {
             changed |= self.weight_mark.swap(weight, Relaxed) != weight;
         }
         changed
@@ -299,7 +289,8 @@ impl States {
         }
     }
 
-    /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes.
+    /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes. Requests
+    /// that wait look whether a mark has given them room.
     ///
     /// Weights above [`HEAVIEST`] count as that.
     pub fn mark(&mut self, marks: &[Mark]) {
@@ -310,8 +301,11 @@ impl States {
                 if !served && state.up.load(Relaxed) && !state.maintenance.load(Relaxed) {
                     state.record.begins(self.now);
                 }
+                let now = self.now;
+                let pool = &self.pool(&mark.pool).state;
                 // Release: a picker that sees the new version sees the mark as well.
-                self.pool(&mark.pool).state.version.fetch_add(1, Release);
+                pool.version.fetch_add(1, Release);
+                pool.waiting.may_have_room(now);
             }
         }
     }
@@ -347,6 +341,7 @@ mod tests {
     use bascule_contract::snapshot::Address;
 
     use super::{EndpointState, HEAVIEST, NO_MARK, States, Target, seen};
+    use crate::time::Tick;
 
     fn mark(endpoint: &str) -> Mark {
         Mark { pool: "p".into(), endpoint: endpoint.into(), ..Mark::default() }
@@ -405,6 +400,23 @@ mod tests {
         states.mark(&[Mark { forget: true, ..mark("a") }]);
         states.forget_unused();
         assert!(states.pools.is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_that_leaves_maintenance_or_comes_up_begins_anew() {
+        let mut states = States::new();
+        let state = states.endpoint("p", "a");
+        let mut since = |ms: u64, mark: Mark| {
+            states.at(Tick(ms * 1_000));
+            states.mark(&[mark]);
+            state.record.since().0 / 1_000
+        };
+        let maintenance = |on| Mark { maintenance: Some(on), ..mark("a") };
+        let up = |up| Mark { up: Some(up), ..mark("a") };
+        assert_eq!((since(1, maintenance(true)), since(2, maintenance(false))), (0, 2));
+        assert_eq!((since(3, up(false)), since(4, up(true))), (2, 4));
+        assert_eq!(since(5, Mark { draining: Some(true), ..mark("a") }), 4);
+        assert_eq!(since(6, Mark { draining: Some(false), ..mark("a") }), 4, "it was warm all the time");
     }
 
     #[test]

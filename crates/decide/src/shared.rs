@@ -1,4 +1,5 @@
-//! State that threads share: looked at when nobody else does, so that no request waits for another thread.
+//! State that threads share: looked at when nobody else does, so that requests do not wait for another thread. Two do: for
+//! one look-up where sessions are remembered, and in the line of a pool.
 
 #![allow(clippy::disallowed_types, reason = "the one place: attempts never wait, and only rare paths do")]
 

@@ -1,6 +1,7 @@
 //! What happened, kept until the control plane asks: a bounded ring and a descriptor that becomes readable.
 
 use bascule_contract::event::{Event, What};
+use bascule_decide::table::Pool;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
@@ -46,6 +47,13 @@ impl Events {
         ring.events.push_back(Event { at_ms: now_ms(), what });
         // A full pipe has woken the reader already.
         let _ = (&self.wake).write(&[1]);
+    }
+
+    /// Adds that an overload of `pool` has begun or ended, when nobody has said so yet.
+    pub(crate) fn tell_overload(&self, pool: &Pool) {
+        let Some(overloaded) = pool.state.gate.take_change() else { return };
+        let pool = pool.id.to_string();
+        self.add(if overloaded { What::OverloadBegan { pool } } else { What::OverloadEnded { pool } });
     }
 
     /// The oldest events, `limit` at most; first of all how many were lost, if any.

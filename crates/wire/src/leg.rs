@@ -149,11 +149,7 @@ impl Drop for Held {
         let now = self.worker.tick(self.ended.unwrap_or_else(Instant::now));
         let change = self.pool().end(&self.attempt, now, self.lost.get());
         self.tell(change);
-        if let Some(overloaded) = self.pool().state.gate.take_change() {
-            let pool = self.pool().id.to_string();
-            let what = if overloaded { What::OverloadBegan { pool } } else { What::OverloadEnded { pool } };
-            self.worker.event(what);
-        }
+        self.worker.shared.events.tell_overload(self.pool());
     }
 }
 
@@ -206,13 +202,14 @@ impl Leg {
             if to.sent.get() == Sent::Nothing {
                 self.send(to, head).await?;
             }
-            match self.wait(to, until).await {
+            match self.receive(to, until).await {
+                // An endpoint may close an idle connection whenever it likes: nothing is held against it.
                 Err(failure) if self.reused && to.request.idempotent && is_stale(&failure) => {
                     self.connection = None;
                     self.reused = false;
                     to.sent.set(Sent::Nothing);
                 }
-                waited => return waited,
+                received => return received.map_err(|failure| self.broken(failure)),
             }
         }
     }
@@ -308,28 +305,31 @@ impl Leg {
         to: &Forward<'_>,
         until: Option<Instant>,
     ) -> Result<Option<Head>, Failed> {
+        let received = self.receive(to, until).await;
+        received.map_err(|failure| self.broken(failure))
+    }
+
+    /// The same; a failure is not yet held against the endpoint.
+    async fn receive(&mut self, to: &Forward<'_>, until: Option<Instant>) -> Result<Option<Head>, Failed> {
         let mut watching = true;
         let mut seen = 0_usize;
         loop {
             let worth_a_look = seen == 0 || has_empty_line(self.input.bytes(), seen.saturating_sub(3));
-            if !self.input.is_empty() && worth_a_look {
-                let read =
-                    read_head(to, &self.held, &self.input).map_err(|bad| self.broken(bad_response(bad)))?;
-                if let Some(head) = read {
-                    if head.kind != Kind::Interim {
-                        self.held.answered(head.status, Instant::now());
-                    }
-                    return Ok(Some(head));
+            if !self.input.is_empty()
+                && worth_a_look
+                && let Some(head) = read_head(to, &self.held, &self.input).map_err(bad_response)?
+            {
+                if head.kind != Kind::Interim {
+                    self.held.answered(head.status, Instant::now());
                 }
+                return Ok(Some(head));
             }
             seen = self.input.len();
             if seen >= MAX_HEAD {
-                return Err(self.broken(bad_response(BadResponse::TooLarge)));
+                return Err(bad_response(BadResponse::TooLarge));
             }
-            match self.wait_for_bytes(to, until, &mut watching).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(failed) => return Err(self.broken(failed)),
+            if !self.wait_for_bytes(to, until, &mut watching).await? {
+                return Ok(None);
             }
         }
     }
@@ -345,7 +345,7 @@ impl Leg {
 
     fn broken(&mut self, failed: Failed) -> Failed {
         if let Failed::Endpoint { ending, .. } = failed {
-            let silent = matches!(ending, Ending::ResponseTimedOut | Ending::TryTimedOut);
+            let silent = ending == Ending::ResponseTimedOut;
             self.held.counts_as(if silent { Lost::Silent } else { Lost::Broken });
         }
         failed

@@ -272,7 +272,7 @@ impl Plane {
             listeners: wanted.binds.stats(),
             series: account::sum(self.books.iter().map(Arc::as_ref)),
             endpoints: endpoints.collect(),
-            pools: pools.iter().map(|pool| stats::of_pool(pool, now)).collect(),
+            pools: pools.iter().map(|pool| stats::of_pool(pool, now, &self.shared.events)).collect(),
             log_lines_lost: self.shared.log.lost(),
         }
     }

@@ -99,7 +99,7 @@ impl Race<'_> {
             let other = legs[1 - which].is_some();
             match asked {
                 // The other one may do better.
-                Ok(Some(answer)) if other && is_failure(answer.status) => self.note(leg),
+                Ok(Some(answer)) if other && is_failure(answer.status) => drop(leg),
                 Ok(Some(answer)) => {
                     if which == 1 {
                         fate.set(Lost::Outpaced);
@@ -118,7 +118,7 @@ impl Race<'_> {
                 }
                 Err(gone @ (Failed::Client(_) | Failed::ClientGone)) => return Err(gone),
                 Err(failure) => {
-                    self.note(leg);
+                    drop(leg);
                     failed = Some(failure);
                 }
             }
@@ -151,9 +151,6 @@ impl Race<'_> {
         let second = Leg::new(Held::new(worker, self.table, self.course.pool, attempt));
         Some(asking(second, &self.to[1], self.head, None))
     }
-
-    /// A leg is out of the race; what it counts as it knows itself.
-    fn note(&self, _leg: Leg) {}
 }
 
 /// The first of the legs that has something to say; `None` when there is none left.

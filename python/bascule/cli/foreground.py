@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bascule import contract
 from bascule.admin import address as admin_address
 from bascule.clock import SystemClock
 from bascule.control.balancer import Balancer
@@ -92,7 +93,17 @@ def _some(names: Iterable[str]) -> str:
 
 def _pools_of(listener: str, live: Live) -> list[str]:
     actions = [route.action for it in live.plan.listeners if it.id == listener for route in it.routes]
-    return [f"pool {action.pool}" for action in actions if action.kind == "pool"]
+    return [f"pool {pool}" for action in actions for pool in _forwards_to(action)]
+
+
+def _forwards_to(action: contract.Action) -> tuple[str, ...]:
+    match action:
+        case contract.PoolAction(pool):
+            return (pool,)
+        case contract.SplitAction(shares):
+            return tuple(share.pool for share in shares)
+        case _:
+            return ()
 
 
 def _shown(address: str) -> str:

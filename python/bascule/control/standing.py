@@ -46,6 +46,8 @@ class Standing:
     """What its agent has said."""
     load_permille: int | None = None
     """How loaded it says it is."""
+    load_is_silent: bool = False
+    """It does not say so any more: what was marked of its load is taken back."""
 
     @property
     def up(self) -> bool:
@@ -73,7 +75,9 @@ class Standing:
             draining=self.duty is Duty.DRAIN,
             weight=self._marked_weight() if with_weight else None,
             maintenance=self.duty is Duty.MAINTENANCE,
-            load_permille=self.load_permille,
+            load_permille=None if self.load_is_silent else self.load_permille,
+            # The only way to take back one axis; the others are said here anew.
+            forget=self.load_is_silent,
         )
 
     def _marked_weight(self) -> int:

@@ -115,6 +115,7 @@ class Standings:
             command=self._commands.get(key, Command()),
             agent=self.agents.word(key) if place.pool.agent is not None else AgentWord(),
             load_permille=self.loads.word(key) if place.pool.load is not None else None,
+            load_is_silent=self.loads.is_silent(key),
         )
 
     def _is_up(self, key: Key, place: Place) -> bool:
@@ -164,8 +165,7 @@ class Standings:
 
     def _hear_load(self, key: Key, before: Report[int | None], after: Report[int | None]) -> None:
         _say_problem("load URL", key, before.problem, after.problem)
-        if after.word != before.word:
-            self._mark_anew(key)
+        self._mark_anew(key)
 
 
 def _say_problem(what: str, key: Key, before: str | None, after: str | None) -> None:

@@ -75,6 +75,11 @@ class Reports(Generic[Planned, Said, Word]):
         report = self._known.get(key)
         return self._kind.first if report is None else report.word
 
+    def is_silent(self, key: Key) -> bool:
+        """Whether the latest question to an endpoint got no answer that can be used."""
+        report = self._known.get(key)
+        return report is not None and report.problem is not None
+
     async def stop(self) -> None:
         """Ends all questions. Nothing is reported afterwards."""
         self._known.clear()

@@ -28,6 +28,23 @@ pools:
         ]
 
 
+async def test_the_first_lines_tell_every_pool_of_a_split(tmp_path: Path) -> None:
+    content = """\
+listeners:
+  web:
+    bind: ":8080"
+    routes:
+      - {match: {path: /shop}, split: {stable: 95, canary: 5}}
+      - {pool: stable}
+pools:
+  stable: {endpoints: ["10.0.0.1:8000"]}
+  canary: {endpoints: ["10.0.0.2:8000"]}
+"""
+    async with running(tmp_path, content) as scene:
+        first = what_listens(scene.balancer.live, scene.supervisor)[0]
+        assert first.endswith("  →  pool stable, pool canary")
+
+
 def test_a_proxy_command_line_stands_for_a_configuration() -> None:
     written = configuration(":8080", [":9001-9002", "10.0.0.1:80"], check="/healthz", algorithm="two_choices")
     plan = build(typed(written), CATALOG)

@@ -1,5 +1,6 @@
 """What operators, checks and agents say of an endpoint, put together."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -62,5 +63,7 @@ def test_a_mark_says_all_axes_at_once() -> None:
     assert standing.mark("site", "a", with_weight=False) == contract.Mark(
         "site", "a", up=False, draining=True, weight=None, maintenance=False, load_permille=420
     )
+    silent = replace(standing, load_is_silent=True).mark("site", "a", with_weight=False)
+    assert (silent.up, silent.load_permille, silent.forget) == (False, None, True)
     mark = Standing(1, command=Command(MAINTENANCE)).mark("site", "a", with_weight=False)
     assert (mark.up, mark.draining, mark.maintenance) == (True, False, True)

@@ -282,3 +282,15 @@ async def test_a_load_report_becomes_a_mark_when_it_has_moved_by_more_than_one_p
             assert [mark.load_permille for mark in told.marks] == [700]
             endpoint.says = response(200, b"application_utilization=0.72")
             await told.until(load_permille=720)
+
+
+async def test_a_load_is_taken_back_while_its_url_says_nothing() -> None:
+    endpoint = Talker(response(200, b"application_utilization=0.7"))
+    async with endpoint.toy:
+        planned = PlannedLoad("/load", every_ms=10, timeout_ms=1_000)
+        async with following(plan_with(load=planned), {"site": (endpoint.toy.found(),)}) as (_, told):
+            await told.until(load_permille=700, forget=False)
+            endpoint.says = response(500, b"")
+            await told.until(load_permille=None, forget=True, up=True, draining=False)
+            endpoint.says = response(200, b"application_utilization=0.7")
+            await told.until(load_permille=700, forget=False)

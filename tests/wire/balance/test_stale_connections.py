@@ -5,6 +5,8 @@ from tests.support.endpoints import OK, ScriptedEndpoint, Step, each, play
 from tests.support.plane import RunningPlane, pool
 from tests.support.raw import request
 
+from bascule import contract
+
 
 def dies_with_the_second_request(how: Step) -> ScriptedEndpoint:
     """Answers the first request; ends the connection when the second one has come. Then behaves."""
@@ -83,3 +85,31 @@ def test_no_more_connections_are_kept_than_allowed() -> None:
             assert [client.ask(request()).status for _ in range(3)] == [200] * 3
         assert len(endpoint.conversations) == 3
         plane.wait_stats(lambda stats: stats.endpoints[0].idle == 0)
+
+
+def goes_stale_and_then_says_nothing() -> ScriptedEndpoint:
+    """Answers the first request, ends the connection with the second; the next connection gets no answer."""
+    return ScriptedEndpoint(each(play(Step.READ, OK, Step.READ, Step.CLOSE), play(Step.READ)))
+
+
+def test_a_stale_connection_is_no_failure_although_the_client_leaves_before_the_answer() -> None:
+    with goes_stale_and_then_says_nothing() as endpoint, RunningPlane([pool(endpoint)]) as plane:
+        with plane.connect() as client:
+            assert client.ask(request()).status == 200
+            client.send(request())
+            endpoint.wait_requests(3)
+            client.reset()
+        assert plane.endings(2) == {"ok": 1, "client_aborted": 1}
+        plane.wait_stats(lambda stats: stats.endpoints[0].in_flight == 0)
+        assert plane.endpoint(endpoint).failures == 0
+
+
+def test_a_try_that_is_cut_off_on_a_fresh_connection_counts_as_one_without_an_answer() -> None:
+    with (
+        goes_stale_and_then_says_nothing() as endpoint,
+        RunningPlane([pool(endpoint, attempts=0, try_limit=contract.FixedTryLimit(100))]) as plane,
+        plane.connect() as client,
+    ):
+        assert [client.ask(request()).status for _ in range(2)] == [200, 504]
+        plane.wait_stats(lambda stats: stats.endpoints[0].in_flight == 0)
+        assert plane.endpoint(endpoint).failures == 1

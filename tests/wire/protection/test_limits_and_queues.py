@@ -153,6 +153,22 @@ def test_room_at_another_endpoint_ends_the_wait() -> None:
         assert first.response().status == 200
 
 
+def test_room_that_a_reload_gives_is_not_kept_by_those_who_waited_before_it() -> None:
+    """They go by the configuration they came with, which knows only of endpoints that are full."""
+    patient = protection(1, wait_ms=60_000, level_ms=120_000)
+    with gated(patient) as (gate, endpoint, plane, clients), ScriptedEndpoint() as added:
+        first = send(plane, clients, "/first", 0)
+        plane.wait_stats(lambda it: it.endpoints[0].in_flight == 1)
+        waiting = send(plane, clients, "/waiting", 1)
+        plane.apply([pool(endpoint, added, protection=patient)], [listener()])
+        for _ in range(3):
+            assert plane.ask(request()).status == 200
+        assert plane.pool().waiting == 1
+        gate.permits.release()
+        gate.permits.release()
+        assert [first.response().status, waiting.response().status] == [200, 200]
+
+
 def test_the_line_is_let_go_when_the_plane_stops() -> None:
     with gated(protection(1)) as (gate, _, plane, clients):
         first = send(plane, clients, "/first", 0)

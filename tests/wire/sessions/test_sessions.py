@@ -14,6 +14,7 @@ from tests.support.raw import request
 from tests.support.strict import Response
 
 from bascule import contract
+from bascule.plane.plane import SnapshotRefused
 
 KEY = contract.Secret("a key of thirty-two characters!!")
 TABLE = contract.SessionTable(expiry_ms=60_000, entries=100)
@@ -167,6 +168,21 @@ def test_the_cookie_of_the_application_is_learned() -> None:
         plane.mark(contract.Mark("site", firsts[0].body.decode(), up=False))
         assert len({ask(plane, cookie_of(firsts[0])).body for _ in range(6)}) == 1
         assert plane.pool().sessions_moved == 1
+
+
+def test_a_refused_snapshot_loses_no_session() -> None:
+    def known(entries: int) -> contract.Sessions:
+        table = contract.SessionTable(expiry_ms=60_000, entries=entries)
+        return contract.Sessions(contract.ByKey(contract.HeaderKey("X-User"), table), strict=False)
+
+    with site(3, known(100)) as (endpoints, plane):
+        with pytest.raises(SnapshotRefused):
+            plane.apply([pool(*endpoints, sessions=known(50), panic_percent=101)])
+        users = [f"X-User: {number}" for number in range(9)]
+        before = [plane.ask(request("GET", "/", user)).body for user in users]
+        plane.apply([pool(*endpoints, sessions=known(50))])
+        assert plane.pool().sessions_remembered == 9
+        assert [plane.ask(request("GET", "/", user)).body for user in users] == before
 
 
 def test_a_part_of_the_request_names_the_session() -> None:

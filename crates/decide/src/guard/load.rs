@@ -351,6 +351,18 @@ mod tests {
     }
 
     #[test]
+    fn a_marked_load_that_is_taken_back_no_longer_counts_after_three_minutes() {
+        let mut world = World::new(&[1, 1]);
+        let load = |at, permille| Mark { load_permille: Some(permille), ..samples::mark("p", at) };
+        world.states.mark(&[load(0, 900), load(1, 300)]);
+        world.pass(20, &[]);
+        assert_ne!(world.percents(), [100, 100]);
+        world.states.mark(&[0, 1].map(|at| Mark { forget: true, up: Some(true), ..samples::mark("p", at) }));
+        world.pass(181, &[]);
+        assert_eq!(world.percents(), [100, 100]);
+    }
+
+    #[test]
     fn a_pool_that_does_not_go_by_reports_forgets_them() {
         let mut world = World::new(&[1, 1]);
         world.table.pools[0].load_reports = false;

@@ -55,6 +55,8 @@ pub trait Bell: Clone {
 /// How long a pool's line may be, and how long one may stand in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// The generation of the table that says so: requests of a later one may know of more room.
+    pub generation: u64,
     /// Waiters, over all threads.
     pub length: u32,
     /// Whoever has waited for this long is shed.
@@ -217,14 +219,14 @@ impl Bell for Waker {
 
 impl Terms {
     /// As `queue` says; `usual_us` is what an answer of the pool takes while nothing queues, if that is known.
-    pub fn of(queue: &Queue, usual_us: Option<u64>) -> Self {
+    pub fn of(queue: &Queue, usual_us: Option<u64>, generation: u64) -> Self {
         let half_us = match queue.service_level_ms {
             Some(level_ms) => level_ms.saturating_mul(500),
             None => {
                 usual_us.map_or(LONGEST_US, |us| us.saturating_mul(USUALS).clamp(SHORTEST_US, LONGEST_US))
             }
         };
-        Self { length: queue.length, longest_us: half_us.min(queue.wait_ms.saturating_mul(1000)) }
+        Self { generation, length: queue.length, longest_us: half_us.min(queue.wait_ms.saturating_mul(1000)) }
     }
 }
 
@@ -233,7 +235,7 @@ impl Pool {
     pub fn terms(&self) -> Option<Terms> {
         let queue = self.protection.queue.as_ref()?;
         let usual_us = self.state.gate.usual_us().or_else(|| self.state.delays.usual_us());
-        Some(Terms::of(queue, usual_us))
+        Some(Terms::of(queue, usual_us, self.generation))
     }
 }
 

@@ -138,3 +138,27 @@ impl Remembered {
         self.slots.get(endpoint).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bascule_contract::sessions::{SessionBy, SessionTable, Sessions};
+
+    use super::PoolSessions;
+    use crate::endpoint::States;
+
+    #[test]
+    fn a_cookie_that_cannot_be_is_not_learned() {
+        let learn = |cookie: &str| {
+            let table = SessionTable { expiry_ms: 1_000, entries: 9, store: None };
+            let by = SessionBy::Learned { cookie: cookie.into(), table };
+            PoolSessions::compile(&Sessions { by, strict: false }, "p", &[], &mut States::new())
+        };
+        assert!(learn("SID").is_ok());
+        for (cookie, problem) in
+            [("", "\"\" is not a name of a cookie"), ("SID=1", "\"SID=1\" is not a name of a cookie")]
+        {
+            let refused = learn(cookie).unwrap_err();
+            assert!(refused.contains(problem), "{refused}");
+        }
+    }
+}

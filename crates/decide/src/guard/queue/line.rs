@@ -20,6 +20,8 @@ pub(super) struct Line<W> {
     count: u32,
     arrivals: u64,
     permissions: u64,
+    /// The latest table of a request that was here, and how many of its requests wait for any endpoint.
+    latest: (u64, u32),
     /// When somebody was called last.
     called_at: Tick,
     /// There was room, and everybody had been called already: the next one who enters looks for it.
@@ -37,6 +39,8 @@ struct Lane<W> {
 #[derive(Debug)]
 struct Waiter<W> {
     wake: W,
+    /// Of its table.
+    generation: u64,
     wish: Wish,
     since: Tick,
     until: Tick,
@@ -51,6 +55,8 @@ struct Waiter<W> {
 struct Permission {
     number: u64,
     room: Room,
+    /// For requests of this table and later ones: by earlier ones there is no room.
+    since: u64,
 }
 
 /// Where there is room.
@@ -71,6 +77,7 @@ impl<W> Default for Line<W> {
             count: 0,
             arrivals: 0,
             permissions: 0,
+            latest: (0, 0),
             called_at: Tick(0),
             unclaimed: false,
         }
@@ -108,17 +115,24 @@ impl<W: Bell> Line<W> {
                 return (Err(Shed::QueueFull), None);
             }
         }
+        if terms.generation > self.latest.0 {
+            self.latest = (terms.generation, 0);
+        }
+        // Those who wait have shown that there is no room, but only by their own tables.
+        let is_first = self.front() == 0 || self.latest == (terms.generation, 0);
         // Room that was made after this request had looked, and before it stood here, was told to nobody.
-        let looks = self.front() == 0 || wish != Wish::Any || std::mem::take(&mut self.unclaimed);
+        let looks = is_first || wish != Wish::Any || std::mem::take(&mut self.unclaimed);
         let called = looks.then(|| self.permit(Room::Unknown));
         self.arrivals += 1;
         self.count += 1;
         let until = Tick(now.0.saturating_add(terms.longest_us));
         let look_at = Tick(now.0 + LOOK_AGAIN_US);
+        let generation = terms.generation;
+        let waiter = Waiter { wake, generation, wish, since: now, until, look_at, called, refused: 0 };
+        self.latest.1 += waiter.counts_for(self.latest.0);
         let lane = &mut self.lanes[priority as usize];
         lane.any += u32::from(wish == Wish::Any);
-        lane.waiters
-            .insert(self.arrivals, Waiter { wake, wish, since: now, until, look_at, called, refused: 0 });
+        lane.waiters.insert(self.arrivals, waiter);
         (Ok(Ticket { priority, number: self.arrivals, until }), displaced)
     }
 
@@ -153,13 +167,22 @@ impl<W: Bell> Line<W> {
     pub(super) fn again(&mut self, ticket: &Ticket, now: Tick) -> Option<W> {
         // Room that was made since it looked was told to nobody, because it had been called already.
         let looks = std::mem::take(&mut self.unclaimed).then(|| self.permit(Room::Unknown));
+        let latest = self.latest;
         let waiter = self.waiter(ticket)?;
         let permission = std::mem::replace(&mut waiter.called, looks)?;
         waiter.refused = permission.number;
         match (waiter.wish, permission.room) {
-            // Who could go anywhere and found no room has shown that there is none.
-            (Wish::Any, _) | (_, Room::Unknown) => None,
-            (Wish::Only(place), Room::At(room)) if place == room => None,
+            (_, Room::Unknown) => None,
+            // Who could go anywhere and found no room has shown that there is none, but only by its own table.
+            (Wish::Any, _) if waiter.generation >= latest.0 || latest.1 == 0 => None,
+            (Wish::Any, _) => {
+                let since = waiter.generation + 1;
+                self.pass(Permission { since, ..permission }, now)
+            }
+            // Another one took it, who may have been called for room elsewhere: that is left.
+            (Wish::Only(place), Room::At(room)) if place == room => {
+                self.pass(Permission { room: Room::Somewhere, ..permission }, now)
+            }
             _ => self.pass(permission, now),
         }
     }
@@ -185,7 +208,7 @@ impl<W: Bell> Line<W> {
 
     fn permit(&mut self, room: Room) -> Permission {
         self.permissions += 1;
-        Permission { number: self.permissions, room }
+        Permission { number: self.permissions, room, since: 0 }
     }
 
     fn pass(&mut self, permission: Permission, now: Tick) -> Option<W> {
@@ -217,34 +240,36 @@ impl<W: Bell> Line<W> {
     }
 
     fn remove(&mut self, ticket: &Ticket) -> Option<Waiter<W>> {
-        let gone = self.lanes[ticket.priority as usize].remove(ticket.number)?;
+        self.take_out(ticket.priority as usize, ticket.number)
+    }
+
+    fn take_out(&mut self, lane: usize, number: u64) -> Option<Waiter<W>> {
+        let gone = self.lanes[lane].remove(number)?;
         self.count -= 1;
+        self.latest.1 -= gone.counts_for(self.latest.0);
         Some(gone)
     }
 
     /// Those who are shed at their next turn anyway make room for those who may still be answered.
     fn drop_expired(&mut self, now: Tick) {
-        for lane in &mut self.lanes {
-            while let Some((number, first)) = lane.waiters.first_key_value() {
+        for lane in 0..LANES {
+            while let Some((number, first)) = self.lanes[lane].waiters.first_key_value() {
                 if now < first.until || first.called.is_some() {
                     break;
                 }
                 let number = *number;
-                lane.remove(number);
-                self.count -= 1;
+                self.take_out(lane, number);
             }
         }
     }
 
     /// Sheds the last of the lowest priority, if that is lower than `priority`.
     fn displace(&mut self, priority: u32, now: Tick) -> Option<W> {
-        let lower = self.lanes.iter_mut().take(priority as usize);
-        let gone = lower.filter(|lane| !lane.waiters.is_empty()).find_map(|lane| {
-            let number = lane.last(now)?;
-            lane.remove(number)
-        })?;
-        self.count -= 1;
-        Some(gone.wake)
+        let lower = self.lanes.iter().enumerate().take(priority as usize);
+        let (lane, number) = lower
+            .filter(|(_, lane)| !lane.waiters.is_empty())
+            .find_map(|(at, lane)| Some((at, lane.last(now)?)))?;
+        self.take_out(lane, number).map(|gone| gone.wake)
     }
 }
 
@@ -277,6 +302,11 @@ impl<W> Lane<W> {
 }
 
 impl<W> Waiter<W> {
+    /// 1 if it is of this table and waits for any endpoint.
+    fn counts_for(&self, generation: u64) -> u32 {
+        u32::from(self.wish == Wish::Any && self.generation == generation)
+    }
+
     fn is_fresh(&self, now: Tick) -> bool {
         now.since(self.since) <= self.until.since(self.since) / PATIENT
     }
@@ -286,6 +316,10 @@ impl<W> Waiter<W> {
             (Wish::Only(place), Room::At(room)) => place == room,
             _ => true,
         };
-        there && self.called.is_none() && self.refused < permission.number && now < self.until
+        there
+            && self.called.is_none()
+            && self.refused < permission.number
+            && self.generation >= permission.since
+            && now < self.until
     }
 }

@@ -33,7 +33,7 @@ impl Stand {
         Self {
             waiting: Waiting::default(),
             rung: Rc::default(),
-            terms: Terms { length, longest_us: longest_ms * 1_000 },
+            terms: Terms { generation: 1, length, longest_us: longest_ms * 1_000 },
             tickets: Vec::new(),
             now: Tick(1_000_000),
         }
@@ -231,6 +231,37 @@ fn room_that_one_waiter_cannot_use_goes_to_the_next() {
 }
 
 #[test]
+fn who_finds_its_room_taken_lets_the_next_one_look_for_what_the_taker_was_called_for() {
+    let mut stand = Stand::new(100, 1_000);
+    let strict = stand.try_enter(5, Wish::Only(Place(7))).unwrap();
+    let [a, b] = [5; 2].map(|priority| stand.enter(priority));
+    assert_eq!((stand.room_at(1), stand.room_at(7)), (vec![a], vec![strict]));
+    // It was called for 1, and takes 7.
+    stand.went(a);
+    stand.again(strict);
+    assert_eq!(stand.rung.take(), [b]);
+}
+
+#[test]
+fn room_that_only_a_later_table_knows_of_is_found_although_others_wait_before() {
+    let mut stand = Stand::new(100, 1_000);
+    let [a, b] = [5; 2].map(|priority| stand.enter(priority));
+    stand.terms.generation = 2;
+    let first = stand.waiting.enter(stand.terms, (5, Wish::Any), stand.now, stand.bell(2)).unwrap();
+    assert_eq!(stand.waiting.turn(&first, &stand.bell(2), stand.now), Turn::Go, "it looks for itself");
+    stand.waiting.again(&first, stand.now);
+    stand.tickets.push(Some(first));
+    let second = stand.waiting.enter(stand.terms, (5, Wish::Any), stand.now, stand.bell(3)).unwrap();
+    assert!(matches!(stand.waiting.turn(&second, &stand.bell(3), stand.now), Turn::Wait { .. }));
+    assert_eq!(stand.room(), [a]);
+    stand.again(a);
+    assert_eq!(stand.rung.take(), [2], "what is no room by an older table may be some by a later one");
+    stand.again(2);
+    assert!(stand.rung.take().is_empty(), "{b} is of the older table, and 3 would find no more than 2");
+    stand.waiting.leave(second, stand.now);
+}
+
+#[test]
 fn nobody_overtakes_waiters_of_the_same_or_a_higher_priority() {
     let mut stand = Stand::new(100, 1_000);
     assert!(!stand.waiting.must_queue(0));
@@ -271,7 +302,7 @@ fn those_whose_time_is_over_keep_nobody_out() {
 fn half_of_the_service_level_is_waited_for_but_no_longer_than_the_queue_allows() {
     let terms = |level_ms, wait_ms, usual_us| {
         let queue = Queue { length: 9, wait_ms, service_level_ms: level_ms };
-        Terms::of(&queue, usual_us).longest_us
+        Terms::of(&queue, usual_us, 1).longest_us
     };
     assert_eq!(terms(Some(200), 5_000, Some(1)), 100_000);
     assert_eq!(terms(Some(200), 50, None), 50_000);

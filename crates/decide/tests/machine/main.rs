@@ -16,7 +16,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Wake, Waker};
 
 use bascule_contract::mark::Mark;
-use bascule_contract::protection::{Ejection, Limit, Protection, Queue};
 use bascule_decide::balance::Slot;
 use bascule_decide::endpoint::{EndpointState, States};
 use bascule_decide::guard::ejection::{Change, Standing};
@@ -28,6 +27,9 @@ use bascule_decide::shared::Shared;
 use bascule_decide::table::{Pool, Table};
 use bascule_decide::time::Tick;
 
+mod checks;
+mod configuration;
+#[path = "../samples/mod.rs"]
 mod samples;
 
 const SEEDS: u64 = 2_000;
@@ -95,7 +97,7 @@ struct Machine {
     bad: Option<String>,
     /// Since when there is room for those who wait, and none of them knows.
     unserved: Option<Tick>,
-    /// Nothing happens but requests and time: then no room is made that somebody is not told of at once.
+    /// Nothing happens but requests, marks and time: then no room is made that somebody is not told of at once.
     is_calm: bool,
     log: String,
 }
@@ -145,40 +147,11 @@ impl Machine {
 
     /// Another configuration: other endpoints, limits, queue and ejection.
     fn reload(&mut self) {
-        let mut pool = samples::pool("p", "least_busy", &[1; NAMES]);
-        pool.endpoints.retain(|_| self.random.below(100) < 50);
-        if pool.endpoints.is_empty() {
-            pool.endpoints = samples::pool("p", "least_busy", &[1]).endpoints;
-        }
-        for endpoint in &mut pool.endpoints {
-            endpoint.limit = self.chance(20).then(|| 1 + self.random.below(3) as u32);
-        }
-        let (length, wait_ms) = (1 + self.random.below(40) as u32, 20 + self.random.below(400) as u64);
-        pool.panic_percent = if self.chance(50) { 50 } else { 0 };
-        pool.protection = Protection {
-            limit: match self.random.below(8) {
-                0 => Limit::Off {},
-                1 => Limit::Learned {},
-                _ => Limit::Fixed { requests: 1 + self.random.below(3) as u32 },
-            },
-            queue: self.chance(90).then(|| Queue {
-                length,
-                wait_ms,
-                service_level_ms: self.chance(50).then_some(300),
-            }),
-            ejection: (!self.is_calm && self.chance(70)).then(|| Ejection {
-                failures: 2 + self.random.below(3) as u32,
-                failure_percent: self.chance(30).then_some(60),
-                slowness_percent: None,
-                time_ms: 20,
-                longest_ms: 100,
-                most_percent: [1, 50, 100][self.random.below(3)],
-            }),
-            ..Protection::default()
-        };
+        let pool = self.draw_pool();
         self.states.at(self.now);
-        let table = Table::compile(&samples::snapshot(vec![], vec![pool]), &mut self.states)
-            .expect("a sound snapshot");
+        let mut snapshot = samples::snapshot(vec![], vec![pool]);
+        snapshot.generation = self.generations.len() as u64 + 1;
+        let table = Table::compile(&snapshot, &mut self.states).expect("a sound snapshot");
         for endpoint in &table.pools[0].endpoints {
             let known = self.endpoints.entry((*endpoint.id).into());
             known.or_insert_with(|| (Arc::clone(&endpoint.state), 0));
@@ -187,14 +160,16 @@ impl Machine {
         self.note(format_args!("reload {names:?} {:?}", table.pools[0].protection));
         let pickers = (0..THREADS).map(|_| Picker::new(&table.pools[0], &mut self.random)).collect();
         self.generations.push(Generation { table, pickers });
-        let pool = self.pool(self.latest());
-        pool.state.waiting.may_have_room(self.now);
     }
 
     fn step(&mut self) {
-        match self.random.below(if self.is_calm { 91 } else { 100 }) {
+        // What happens next happens while nobody is on its way to room, who would find any other room, too.
+        if self.chance(15) {
+            while self.advance_some() {}
+        }
+        match self.random.below(if self.is_calm { 98 } else { 100 }) {
             0..28 => self.arrive(),
-            28..66 => self.advance_some(),
+            28..66 => _ = self.advance_some(),
             66..84 => self.end_some(),
             84..88 => self.leave_some(),
             88..91 => self.pass_time(),
@@ -224,8 +199,8 @@ impl Machine {
         self.requests.push(request);
     }
 
-    /// One of the requests that have something to do does it.
-    fn advance_some(&mut self) {
+    /// One of the requests that have something to do does it; false when there is none.
+    fn advance_some(&mut self) -> bool {
         let rung: Vec<usize> = self.rung.wait(|rung| rung.clone());
         let ready: Vec<usize> = (0..self.requests.len())
             .filter(|number| match self.requests[*number].stage {
@@ -238,6 +213,7 @@ impl Machine {
             let number = ready[self.random.below(ready.len())];
             self.advance(number);
         }
+        !ready.is_empty()
     }
 
     fn advance(&mut self, number: usize) {
@@ -400,26 +376,6 @@ impl Machine {
         }
     }
 
-    fn check_ejection(&self, generation: usize, ejected: Slot) {
-        let pool = self.pool(generation);
-        let out = |endpoint: &Arc<EndpointState>| endpoint.record.standing(self.now) != Standing::Good;
-        let count = pool.endpoints.iter().filter(|it| out(&it.state)).count();
-        let percent = pool.protection.ejection.as_ref().map_or(0, |it| it.most_percent) as usize;
-        let most = (pool.endpoints.len() * percent / 100).max(1);
-        assert!(count <= most, "{count} of {} are ejected, more than {most}", pool.endpoints.len());
-        let mut others = pool.endpoints.iter().enumerate().filter(|(slot, _)| *slot != ejected.index());
-        let serves = |(slot, _): (usize, _)| self.serves(pool, Slot(slot as u32));
-        assert!(others.any(serves), "the last endpoint was ejected");
-    }
-
-    fn serves(&self, pool: &Pool, slot: Slot) -> bool {
-        let endpoint = &pool.endpoints[slot.index()];
-        endpoint.is_up()
-            && !endpoint.is_draining()
-            && endpoint.weight_now() > 0
-            && endpoint.state.record.standing(self.now) == Standing::Good
-    }
-
     /// A client goes away, wherever its request is; often one that was just told to go.
     fn leave_some(&mut self) {
         let rung: Vec<usize> = self.rung.wait(|rung| rung.clone());
@@ -464,7 +420,7 @@ impl Machine {
 
     fn mark(&mut self) {
         let endpoint = self.random.below(NAMES);
-        if self.chance(30) {
+        if !self.is_calm && self.chance(30) {
             self.bad = self.chance(60).then(|| format!("e{endpoint}"));
             return;
         }
@@ -477,49 +433,6 @@ impl Machine {
         self.states.at(self.now);
         self.states.mark(std::slice::from_ref(&mark));
         self.note(format_args!("{mark:?}"));
-        if self.chance(50) {
-            self.pool(self.latest()).state.waiting.may_have_room(self.now);
-        } else {
-            self.check();
-            self.pass_time();
-        }
-    }
-
-    /// What must hold after every step.
-    fn check(&mut self) {
-        for (id, (state, ours)) in &self.endpoints {
-            let theirs = state.in_flight.load(Relaxed);
-            assert_eq!(theirs, *ours, "tries at {id}");
-        }
-        let in_line = self.requests.iter().filter(|it| it.ticket.is_some()).count();
-        let counted = self.pool(0).state.waiting.count() as usize;
-        assert!(counted <= in_line, "{counted} wait, and only {in_line} have a ticket");
-        self.check_waiters();
-    }
-
-    /// Whoever waits for room that there is learns of it.
-    fn check_waiters(&mut self) {
-        let goes_anywhere = |it: &Request| it.strict.is_none() && it.tried.is_empty();
-        let waits = |it: &&Request| matches!(it.stage, Stage::Waits) && goes_anywhere(it);
-        let waiters: Vec<&Request> = self.requests.iter().filter(waits).collect();
-        let is_called = |it: &usize| matches!(self.requests[*it].stage, Stage::Waits);
-        let looks = |it: &Request| matches!(it.stage, Stage::MayGo | Stage::Took(_) | Stage::FoundNone);
-        let on_its_way = self.rung.wait(|rung| rung.iter().any(is_called)) || self.requests.iter().any(looks);
-        if waiters.is_empty() || on_its_way || !waiters.iter().all(|it| self.has_room_for(it)) {
-            self.unserved = None;
-            return;
-        }
-        assert!(!self.is_calm, "room was made, and nobody was told");
-        let since = *self.unserved.get_or_insert(self.now);
-        assert!(self.now.since(since) < FOUND_US, "there is room since {}, and nobody goes", since.0);
-    }
-
-    fn has_room_for(&self, request: &Request) -> bool {
-        let pool = self.pool(request.generation);
-        (0..pool.endpoints.len() as u32).map(Slot).any(|slot| {
-            let in_flight = pool.endpoints[slot.index()].state.in_flight.load(Relaxed);
-            self.serves(pool, slot) && in_flight < pool.limit(slot) && !request.tried.contains(&slot)
-        })
     }
 
     /// Everything ends: then nobody waits and every slot is free.

@@ -12,6 +12,7 @@ from bascule import contract
 MESSAGES = {
     "Settings": contract.Settings,
     "Snapshot": contract.Snapshot,
+    "Material": contract.Material,
     "Mark": contract.Mark,
     "Receipt": contract.Receipt,
     "Stats": contract.Stats,

@@ -16,6 +16,7 @@
 //! | Does its key ask too often? | request | [`limit`] |
 //! | Is a shared store asked? | request | [`store`] |
 //! | May it be tried again? | failed try | [`retry`] |
+//! | Which certificates are for this name? | TLS handshake | [`server_names`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
 //! | What can be configured? | start | [`catalog`] |
 
@@ -40,6 +41,7 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod server_names;
 pub mod sessions;
 pub mod shared;
 pub mod store;

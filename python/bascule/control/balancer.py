@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 import bascule
 from bascule import contract
+from bascule.certificates.store import Certificates
 from bascule.clock import Clock
 from bascule.config.effective import portable
 from bascule.config.model import Config
@@ -43,6 +44,7 @@ class Parts:
     generations: Generations
     watch: Watch
     standings: Standings
+    certificates: Certificates
     troubles: Troubles
     readings: Readings
     reload: Reload
@@ -162,6 +164,7 @@ class Balancer:
                 *parts.watch.problems(),
                 *status.problems(observed.noted),
                 *parts.troubles.problems(),
+                *parts.certificates.problems(),
                 *parts.crashes(),
             ],
             **await asyncio.to_thread(_described, observed),

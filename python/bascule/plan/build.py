@@ -50,6 +50,7 @@ from bascule.plan.protecting import (
 )
 from bascule.plan.routing import plan_listener
 from bascule.plan.rules import problems
+from bascule.plan.tls import plan_listener_tls, plan_pool_tls
 
 
 def build(config: Config, catalog: contract.Catalog) -> Plan:
@@ -78,6 +79,11 @@ def _plan(config: Config) -> Plan:
         stop_grace_ms=config.stop.grace,
         log_level=config.log_level,
         stores=tuple(plan_store(name, store) for name, store in config.stores.items()),
+        tls={
+            name: tls
+            for name, listener in config.listeners.items()
+            if (tls := plan_listener_tls(config, name, listener)) is not None
+        },
     )
 
 
@@ -110,6 +116,7 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         _check(pool.check),
         agent=_agent(pool.agent),
         load=_load(pool.load),
+        tls=plan_pool_tls(config, name, pool),
     )
 
 

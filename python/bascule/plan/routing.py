@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Set
+from dataclasses import replace
 
 from bascule import contract
 from bascule.config.model import (
@@ -17,6 +18,7 @@ from bascule.config.model import (
     ValueTest,
 )
 from bascule.plan.protecting import plan_rate_limits
+from bascule.plan.tls import https_routes, with_hsts
 
 SOCKET_MODE = 0o660
 """Permission bits of a Unix socket for which none are given: the user and group that run the balancer."""
@@ -28,12 +30,16 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
     routes = list(listener.routes)
     if listener.pool is not None:
         routes.append(Route(pool=listener.pool))
+    routes += https_routes(listener.redirect_to_https)
     ids = _ids(routes)
     taken = frozenset(ids)
     return contract.Listener(
         id=name,
         binds=tuple(_bind(bind) for bind in listener.bind),
-        routes=tuple(_route(route, route_id, taken) for route, route_id in zip(routes, ids, strict=True)),
+        routes=tuple(
+            _secured(_route(route, route_id, taken), listener)
+            for route, route_id in zip(routes, ids, strict=True)
+        ),
         timeouts=contract.ClientTimeouts(timeouts.head, timeouts.body, timeouts.keep_alive, timeouts.send),
         limits=contract.ClientLimits(
             limits.head,
@@ -48,6 +54,11 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
             listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
         ),
     )
+
+
+def _secured(route: contract.Route, listener: Listener) -> contract.Route:
+    hsts = listener.hsts if listener.tls is not None else None
+    return replace(route, response_headers=with_hsts(route.response_headers, hsts))
 
 
 def _ids(routes: list[Route]) -> list[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bascule.config.model import Algorithm as Algorithm
     from bascule.config.model import Bind as Bind
     from bascule.config.model import CertificateFile as CertificateFile
+    from bascule.config.model import CertificateTest as CertificateTest
     from bascule.config.model import Check as Check
     from bascule.config.model import ClientCertificates as ClientCertificates
     from bascule.config.model import ClientLimits as ClientLimits

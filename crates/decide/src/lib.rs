@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | What does this snapshot mean? | snapshot | [`table`] |
 //! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
+//! | Who is this, by its certificate? | TLS handshake | [`identity`] |
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
 //! | What keeps it together with others? | request | [`sessions`] |
@@ -29,6 +30,7 @@ pub mod endpoint;
 pub mod guard;
 pub mod headers;
 pub mod http1;
+pub mod identity;
 pub mod limit;
 pub mod load_report;
 pub mod networks;

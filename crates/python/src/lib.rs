@@ -36,7 +36,8 @@ impl Plane {
     /// Takes certificates, keys and authorities that the next snapshot names.
     fn give(&self, py: Python<'_>, material: &[u8]) -> PyResult<()> {
         // What is wrong is not said: it could be a key.
-        let material = decode(material).map_err(|_| PyValueError::new_err("the material is not understood"))?;
+        let material =
+            decode(material).map_err(|_| PyValueError::new_err("the material is not understood"))?;
         py.detach(|| self.0.give(material)).map_err(PyValueError::new_err)
     }
 

@@ -38,6 +38,11 @@ def state_directory() -> Path:
     return Path.home() / ".local" / "state" / "bascule" / "tls"
 
 
+def authority_file() -> Path:
+    """The certificate of the authority, for clients to trust."""
+    return state_directory() / "ca.pem"
+
+
 def issue(names: Sequence[str], directory: Path, now: float) -> Certificate:
     """A certificate for these names and addresses. Makes the authority if there is none yet.
 

@@ -34,6 +34,7 @@ from bascule.config.protection import Ejection, Hedge, Queue, Retries
 from bascule.config.rate_limits import RateLimit
 from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
+    CertificateTest,
     HeaderEdits,
     Match,
     Mirror,
@@ -83,6 +84,7 @@ __all__ = [
     "Algorithm",
     "Bind",
     "CertificateFile",
+    "CertificateTest",
     "Check",
     "ClientCertificates",
     "ClientLimits",

@@ -174,4 +174,9 @@ def _numbers(counted: contract.ListenerStats) -> dict[str, object]:
         "open": counted.open,
         "requests": counted.requests,
         "in_flight": counted.in_flight,
+        "tls": {
+            "handshakes": counted.handshakes,
+            "resumed": counted.resumed,
+            "failed": {it.reason: it.count for it in counted.failed_handshakes},
+        },
     }

@@ -39,6 +39,7 @@ from bascule.plan.plan import (
     PlannedCheck,
     PlannedLoad,
     PlannedPool,
+    PlannedPoolTls,
     PlannedSource,
 )
 from bascule.plan.protecting import (
@@ -109,14 +110,15 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         spread=plan_spread(config, pool),
         load_reports=pool.load_reports or pool.load is not None,
     )
+    tls = plan_pool_tls(config, name, pool)
     return PlannedPool(
         name,
         template,
         _sources(config, name, pool),
-        _check(pool.check),
+        _check(pool.check, tls),
         agent=_agent(pool.agent),
-        load=_load(pool.load),
-        tls=plan_pool_tls(config, name, pool),
+        load=_load(pool.load, tls),
+        tls=tls,
     )
 
 
@@ -126,8 +128,8 @@ def _agent(agent: Agent | None) -> PlannedAgent | None:
     return PlannedAgent(agent.port, agent.host, agent.every, agent.timeout, agent.send)
 
 
-def _load(load: LoadUrl | None) -> PlannedLoad | None:
-    return None if load is None else PlannedLoad(load.path, load.every, load.timeout)
+def _load(load: LoadUrl | None, tls: PlannedPoolTls | None) -> PlannedLoad | None:
+    return None if load is None else PlannedLoad(load.path, load.every, load.timeout, tls)
 
 
 def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]:
@@ -173,12 +175,12 @@ def _source(config: Config, path: Path, source: Source) -> PlannedSource:
     return PlannedSource("dns", {"name": host, "port": int(port), **asked})
 
 
-def _check(check: Check | None) -> PlannedCheck | None:
+def _check(check: Check | None, tls: PlannedPoolTls | None) -> PlannedCheck | None:
     if check is None:
         return None
     kind, options = _kind(check)
     return PlannedCheck(
-        kind, options, check.every, check.timeout, check.rise, check.fall, check.initially == "up"
+        kind, options, check.every, check.timeout, check.rise, check.fall, check.initially == "up", tls
     )
 
 

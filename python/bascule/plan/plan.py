@@ -34,6 +34,8 @@ class PlannedCheck:
     """Failures in a row that make it down; at least 1."""
     initially_up: bool
     """What is believed before the first outcome, which decides alone."""
+    tls: "PlannedPoolTls | None" = None
+    """How TLS is spoken to what is probed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class PlannedLoad:
     """Between the starts of two questions to one endpoint; at least 1."""
     timeout_ms: int
     """An endpoint that takes longer has said nothing; at least 1."""
+    tls: "PlannedPoolTls | None" = None
+    """How TLS is spoken to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from bascule import contract
 from bascule.config.model import (
     Bind,
+    CertificateTest,
     HeaderEdits,
     Listener,
     Match,
@@ -122,8 +123,20 @@ def _matchers(match: Match) -> Iterable[contract.Matcher]:
         yield contract.Matcher("header", {"name": name, "test": _test(test)})
     for name, test in match.query.items():
         yield contract.Matcher("query", {"name": name, "test": _test(test)})
+    yield from _certificate(match.client_certificate)
     for name, options in match.others.items():
         yield contract.Matcher(name, options)
+
+
+def _certificate(test: CertificateTest | None) -> Iterable[contract.Matcher]:
+    if test is None:
+        return
+    if test.present is not None:
+        options = {"part": "fingerprint", "test": {"kind": "present" if test.present else "absent"}}
+        yield contract.Matcher("client_certificate", options)
+    for part in ("subject", "dns", "uri", "fingerprint"):
+        if (wanted := getattr(test, part)) is not None:
+            yield contract.Matcher("client_certificate", {"part": part, "test": _test(wanted)})
 
 
 def _path(test: PathTest) -> dict[str, str]:

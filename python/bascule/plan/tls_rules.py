@@ -46,6 +46,17 @@ def endpoints_can_be_verified(config: Config, _: contract.Catalog) -> Iterator[P
             yield from _certificate(config, path, shown)
 
 
+def certificates_are_asked_for(config: Config, _: contract.Catalog) -> Iterator[Problem]:
+    """A route by client certificate is on a listener that asks for one."""
+    for name, listener in config.listeners.items():
+        asked = listener.tls is not None and listener.tls.client_certificates is not None
+        for at, route in enumerate(listener.routes):
+            if route.match.client_certificate is not None and not asked:
+                span = config.places.key(("listeners", name, "routes", at, "match", "client_certificate"))
+                what = f'no client shows a certificate: listener "{name}" does not ask for one'
+                yield span.problem(what, "add tls: {client_certificates: {mode: optional, ca: …}}")
+
+
 def ticket_keys_can_be_read(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """Files of ticket keys are there, and long enough."""
     from bascule.certificates.fault import CertificateRefused  # noqa: PLC0415 (few configurations need it)
@@ -167,6 +178,7 @@ RULES = (
     certificates_can_be_shown,
     hosts_have_certificates,
     clients_can_be_verified,
+    certificates_are_asked_for,
     endpoints_can_be_verified,
     ticket_keys_can_be_read,
     https_is_somewhere_else,

@@ -150,6 +150,7 @@ pub(crate) fn read_request(
         query: head.target.query,
         fields: head.fields,
         client: client(),
+        identity: connection.identity(),
     };
     let route = listener.index.find(&asked);
     let trusted = is_trusted(connection, listener);
@@ -306,6 +307,7 @@ impl Reading<'_> {
             trusted: self.trusted,
             x_forwarded: policy.x_forwarded,
             rfc7239: policy.rfc7239,
+            identity: self.connection.identity(),
         };
         let rewritten = match &route.rewrite {
             Some(rewriter) if self.path != b"*" => rewriter.apply(self.path),

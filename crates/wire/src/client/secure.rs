@@ -6,6 +6,7 @@ use crate::tls::fault::{Fault, in_words};
 use crate::tls::server::ServerTls;
 use crate::tls::session::Session;
 use bascule_contract::event::What;
+use bascule_decide::identity::Identity;
 use rustls::Connection as Tls;
 use std::future::poll_fn;
 use std::io;
@@ -20,6 +21,8 @@ pub(crate) struct Secure {
     tls: Arc<ServerTls>,
     /// The host that it asked for; lower case.
     server_name: Option<Box<str>>,
+    /// Whom its certificate names; few show one.
+    identity: Option<Box<Identity>>,
 }
 
 impl Secure {
@@ -71,19 +74,26 @@ impl Connection {
         }
     }
 
+    /// Whom the client's certificate names, if it has shown one.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.secure.as_ref()?.identity.as_deref()
+    }
+
     fn know(&mut self, tls: Arc<ServerTls>) {
         let told = self.socket.with_session(|session| {
             let server_name = match session.connection() {
                 Tls::Server(server) => server.server_name().map(Into::into),
                 Tls::Client(_) => None,
             };
-            (session.is_resumed(), server_name)
+            let shown = session.connection().peer_certificates().and_then(|chain| chain.first());
+            let identity = shown.map(|certificate| Box::new(Identity::of(certificate)));
+            (session.is_resumed(), server_name, identity)
         });
-        let (resumed, server_name) = told.unwrap_or_default();
+        let (resumed, server_name, identity) = told.unwrap_or_default();
         let counters = self.acceptor.counters.borrow();
         counters.handshakes.fetch_add(1, Relaxed);
         counters.resumed.fetch_add(resumed.into(), Relaxed);
-        self.secure = Some(Box::new(Secure { tls, server_name }));
+        self.secure = Some(Box::new(Secure { tls, server_name, identity }));
     }
 
     /// Counts a handshake that failed. `None`: it took too long.
@@ -102,7 +112,11 @@ impl Connection {
         self.worker.event_of_many(|| What::HandshakeFailed {
             listener: self.acceptor.listener.borrow().to_string(),
             client: self.peer.text.to_string(),
-            reason: error.map_or_else(|| "it took too long".to_owned(), in_words),
+            reason: match error {
+                _ if fault == Fault::PlainHttp => "it spoke HTTP in the clear".to_owned(),
+                Some(error) => in_words(error),
+                None => "it took too long".to_owned(),
+            },
         });
     }
 }

@@ -62,7 +62,9 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
         )
-        self.certificate = builder.sign(self.key if above is None else above.key, hashes.SHA256())
+        self.certificate: x509.Certificate = builder.sign(
+            self.key if above is None else above.key, hashes.SHA256()
+        )
 
     @property
     def pem(self) -> str:

@@ -31,6 +31,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "BASCULE_ADMIN": f"unix:{folder}/admin.sock",
         "TMPDIR": str(folder),
+        "XDG_STATE_HOME": f"{folder}/state",
         "COLUMNS": "100",
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.certificates import Authority
-from tests.support.endpoints import ScriptedEndpoint
+from tests.support.endpoints import ScriptedEndpoint, Step, play
 from tests.support.plane import RunningPlane, pool
 from tests.support.raw import request
 from tests.support.secure_endpoint import SecureEndpoint
@@ -80,10 +80,13 @@ def test_only_who_asks_for_no_proof_gets_none(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_in_the_clear_is_not_taken_for_a_secure_one() -> None:
-    with ScriptedEndpoint() as endpoint:
-        with RunningPlane([pool(endpoint, tls=pool_tls())], material=(TRUST,)) as running:
-            assert running.ask(request()).status == 502
-            assert running.endings(1) == {"endpoint_tls_failed": 1}
+    deaf = play(b"HTTP/1.1 400 Bad Request\r\n\r\n", Step.CLOSE)
+    with (
+        ScriptedEndpoint(deaf) as endpoint,
+        RunningPlane([pool(endpoint, tls=pool_tls())], material=(TRUST,)) as running,
+    ):
+        assert running.ask(request()).status == 502
+        assert running.endings(1) == {"endpoint_tls_failed": 1}
 
 
 def test_an_endpoint_that_never_answers_the_handshake_is_given_up_in_time() -> None:

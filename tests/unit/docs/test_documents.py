@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.certificates import Authority
 from tests.support.catalogs import catalog
+from tests.support.certificates import Authority
 
 from bascule.config.load import Text
 from bascule.plan.review import review

@@ -23,7 +23,7 @@ LONGEST_S = 300
 def test_testssl_finds_nothing_above_low(tmp_path: Path) -> None:
     faulthandler.dump_traceback_later(LONGEST_S, exit=True)
     authority = Authority()
-    served = {kind: authority.issue("a.test", kind=kind) for kind in ("ecdsa", "rsa")}  # type: ignore[arg-type]
+    served = {kind: authority.issue("a.test", kind=kind) for kind in ("ecdsa", "rsa")}
     tls = listener_tls(*((kind, ("a.test",)) for kind in served), defaults=tuple(served))
     hello = route(contract.RespondAction(200, (), "hello"))
     given = [material(kind, issued) for kind, issued in served.items()]

@@ -91,7 +91,7 @@ fn travels_unchanged(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     for (trusted, x_forwarded, rfc7239) in
         [(false, true, true), (true, true, true), (true, false, false), (false, false, false)]
     {
-        let told = Told { client: "2001:db8::7", scheme: "http", trusted, x_forwarded, rfc7239 };
+        let told = Told { client: "2001:db8::7", scheme: "http", trusted, x_forwarded, rfc7239, identity: None };
         let written = write(head, bytes, &path, &told);
         let mut room = field_room();
         let again = match parse(&written, GENEROUS, &mut room) {

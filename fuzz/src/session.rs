@@ -64,7 +64,7 @@ fn issuer_of(value: &[u8]) -> Option<(usize, Slot)> {
 fn first_cookie_is_the_key(fields: &[Header<'_>], first: &[u8]) {
     let source = KeySource::compile(&KeyBy::Cookie { name: NAME.into() }).expect("a token");
     let client = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let asked = Request { method: "GET", host: "a.example", path: b"/", query: None, fields, client };
+    let asked = Request { method: "GET", host: "a.example", path: b"/", query: None, fields, client, identity: None };
     let found = source.find(&asked);
     assert_eq!(found.as_deref(), (!first.is_empty()).then_some(first));
     assert!(found.is_none_or(|key| hash(&key) != Key::NONE));

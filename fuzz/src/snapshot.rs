@@ -47,6 +47,7 @@ fn serves(snapshot: &Snapshot, table: &Table) {
                 query: Some(b"a=b&&c"),
                 fields: &[],
                 client: None,
+                identity: None,
             };
             let Some(found) = listener.index.find(&asked) else { continue };
             if let Action::Pool(pool) = listener.routes[found].action {

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from bascule.config.model import Agent as Agent
     from bascule.config.model import Algorithm as Algorithm
     from bascule.config.model import Bind as Bind
+    from bascule.config.model import CertificateFile as CertificateFile
+    from bascule.config.model import CertificateTest as CertificateTest
     from bascule.config.model import Check as Check
+    from bascule.config.model import ClientCertificates as ClientCertificates
     from bascule.config.model import ClientLimits as ClientLimits
     from bascule.config.model import ClientTimeouts as ClientTimeouts
     from bascule.config.model import Config as Config
@@ -25,15 +28,18 @@ if TYPE_CHECKING:
     from bascule.config.model import Forwarded as Forwarded
     from bascule.config.model import HeaderEdits as HeaderEdits
     from bascule.config.model import Hedge as Hedge
+    from bascule.config.model import Hsts as Hsts
     from bascule.config.model import IdleConnections as IdleConnections
     from bascule.config.model import KeyBy as KeyBy
     from bascule.config.model import Listener as Listener
+    from bascule.config.model import ListenerTls as ListenerTls
     from bascule.config.model import LoadUrl as LoadUrl
     from bascule.config.model import Match as Match
     from bascule.config.model import Mirror as Mirror
     from bascule.config.model import OtherSource as OtherSource
     from bascule.config.model import PathTest as PathTest
     from bascule.config.model import Pool as Pool
+    from bascule.config.model import PoolTls as PoolTls
     from bascule.config.model import PrefixChange as PrefixChange
     from bascule.config.model import Queue as Queue
     from bascule.config.model import RateLimit as RateLimit
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
     from bascule.config.model import Stop as Stop
     from bascule.config.model import Store as Store
     from bascule.config.model import Subset as Subset
+    from bascule.config.model import TicketKey as TicketKey
+    from bascule.config.model import Tickets as Tickets
     from bascule.config.model import ValueTest as ValueTest
     from bascule.config.own_check import check as check
 

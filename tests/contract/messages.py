@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from bascule import contract
 
-MESSAGES = {
+MESSAGES: dict[str, Any] = {
     "Settings": contract.Settings,
     "Snapshot": contract.Snapshot,
+    "Material": contract.Material,
     "Mark": contract.Mark,
     "Receipt": contract.Receipt,
     "Stats": contract.Stats,

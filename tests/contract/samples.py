@@ -41,10 +41,13 @@ def protected_pool(name: str, protection: contract.Protection, by: contract.Sess
         sessions=contract.Sessions(by, strict=True),
         spread=contract.Spread("eu-1", contract.Subset(size=20, balancer=3)),
         load_reports=True,
+        tls=contract.PoolTls("a1", "api.example.com", "c1", ("http/1.1",)),
     )
 
 
 SAMPLES: dict[str, object] = {
+    "material_certificate": contract.CertificateMaterial("c1", "chain", contract.Secret("key")),
+    "material_authorities": contract.AuthoritiesMaterial("a1", "certificates", "lists"),
     "settings": contract.Settings(threads=4, seed=7),
     "mark": contract.Mark(
         "api",
@@ -73,7 +76,19 @@ SAMPLES: dict[str, object] = {
     "stats": contract.Stats(
         generation=3,
         draining=(1, 2),
-        listeners=(contract.ListenerStats("web", accepted=9, open=1, requests=8, in_flight=1),),
+        listeners=(
+            contract.ListenerStats(
+                "web",
+                accepted=9,
+                open=1,
+                requests=8,
+                in_flight=1,
+                turned_away=2,
+                handshakes=7,
+                resumed=3,
+                failed_handshakes=(contract.FailedHandshakes("unknown_name", 1),),
+            ),
+        ),
         series=(
             contract.Series(
                 listener="web",
@@ -143,6 +158,8 @@ SAMPLES: dict[str, object] = {
             contract.OverloadEnded("api"),
             contract.StoreFailed("shared", "connection refused"),
             contract.StoreRecovered("shared"),
+            contract.HandshakeFailed("web", "192.0.2.1", "it took too long"),
+            contract.EndpointTlsFailed("api", "10.0.0.1:8000", "the certificate has expired"),
             contract.Stopped(2),
             contract.EventsLost(3),
         )
@@ -208,6 +225,14 @@ SAMPLES: dict[str, object] = {
                 timeouts=contract.ClientTimeouts(10_000, 60_000, 75_000, 60_000),
                 limits=contract.ClientLimits(65_536, 100, 8_192, 10_485_760, 1_000, 500, 50),
                 forwarded=contract.Forwarded(True, False, ("10.0.0.0/8",)),
+                tls=contract.ListenerTls(
+                    certificates=(contract.ServedCertificate("c1", ("example.com", "*.example.com")),),
+                    defaults=("c1",),
+                    oldest="tls12",
+                    alpn=("h2", "http/1.1"),
+                    tickets=contract.Tickets((contract.Secret("0123456789abcdef"),)),
+                    clients=contract.ClientCertificates(required=True, authorities="a1"),
+                ),
             ),
         ),
         pools=(

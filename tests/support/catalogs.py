@@ -34,7 +34,10 @@ def catalog() -> Catalog:
     )
     algorithms = [Entry(name, "…", "…", NO_OPTIONS) for name in shipped]
     algorithms += [Entry(name, "…", "…", {}) for name in ("prequal", "hash")]
-    matchers = [Entry(name, "…", "…", {}) for name in ("host", "path", "method", "header", "query", "client")]
+    matchers = [
+        Entry(name, "…", "…", {})
+        for name in ("host", "path", "method", "header", "query", "client", "client_certificate")
+    ]
     return Catalog(
         (*algorithms, Entry("ring", "…", "…", RING_OPTIONS)), (*matchers, Entry("sni", "…", "…", SNI_OPTIONS))
     )

@@ -25,7 +25,7 @@ CATALOG = contract.Catalog(
     ),
     matchers=tuple(
         contract.Entry(name, "", "", {"type": "object"})
-        for name in ("host", "path", "method", "header", "query", "client")
+        for name in ("host", "path", "method", "header", "query", "client", "client_certificate")
     ),
 )
 

@@ -86,6 +86,24 @@ pub enum What {
         /// The store's id.
         store: String,
     },
+    /// A TLS handshake with a client failed. A few of many are told; all are counted.
+    HandshakeFailed {
+        /// The listener's id.
+        listener: String,
+        /// Its address; empty for Unix sockets.
+        client: String,
+        /// In words.
+        reason: String,
+    },
+    /// A TLS handshake with an endpoint failed. A few of many are told.
+    EndpointTlsFailed {
+        /// The pool's id.
+        pool: String,
+        /// The endpoint's id within it.
+        endpoint: String,
+        /// In words.
+        reason: String,
+    },
     /// All work has ended after `stop`.
     Stopped {
         /// Exchanges and tunnels that were cut because the grace time ended.

@@ -14,6 +14,7 @@ pub mod sessions;
 pub mod settings;
 pub mod snapshot;
 pub mod stats;
+pub mod tls;
 
 /// Raised whenever a message changes its meaning. A snapshot of another version is refused.
 pub const CONTRACT_VERSION: u32 = 1;

@@ -1,6 +1,6 @@
 //! JSON Schema of every message, from the Rust types.
 
-use crate::{catalog, event, mark, receipt, settings, snapshot, stats};
+use crate::{catalog, event, mark, receipt, settings, snapshot, stats, tls};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
@@ -9,6 +9,7 @@ pub fn every_message() -> Value {
     let mut messages = Map::new();
     messages.insert("Settings".into(), schema_of::<settings::Settings>());
     messages.insert("Snapshot".into(), schema_of::<snapshot::Snapshot>());
+    messages.insert("Material".into(), schema_of::<tls::Material>());
     messages.insert("Mark".into(), schema_of::<mark::Mark>());
     messages.insert("Receipt".into(), schema_of::<receipt::Receipt>());
     messages.insert("Stats".into(), schema_of::<stats::Stats>());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protection::{Protection, RateLimit, TryLimit};
 use crate::sessions::{Sessions, Store};
+use crate::tls::{ListenerTls, PoolTls};
 
 /// All that the data plane needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +45,9 @@ pub struct Listener {
     pub limits: ClientLimits,
     /// What endpoints are told about the client.
     pub forwarded: Forwarded,
+    /// How it speaks TLS; `None`: it does not.
+    #[serde(default)]
+    pub tls: Option<ListenerTls>,
 }
 
 /// An address to accept on.
@@ -301,6 +305,9 @@ pub struct Pool {
     /// Endpoints report their load in the field `endpoint-load-metrics` (ORCA), which changes their weights.
     #[serde(default)]
     pub load_reports: bool,
+    /// How TLS is spoken to them; `None`: it is not.
+    #[serde(default)]
+    pub tls: Option<PoolTls>,
 }
 
 /// Which of the endpoints are used first. The default is: all alike.

@@ -41,6 +41,25 @@ pub struct ListenerStats {
     /// Connections closed at once because their client had as many as it may have.
     #[serde(default)]
     pub turned_away: u64,
+    /// TLS handshakes that succeeded.
+    #[serde(default)]
+    pub handshakes: u64,
+    /// Those of them that resumed a session.
+    #[serde(default)]
+    pub resumed: u64,
+    /// TLS handshakes that failed, by why.
+    #[serde(default)]
+    pub failed_handshakes: Vec<FailedHandshakes>,
+}
+
+/// TLS handshakes that failed for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailedHandshakes {
+    /// A word: `unknown_name`, `plain_http`, `timed_out` …
+    pub reason: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// What one (listener, route, endpoint) has seen. `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.

@@ -137,8 +137,15 @@ fn time_find(matcher: fn(usize) -> Matcher, count: usize, below: &str) -> f64 {
     let names: Vec<(String, Vec<u8>)> = wanted.map(|number| (host(number), path(number))).collect();
     per_round(200_000, |round| {
         let (host, path) = &names[round % names.len()];
-        let found =
-            index.find(&Request { method: "GET", host, path, query: None, fields: &[], client: None });
+        let found = index.find(&Request {
+            method: "GET",
+            host,
+            path,
+            query: None,
+            fields: &[],
+            client: None,
+            identity: None,
+        });
         assert!(black_box(found).is_some());
     })
 }
@@ -154,8 +161,15 @@ fn time_long_path() -> f64 {
     let index = Routes::compile(&all, 1).expect("sound routes");
     let path = b"/a".repeat(32_768);
     per_round(50, |_| {
-        let request =
-            Request { method: "GET", host: "", path: &path, query: None, fields: &[], client: None };
+        let request = Request {
+            method: "GET",
+            host: "",
+            path: &path,
+            query: None,
+            fields: &[],
+            client: None,
+            identity: None,
+        };
         black_box(index.find(&request));
     })
 }

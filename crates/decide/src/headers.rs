@@ -33,6 +33,8 @@ pub enum Known {
     XForwardedMore,
     /// RFC 7239.
     Forwarded,
+    /// `X-Forwarded-Client-Cert`: whom a certificate names. Believed only from trusted networks.
+    ClientCertificate,
     /// A name with an underscore: gateways fold `_` and `-`, so it could pass for another field. Dropped, as nginx does.
     Ambiguous,
 }
@@ -64,6 +66,7 @@ pub fn classify(name: &str) -> Known {
         18 if is("proxy-authenticate") => Known::Hop,
         18 if is("x-forwarded-server") => Known::XForwardedMore,
         19 if is("proxy-authorization") => Known::Hop,
+        23 if is("x-forwarded-client-cert") => Known::ClientCertificate,
         _ => Known::Other,
     };
     if known == Known::Other && name.contains(&b'_') {

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | What does this snapshot mean? | snapshot | [`table`] |
 //! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
+//! | Who is this, by its certificate? | TLS handshake | [`identity`] |
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
 //! | What keeps it together with others? | request | [`sessions`] |
@@ -16,6 +17,7 @@
 //! | Does its key ask too often? | request | [`limit`] |
 //! | Is a shared store asked? | request | [`store`] |
 //! | May it be tried again? | failed try | [`retry`] |
+//! | Which certificates are for this name? | TLS handshake | [`server_names`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
 //! | What can be configured? | start | [`catalog`] |
 
@@ -28,6 +30,7 @@ pub mod endpoint;
 pub mod guard;
 pub mod headers;
 pub mod http1;
+pub mod identity;
 pub mod limit;
 pub mod load_report;
 pub mod networks;
@@ -40,6 +43,7 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod server_names;
 pub mod sessions;
 pub mod shared;
 pub mod store;

@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn asked<'a>(fields: &'a [Header<'a>]) -> Request<'a> {
-        Request { method: "GET", host: "", path: b"/", query: None, fields, client: None }
+        Request { method: "GET", host: "", path: b"/", query: None, fields, client: None, identity: None }
     }
 
     fn key(limit: &RateLimit, value: &str) -> LimitKey {

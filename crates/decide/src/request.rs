@@ -1,5 +1,6 @@
 //! What routing may look at in a request.
 
+use crate::identity::Identity;
 use std::net::IpAddr;
 
 /// A request as the matchers see it. Nothing here is copied: it borrows from the head that was read.
@@ -17,4 +18,6 @@ pub struct Request<'a> {
     pub fields: &'a [httparse::Header<'a>],
     /// The client's address; `None` on Unix sockets.
     pub client: Option<IpAddr>,
+    /// Whom its certificate names, where it has shown one.
+    pub identity: Option<&'a Identity>,
 }

@@ -28,6 +28,7 @@ enum Part {
     Literal(Box<str>),
     Scheme,
     Host,
+    Hostname,
     Path,
     Query,
     Uri,
@@ -36,9 +37,10 @@ enum Part {
     Route,
 }
 
-const PLACEHOLDERS: [(&str, Part); 8] = [
+const PLACEHOLDERS: [(&str, Part); 9] = [
     ("scheme", Part::Scheme),
     ("host", Part::Host),
+    ("hostname", Part::Hostname),
     ("path", Part::Path),
     ("query", Part::Query),
     ("uri", Part::Uri),
@@ -86,6 +88,7 @@ impl Template {
                 Part::Literal(text) => out.extend_from_slice(text.as_bytes()),
                 Part::Scheme => push_clean(out, facts.scheme.as_bytes()),
                 Part::Host => push_clean(out, facts.host),
+                Part::Hostname => push_clean(out, without_port(facts.host)),
                 Part::Path => push_clean(out, facts.path),
                 Part::Query => push_clean(out, facts.query.unwrap_or_default()),
                 Part::Uri => {
@@ -100,6 +103,14 @@ impl Template {
                 Part::Route => push_clean(out, facts.route.as_bytes()),
             }
         }
+    }
+}
+
+/// An IPv6 address keeps its brackets.
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) => &host[..colon],
+        _ => host,
     }
 }
 
@@ -152,8 +163,8 @@ mod tests {
     #[test]
     fn every_placeholder_is_filled_in() {
         assert_eq!(
-            render("{scheme}|{host}|{path}|{query}|{uri}|{client}|{listener}|{route}", &FACTS),
-            "https|example.com:8443|/a/b|x=1|/a/b?x=1|192.0.2.7|web|shop",
+            render("{scheme}|{host}|{hostname}|{path}|{query}|{uri}|{client}|{listener}|{route}", &FACTS),
+            "https|example.com:8443|example.com|/a/b|x=1|/a/b?x=1|192.0.2.7|web|shop",
         );
     }
 
@@ -162,6 +173,13 @@ mod tests {
         let facts = Facts { query: None, ..FACTS };
         assert_eq!(render("https://{host}{uri}[{query}]", &facts), "https://example.com:8443/a/b[]");
         assert_eq!(render("{uri}", &Facts { query: Some(b""), ..FACTS }), "/a/b?");
+    }
+
+    #[test]
+    fn a_host_name_has_no_port() {
+        for (host, name) in [("[::1]:8443", "[::1]"), ("[::1]", "[::1]"), ("a", "a"), ("a:", "a"), ("", "")] {
+            assert_eq!(render("{hostname}", &Facts { host: host.as_bytes(), ..FACTS }), name);
+        }
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn finding_a_route_allocates_nothing() {
         query: Some(b"p=2&q=1"),
         fields: &fields,
         client: Some([10, 0, 0, 1].into()),
+        identity: None,
     };
     let mut found = None;
     assert_eq!(allocations(|| found = table.listeners[0].index.find(&request)), 0);
@@ -195,6 +196,7 @@ fn a_remembered_session_is_found_without_allocating() {
         query: Some(b"q=1"),
         fields: &fields,
         client,
+        identity: None,
     };
     for by in [
         KeyBy::Client {},

@@ -33,6 +33,14 @@ impl Plane {
         py.detach(|| bascule_wire::Plane::start(&settings)).map(Self).map_err(PyOSError::new_err)
     }
 
+    /// Takes certificates, keys and authorities that the next snapshot names.
+    fn give(&self, py: Python<'_>, material: &[u8]) -> PyResult<()> {
+        // What is wrong is not said: it could be a key.
+        let material =
+            decode(material).map_err(|_| PyValueError::new_err("the material is not understood"))?;
+        py.detach(|| self.0.give(material)).map_err(PyValueError::new_err)
+    }
+
     /// Makes `snapshot` live, or raises `Refused` and leaves the live one alone.
     fn apply<'py>(&self, py: Python<'py>, snapshot: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let snapshot = decode(snapshot).map_err(PyValueError::new_err)?;

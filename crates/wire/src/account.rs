@@ -38,6 +38,8 @@ endings! {
     NoEndpoint => "no_endpoint",
     /// The request was malformed.
     BadRequest => "bad_request",
+    /// The request came over a TLS connection that is for another host.
+    Misdirected => "misdirected",
     /// The request or its body was larger than the limit.
     TooLarge => "too_large",
     /// The client did not send its request in time.
@@ -52,6 +54,8 @@ endings! {
     EndpointUnreachable => "endpoint_unreachable",
     /// The connect took too long.
     ConnectTimedOut => "connect_timed_out",
+    /// The TLS handshake with the endpoint failed; the reason says whether its certificate was refused.
+    EndpointTlsFailed => "endpoint_tls_failed",
     /// The endpoint broke the connection off before it answered.
     EndpointReset => "endpoint_reset",
     /// The endpoint closed the connection before it answered.

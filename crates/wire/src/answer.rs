@@ -14,6 +14,10 @@ pub(crate) enum Answer {
     NoRoute,
     NoEndpoint,
     Refused(Malformed),
+    /// It came over a TLS connection that is for another host.
+    Misdirected,
+    /// HTTP in the clear came where TLS is spoken.
+    NotTls,
     /// The body is larger than the limit.
     BodyTooLarge,
     /// The body's framing is broken.
@@ -36,7 +40,8 @@ impl Answer {
             Self::Refused(malformed) => malformed.status(),
             Self::RateLimited => 429,
             Self::BodyTooLarge => 413,
-            Self::BodyMalformed(_) => 400,
+            Self::BodyMalformed(_) | Self::NotTls => 400,
+            Self::Misdirected => 421,
             Self::ClientTooSlow => 408,
             Self::Failed(
                 Ending::ConnectTimedOut
@@ -57,7 +62,8 @@ impl Answer {
             Self::RateLimited => Ending::RateLimited,
             Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong)
             | Self::BodyTooLarge => Ending::TooLarge,
-            Self::Refused(_) | Self::BodyMalformed(_) => Ending::BadRequest,
+            Self::Misdirected => Ending::Misdirected,
+            Self::Refused(_) | Self::BodyMalformed(_) | Self::NotTls => Ending::BadRequest,
             Self::ClientTooSlow => Ending::ClientTooSlow,
             Self::Failed(ending) => ending,
         }
@@ -80,6 +86,8 @@ impl Answer {
             Self::Shed => "too many requests wait for an endpoint",
             Self::RateLimited => "too many requests; come again later",
             Self::Refused(malformed) => malformed.reason(),
+            Self::Misdirected => "this connection was made for another host; open one for this host",
+            Self::NotTls => "plain HTTP was sent to a port that speaks TLS; begin the address with https://",
             Self::BodyTooLarge => "the request body is too large",
             Self::BodyMalformed(reason) => reason,
             Self::ClientTooSlow => "the request did not arrive in time",

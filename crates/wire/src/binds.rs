@@ -2,10 +2,11 @@
 
 use crate::client::accept::ListenerCounters;
 use crate::client::bind::{Bound, Held, SocketFile, name_of, port_of, set_mode};
+use crate::tls::fault::Fault;
 use crate::worker::Command;
 use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
 use bascule_contract::snapshot::{Bind, Listener, Snapshot};
-use bascule_contract::stats::ListenerStats;
+use bascule_contract::stats::{FailedHandshakes, ListenerStats};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -157,9 +158,18 @@ impl Binds {
             requests: counters.requests.load(Relaxed),
             in_flight: counters.in_flight.load(Relaxed),
             turned_away: counters.turned_away.load(Relaxed),
+            handshakes: counters.handshakes.load(Relaxed),
+            resumed: counters.resumed.load(Relaxed),
+            failed_handshakes: failed_handshakes(counters),
         };
         self.counters.iter().map(stats).collect()
     }
+}
+
+fn failed_handshakes(counters: &ListenerCounters) -> Vec<FailedHandshakes> {
+    let counts = counters.failed_handshakes.iter().map(|count| count.load(Relaxed));
+    let failed = Fault::WORDS.iter().zip(counts).filter(|(_, count)| *count > 0);
+    failed.map(|(reason, count)| FailedHandshakes { reason: (*reason).to_owned(), count }).collect()
 }
 
 /// Drops sockets that will not be served. Their files must not outlive the refusal.

@@ -135,7 +135,7 @@ impl Exchange<'_> {
 
     pub(crate) fn gone(&mut self, ending: Ending) {
         self.outcome.ending = ending;
-        self.outcome.after = After::Close;
+        self.outcome.after = After::Cut;
     }
 
     /// What the client is told when it has sent more than a rate limit of its route lets through.

@@ -51,8 +51,8 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
-    pub(crate) fn not_connected(ending: Ending) -> Self {
-        Self::Endpoint { ending, reason: "", progress: Progress::NotConnected }
+    pub(crate) fn not_connected(ending: Ending, reason: &'static str) -> Self {
+        Self::Endpoint { ending, reason, progress: Progress::NotConnected }
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Relayed {
 impl Relayed {
     /// A response that broke off: both connections end, so that nobody takes it for a whole one.
     pub(crate) fn cut(status: u16, ending: Ending) -> Self {
-        Self::ended(status, ending, Instant::now())
+        Self { after: After::Cut, ..Self::ended(status, ending, Instant::now()) }
     }
 
     /// After which neither connection is used again, unless the caller says so.

@@ -3,7 +3,7 @@
 use crate::account::Ending;
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
-use crate::endpoint::connect::connect;
+use crate::endpoint::connect::{NotConnected, connect};
 use crate::endpoint::idle::EndpointConnection;
 use crate::forward::{Failed, Forward, Sent, endpoint_failed};
 use crate::head::{Head, Kind, bad_response, read_head};
@@ -132,6 +132,14 @@ impl Held {
         self.ended = Some(at);
     }
 
+    /// The endpoint could not be spoken to, or did not prove who it is.
+    fn tell_of_tls(&self, reason: String) {
+        self.worker.event_of_many(|| {
+            let (pool, endpoint) = (self.pool().id.to_string(), self.endpoint().id.to_string());
+            What::EndpointTlsFailed { pool, endpoint, reason }
+        });
+    }
+
     fn tell(&self, change: Option<Change>) {
         let Some(change) = change else { return };
         let (pool, endpoint) = (self.pool().id.to_string(), self.endpoint().id.to_string());
@@ -153,7 +161,7 @@ impl Drop for Held {
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<(Socket, Deadline), Ending>>>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<(Socket, Deadline), NotConnected>>>>;
 
 /// One try under way.
 pub(crate) struct Leg {
@@ -247,9 +255,11 @@ impl Leg {
         let began = Instant::now();
         let connecting = self.connecting.get_or_insert_with(|| {
             let (target, limit_ms) = (self.held.endpoint().target.clone(), self.held.pool().connect_ms);
+            let tls = self.held.table.secured().pool(self.held.pool).cloned();
             Box::pin(async move {
                 let mut deadline = Deadline::default();
-                let socket = connect(&target, &mut deadline, Duration::from_millis(limit_ms)).await?;
+                let socket =
+                    connect(&target, tls.as_deref(), &mut deadline, Duration::from_millis(limit_ms)).await?;
                 Ok((socket, deadline))
             })
         });
@@ -274,13 +284,16 @@ impl Leg {
                 self.connection = Some(EndpointConnection { socket: Rc::new(socket), deadline });
                 Ok(true)
             }
-            Err(ending) => {
+            Err(NotConnected { ending, reason, told }) => {
+                if let Some(told) = told {
+                    self.held.tell_of_tls(told);
+                }
                 self.held.counts_as(if ending == Ending::ConnectTimedOut {
                     Lost::Silent
                 } else {
                     Lost::Broken
                 });
-                Err(Failed::not_connected(ending))
+                Err(Failed::not_connected(ending, reason))
             }
         }
     }

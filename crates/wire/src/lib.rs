@@ -5,7 +5,7 @@
 //! | stage | file | decides in |
 //! |---|---|---|
 //! | 1 accept | `client/accept.rs` | limits of the listener: `decide/table.rs` |
-//! | 2 connection | `client/connection.rs` | – |
+//! | 2 connection | `client/connection.rs`, `client/secure.rs` and `tls/` where it speaks TLS | certificate by name: `decide/server_names.rs` |
 //! | 3 decode | `client/http1.rs` | `decide/http1/request.rs`, `decide/path.rs` |
 //! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
 //! | 5 pick | `tries.rs`, `wait.rs` | `decide/pick.rs` → `decide/balance/*`, `decide/guard/*` |
@@ -41,6 +41,8 @@ mod race;
 mod socket;
 mod stats;
 mod store;
+mod stream;
+mod tls;
 mod tries;
 mod tunnel;
 mod upload;

@@ -5,6 +5,7 @@ use crate::endpoint::idle::IdleConnections;
 use crate::leg::Held;
 use crate::plane::Live;
 use crate::race::Milestones;
+use crate::tls::Secured;
 use bascule_contract::protection::TryLimit;
 use bascule_decide::balance::Slot;
 use bascule_decide::load_report::Report;
@@ -62,13 +63,14 @@ impl LocalTable {
     pub(crate) fn new(live: Arc<Live>, idle: &mut IdleByEndpoint, random: &mut Random) -> Self {
         let mut kept = IdleByEndpoint::new();
         let mut pools = Vec::with_capacity(live.table().pools.len());
-        for pool in &live.table().pools {
+        for (position, pool) in live.table().pools.iter().enumerate() {
+            let tls = live.secured().pool(position);
             let mut lists = Vec::with_capacity(pool.endpoints.len());
             for endpoint in &pool.endpoints {
                 let key = (Arc::clone(&pool.id), Arc::clone(&endpoint.id), endpoint.target.clone());
-                let list = idle
-                    .remove(&key)
-                    .unwrap_or_else(|| Rc::new(IdleConnections::new(Arc::clone(&endpoint.state))));
+                let list = idle.remove(&key).filter(|list| list.speak(tls)).unwrap_or_else(|| {
+                    Rc::new(IdleConnections::new(Arc::clone(&endpoint.state), tls.cloned()))
+                });
                 lists.push(Rc::clone(&list));
                 kept.insert(key, list);
             }
@@ -90,6 +92,11 @@ impl LocalTable {
 
     pub(crate) fn table(&self) -> &Table {
         self.live.table()
+    }
+
+    /// What its listeners and pools speak TLS with.
+    pub(crate) fn secured(&self) -> &Secured {
+        self.live.secured()
     }
 
     /// Begins a try at an endpoint of a pool.

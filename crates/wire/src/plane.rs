@@ -6,6 +6,7 @@ use crate::events::Events;
 use crate::log_writer::LogWriter;
 use crate::stats;
 use crate::store::Breakers;
+use crate::tls::{Secured, Tls};
 use crate::worker::{Command, Worker};
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::event::{Event, What};
@@ -14,6 +15,7 @@ use bascule_contract::receipt::Receipt;
 use bascule_contract::settings::Settings;
 use bascule_contract::snapshot::{AccessLog, Snapshot};
 use bascule_contract::stats::Stats;
+use bascule_contract::tls::Material;
 use bascule_decide::balance::Slot;
 use bascule_decide::table::{States, Table};
 use bascule_decide::time::Tick;
@@ -32,6 +34,7 @@ use tokio::time::Instant;
 /// A table, and a note in the event ring when the last exchange that was routed by it has ended.
 pub(crate) struct Live {
     table: Table,
+    secured: Secured,
     events: Arc<Events>,
 }
 
@@ -44,6 +47,11 @@ impl std::fmt::Debug for Live {
 impl Live {
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// What its listeners and pools speak TLS with.
+    pub(crate) fn secured(&self) -> &Secured {
+        &self.secured
     }
 }
 
@@ -108,6 +116,7 @@ impl Shared {
 struct Wanted {
     snapshot: Snapshot,
     states: States,
+    tls: Tls,
     binds: Binds,
     draining: Vec<(u64, Weak<Live>)>,
     stopping: bool,
@@ -150,7 +159,11 @@ impl Plane {
             // A little in the past: tick 0 is before everything.
             epoch: Instant::now() - Duration::from_millis(1),
             generation: AtomicU64::new(0),
-            live: Mutex::new(Arc::new(Live { table, events: Arc::clone(&events) })),
+            live: Mutex::new(Arc::new(Live {
+                table,
+                secured: Secured::default(),
+                events: Arc::clone(&events),
+            })),
             log: LogWriter::start(Arc::clone(&events)).map_err(said)?,
             events,
             clients: AtomicU64::new(0),
@@ -183,6 +196,15 @@ impl Plane {
         Ok(())
     }
 
+    /// Takes certificates, keys and authorities that the next snapshot names. Those that no live snapshot names are
+    /// forgotten with the next one.
+    ///
+    /// # Errors
+    /// Says which cannot be used, and why. Nothing of a key.
+    pub fn give(&self, material: Vec<Material>) -> Result<(), String> {
+        lock(&self.wanted).tls.give(material)
+    }
+
     /// Makes `snapshot` live: compiled first, then bound, then swapped in by one store. On any problem nothing changes.
     ///
     /// # Errors
@@ -209,25 +231,32 @@ impl Plane {
                 return Err(receipt);
             }
         };
+        let secured = match wanted.tls.compile(&snapshot) {
+            Ok(secured) => secured,
+            Err(problems) => {
+                receipt.problems = problems;
+                return Err(receipt);
+            }
+        };
         let fresh = wanted.binds.open(&snapshot, self.commands.len(), &mut receipt);
         receipt.problems.extend(snapshot.access_log.as_ref().and_then(log_problem));
         if !receipt.problems.is_empty() {
             discard(fresh);
             return Err(receipt);
         }
-        self.go_live(wanted, snapshot, table);
+        self.go_live(wanted, snapshot, table, secured);
         wanted.binds.hand_over(&wanted.snapshot, fresh, &self.commands);
         receipt.live = receipt.generation;
         Ok(receipt)
     }
 
-    fn go_live(&self, wanted: &mut Wanted, snapshot: Snapshot, table: Table) {
+    fn go_live(&self, wanted: &mut Wanted, snapshot: Snapshot, table: Table, secured: Secured) {
         if wanted.snapshot.access_log != snapshot.access_log {
             self.shared.log.open(snapshot.access_log.clone());
         }
         let generation = snapshot.generation;
         wanted.states.keep_sessions(&table);
-        let live = Arc::new(Live { table, events: Arc::clone(&self.shared.events) });
+        let live = Arc::new(Live { table, secured, events: Arc::clone(&self.shared.events) });
         let old = std::mem::replace(&mut *lock(&self.shared.live), live);
         self.shared.generation.store(generation, Release);
         wanted.draining.push((wanted.snapshot.generation, Arc::downgrade(&old)));
@@ -235,6 +264,7 @@ impl Plane {
         drop(old);
         tell(&self.commands, || Command::Refresh);
         wanted.states.forget_unused();
+        wanted.tls.forget_unused(&wanted.snapshot);
         let known: HashSet<(&str, &str)> = wanted
             .snapshot
             .pools
@@ -305,7 +335,14 @@ impl Plane {
 
 impl Wanted {
     fn new(snapshot: Snapshot, states: States) -> Self {
-        Self { snapshot, states, binds: Binds::default(), draining: Vec::new(), stopping: false }
+        Self {
+            snapshot,
+            states,
+            tls: Tls::default(),
+            binds: Binds::default(),
+            draining: Vec::new(),
+            stopping: false,
+        }
     }
 
     fn refuses(&self, snapshot: &Snapshot) -> Option<String> {

@@ -41,7 +41,8 @@ async fn ask(worker: &Worker, table: &LocalTable, (pool, slot): (usize, Slot), r
         None => {
             let mut deadline = Deadline::default();
             let target = &settings.endpoints[slot.index()].target;
-            let socket = connect(target, &mut deadline, PATIENCE).await.ok()?;
+            let tls = table.secured().pool(pool).map(|tls| &**tls);
+            let socket = connect(target, tls, &mut deadline, PATIENCE).await.ok()?;
             EndpointConnection { socket: Rc::new(socket), deadline }
         }
     };

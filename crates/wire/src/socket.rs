@@ -1,31 +1,22 @@
-//! One connected stream, read and written through a shared reference so that both directions can be driven by one task.
+//! One connection as all above it see it: bytes in and out, in the clear or over TLS.
 
 use crate::deadline::Deadline;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
-use socket2::SockRef;
-use std::cell::RefCell;
+use crate::stream::Stream;
+use crate::tls::session::Session;
+use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-/// A connected stream, TCP or Unix. Borrowed only within a poll, so that one task may wait for both directions.
+/// A connected stream, TCP or Unix, perhaps with TLS on it. Borrowed only within a poll, so that one task may wait for
+/// both directions.
 #[derive(Debug)]
-pub(crate) struct Socket(RefCell<Stream>);
-
-#[derive(Debug)]
-enum Stream {
-    /// Not known to the runtime. A client that has sent its request already, and takes the whole response at
-    /// once, never needs to be: that saves two system calls for each connection.
-    Fresh(OwnedFd),
-    /// The runtime can wait for it.
-    Known(AsyncFd<OwnedFd>),
-    /// The runtime did not take it.
-    Gone,
+pub(crate) struct Socket {
+    stream: Stream,
+    /// On the heap: most of what there is to a connection is this.
+    tls: Option<Box<RefCell<Session>>>,
 }
 
 /// Why a write did not finish.
@@ -40,87 +31,80 @@ pub(crate) enum WriteStop {
 impl Socket {
     /// Takes a connected socket that does not block.
     pub(crate) fn new(descriptor: impl Into<OwnedFd>) -> Self {
-        Self(RefCell::new(Stream::Fresh(descriptor.into())))
+        Self { stream: Stream::new(descriptor), tls: None }
+    }
+
+    /// From now on all bytes are those of a TLS session, which begins with its handshake.
+    pub(crate) fn secure(&mut self, session: Session) {
+        self.tls = Some(Box::new(RefCell::new(session)));
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn session(&self) -> Option<RefMut<'_, Session>> {
+        self.tls.as_ref().map(|tls| tls.borrow_mut())
+    }
+
+    /// Drives the handshake. Ready once bytes can be read and written, or at the first fault.
+    pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.session().map_or(Poll::Ready(Ok(())), |mut tls| tls.poll_handshake(cx, &self.stream))
+    }
+
+    /// What is to be known of the TLS session, once its handshake is over.
+    pub(crate) fn with_session<T>(&self, look: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        self.session().map(|mut tls| look(&mut tls))
+    }
+
+    /// The protocol that both sides have agreed to speak within TLS, as in `h2`; `None`: they have not.
+    #[allow(dead_code, reason = "HTTP/2 will ask")]
+    pub(crate) fn alpn(&self) -> Option<Vec<u8>> {
+        self.session().and_then(|tls| tls.alpn().map(<[u8]>::to_vec))
     }
 
     /// Makes the socket known to the runtime, which can wait for it from now on.
     pub(crate) fn register(&self) -> io::Result<()> {
-        let mut stream = self.0.borrow_mut();
-        *stream = match std::mem::replace(&mut *stream, Stream::Gone) {
-            Stream::Fresh(fresh) => Stream::Known(watch(fresh, Interest::READABLE | Interest::WRITABLE)?),
-            known => known,
-        };
-        Ok(())
+        self.stream.register()
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
-        matches!(&*self.0.borrow(), Stream::Fresh(_))
+        self.stream.is_fresh()
     }
 
-    /// What a fresh stream says at once; `None` when it has to be waited for, which it can be from now on.
-    fn at_once(&self, act: impl FnOnce(&OwnedFd) -> Result<usize, Errno>) -> Option<io::Result<usize>> {
-        let done = match &*self.0.borrow() {
-            Stream::Fresh(fresh) => act(fresh),
-            _ => return None,
-        };
-        match done {
-            Err(Errno::AGAIN | Errno::INTR) => self.register().err().map(Err),
-            done => Some(done.map_err(io::Error::from)),
-        }
-    }
-
-    /// Reads what there is. `Ok(0)` is the end of the stream (or `into` is empty).
+    /// Reads what there is. `Ok(0)` is the end of the stream (or `into` is empty). A TLS peer that goes without a word
+    /// is an error: what it said may not be all that it had to say.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        if let Some(read) =
-            self.at_once(|fresh| recv(fresh, &mut *into, RecvFlags::empty()).map(|(read, _)| read))
-        {
-            return Poll::Ready(read);
-        }
-        let stream = self.0.borrow();
-        let Stream::Known(known) = &*stream else { return Poll::Ready(gone()) };
-        loop {
-            let mut ready = ready!(known.poll_read_ready(cx))?;
-            match recv(known, &mut *into, RecvFlags::empty()) {
-                Ok((read, _)) => {
-                    // Less than there was room for: the next read would find nothing, and need not be tried.
-                    if 0 < read && read < into.len() {
-                        ready.clear_ready();
-                    }
-                    return Poll::Ready(Ok(read));
-                }
-                Err(Errno::AGAIN) => ready.clear_ready(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
+        match self.session() {
+            Some(mut tls) => tls.poll_read(cx, &self.stream, into),
+            None => self.stream.poll_read(cx, into),
         }
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if let Some(written) = self.at_once(|fresh| write(fresh, parts)) {
-            return Poll::Ready(written);
-        }
-        let stream = self.0.borrow();
-        let Stream::Known(known) = &*stream else { return Poll::Ready(gone()) };
-        loop {
-            let mut ready = ready!(known.poll_write_ready(cx))?;
-            match write(known.get_ref(), parts) {
-                Ok(written) => return Poll::Ready(Ok(written)),
-                Err(Errno::AGAIN) => ready.clear_ready(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
+        match self.session() {
+            Some(mut tls) => tls.poll_write(cx, &self.stream, parts),
+            None => self.stream.poll_write(cx, parts),
         }
     }
 
+    /// Ready once the system has taken everything that was written. In the clear that is always so.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.session().map_or(Poll::Ready(Ok(())), |mut tls| tls.poll_flush(cx, &self.stream))
+    }
+
+    /// Bytes that the system has taken of what is encrypted: how a slow peer is told from one that takes nothing.
+    fn taken(&self) -> u64 {
+        self.session().map_or(0, |tls| tls.sent_bytes())
+    }
+
     /// Whether nothing has arrived since the last read, neither bytes nor an end. Asks no system call of a socket
-    /// that the runtime knows.
+    /// that the runtime knows. What TLS says to itself, such as a ticket, is no noise.
     pub(crate) fn is_quiet(&self) -> bool {
-        let heard = match &*self.0.borrow() {
-            Stream::Known(known) => known.try_io(Interest::READABLE, |_| Ok(())),
-            Stream::Fresh(fresh) => peek(fresh).map(drop).map_err(io::Error::from),
-            Stream::Gone => Ok(()),
-        };
-        heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        match self.session() {
+            Some(mut tls) => tls.is_quiet(&self.stream),
+            None => self.stream.is_quiet(),
+        }
     }
 
     /// Ready once the peer has reset the connection. Says nothing of a fresh stream.
@@ -128,26 +112,12 @@ impl Socket {
     /// A peer that only stopped sending may still read (a half-closed client), so the end of its stream is not a
     /// reset; `watching` turns false when there is nothing more to be learnt.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
-        let stream = self.0.borrow();
-        let Stream::Known(known) = &*stream else { return Poll::Pending };
-        while *watching {
-            let Ok(mut ready) = ready!(known.poll_read_ready(cx)) else { return Poll::Ready(()) };
-            match peek(known.get_ref()) {
-                Ok(_) => *watching = false,
-                Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
-                Err(_) => return Poll::Ready(()),
-            }
-        }
-        Poll::Pending
+        self.stream.poll_reset(cx, watching)
     }
 
     /// Ready once a connect that was begun has succeeded or failed.
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.register()?;
-        let stream = self.0.borrow();
-        let Stream::Known(known) = &*stream else { return Poll::Ready(gone()) };
-        drop(ready!(known.poll_write_ready(cx))?);
-        Poll::Ready(SockRef::from(known.get_ref()).take_error()?.map_or(Ok(()), Err))
+        self.stream.poll_connected(cx)
     }
 
     /// Writes all parts. The time limit counts from the last byte that the peer took.
@@ -159,71 +129,63 @@ impl Socket {
     ) -> Result<(), WriteStop> {
         let mut left = parts;
         IoSlice::advance_slices(&mut left, 0);
-        let mut waiting = false;
+        let mut waiting = None;
         poll_fn(|cx| {
-            while !left.is_empty() {
-                match self.poll_write(cx, left) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(WriteStop::Failed)),
-                    Poll::Ready(Ok(written)) => {
+            loop {
+                match self.poll_some(cx, left) {
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(Some(0)) | Err(_)) => return Poll::Ready(Err(WriteStop::Failed)),
+                    Poll::Ready(Ok(Some(written))) => {
                         IoSlice::advance_slices(&mut left, written);
-                        waiting = false;
+                        waiting = None;
                     }
                     Poll::Pending => {
-                        if !waiting {
+                        let taken = self.taken();
+                        if waiting != Some(taken) {
                             deadline.start(pause);
-                            waiting = true;
+                            waiting = Some(taken);
                         }
                         return deadline.poll(cx).map(|()| Err(WriteStop::TimedOut));
                     }
                 }
             }
-            Poll::Ready(Ok(()))
         })
         .await
     }
 
-    /// Tells the peer that no more bytes come.
+    /// Writes a part of what is left, or sees it off; `None` when all is done.
+    fn poll_some(&self, cx: &mut Context<'_>, left: &[IoSlice<'_>]) -> Poll<io::Result<Option<usize>>> {
+        if left.is_empty() {
+            ready!(self.poll_flush(cx))?;
+            return Poll::Ready(Ok(None));
+        }
+        self.poll_write(cx, left).map_ok(Some)
+    }
+
+    /// Tells the peer that no more bytes come. Waits for nothing.
     pub(crate) fn finish_writing(&self) {
-        let _ = match &*self.0.borrow() {
-            Stream::Fresh(fresh) => shutdown(fresh, Shutdown::Write),
-            Stream::Known(known) => shutdown(known, Shutdown::Write),
-            Stream::Gone => Ok(()),
-        };
+        if let Some(mut tls) = self.session() {
+            tls.finish_writing(&self.stream);
+        }
+        self.stream.finish_writing();
+    }
+
+    /// Says goodbye where the protocol has a word for it, before the connection is dropped: a peer over TLS then knows
+    /// that it has heard everything.
+    pub(crate) fn part(&self) {
+        if let Some(mut tls) = self.session() {
+            tls.finish_writing(&self.stream);
+        }
+    }
+
+    /// Sends bytes outside the TLS session. For a peer that does not speak TLS.
+    pub(crate) fn say_in_the_clear(&self, bytes: &[u8]) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let _ = self.stream.poll_write(&mut cx, &[IoSlice::new(bytes)]);
     }
 
     /// The local address in text, for requests that name no host.
     pub(crate) fn local_text(&self) -> String {
-        let address = match &*self.0.borrow() {
-            Stream::Fresh(fresh) => SockRef::from(fresh).local_addr(),
-            Stream::Known(known) => SockRef::from(known.get_ref()).local_addr(),
-            Stream::Gone => gone(),
-        };
-        let address = address.ok().and_then(|address| address.as_socket());
-        address.map_or_else(|| "localhost".to_owned(), |address| address.to_string())
+        self.stream.local_text()
     }
-}
-
-/// Has the runtime watch a descriptor.
-#[allow(unsafe_code)]
-pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` owns its descriptor and always names the same one; nobody takes it out of the `AsyncFd`.
-    let watched = unsafe { AsyncFd::register_with_interest(descriptor, interest) };
-    watched.map_err(|error| io::Error::other(error.to_string()))
-}
-
-/// One system call, and never a signal.
-fn write(to: &OwnedFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    match parts {
-        [whole] => send(to, whole, SendFlags::NOSIGNAL),
-        _ => sendmsg(to, parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
-    }
-}
-
-fn peek(from: &OwnedFd) -> Result<usize, Errno> {
-    let mut byte = [0; 1];
-    recv(from, &mut byte[..], RecvFlags::PEEK).map(|(read, _)| read)
-}
-
-fn gone<T>() -> io::Result<T> {
-    Err(io::ErrorKind::NotConnected.into())
 }

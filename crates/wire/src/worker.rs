@@ -30,6 +30,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Of what may happen all the time, so many are told between two sweeps.
+const TOLD_OF_MANY: u32 = 10;
 /// Log lines are handed to the writer in batches of this many bytes, or after [`LOG_DELAY`].
 const LOG_BATCH: usize = 16 * 1024;
 const LOG_DELAY: Duration = Duration::from_millis(100);
@@ -74,6 +76,8 @@ pub(crate) struct Worker {
     /// Copies for mirrors under way, and probes.
     pub(crate) mirrored: Cell<u32>,
     pub(crate) probing: Cell<u32>,
+    /// Events of [`Worker::event_of_many`] since the last sweep.
+    told: Cell<u32>,
     table: RefCell<Rc<LocalTable>>,
     idle: RefCell<IdleByEndpoint>,
     acceptors: RefCell<HashMap<Arc<str>, Rc<Acceptor>>>,
@@ -113,6 +117,7 @@ impl Worker {
             retrying: Cell::new(0),
             mirrored: Cell::new(0),
             probing: Cell::new(0),
+            told: Cell::new(0),
             table: RefCell::new(Rc::new(table)),
             idle: RefCell::new(idle),
             acceptors: RefCell::default(),
@@ -248,6 +253,7 @@ impl Worker {
     async fn sweep(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
+            self.told.set(0);
             self.table().sweep(Instant::now());
         }
     }
@@ -315,6 +321,15 @@ impl Worker {
 
     pub(crate) fn event(&self, what: What) {
         self.shared.events.add(what);
+    }
+
+    /// The same for what may happen so often that it would push everything else out: a few each second are told.
+    pub(crate) fn event_of_many(&self, what: impl FnOnce() -> What) {
+        let told = self.told.get();
+        if told < TOLD_OF_MANY {
+            self.told.set(told + 1);
+            self.event(what());
+        }
     }
 
     pub(crate) fn log_is_on(&self) -> bool {

@@ -14,6 +14,8 @@ from bascule.cli.exits import Exit
 from bascule.cli.status import latency
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bascule.control.origin import Origin
     from bascule.toy.demonstration import Script, Stage
     from bascule.toy.load import Outcome
@@ -26,6 +28,15 @@ BY_HAND = """The same by hand, in three terminals:
 """
 
 
+BY_HAND_WITH_TLS = """The same by hand, in two terminals:
+
+  bascule echo :9001-9003
+  bascule proxy :8443 --tls --to :9001-9003 --check /healthz --algorithm {algorithm}
+
+and curl with the authority above: curl --cacert FILE https://localhost:8443
+"""
+
+
 def command(
     seconds: Annotated[
         float,
@@ -34,6 +45,9 @@ def command(
     algorithm: Annotated[
         str, typer.Option("--algorithm", metavar="NAME", help="See `bascule catalog`.")
     ] = "fastest",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Clients speak TLS, with a certificate made on the spot.")
+    ] = False,
 ) -> None:
     """Start three toy endpoints, one three times slower, and a balancer; send traffic, show what happened.
 
@@ -54,17 +68,18 @@ def command(
     progress = _Progress(seconds)
     with tempfile.TemporaryDirectory(prefix="bascule-demo-") as folder:
         script = demonstration.Script(
-            origin=lambda endpoints: _origin(endpoints, algorithm),
+            origin=lambda endpoints: _origin(endpoints, algorithm, tls=tls),
             around=surroundings(Manner(admin=f"unix:{folder}/admin.sock"), signals=False),
             seconds=seconds,
             on_stage=_say_stage,
             on_answer=progress.show,
             leave=leave,
+            authority=_authority() if tls else None,
         )
         outcome = asyncio.run(_play(script))
     progress.end()
     _print_table(outcome)
-    print(BY_HAND.format(algorithm=algorithm))
+    print((BY_HAND_WITH_TLS if tls else BY_HAND).format(algorithm=algorithm))
     if not outcome.answered and not leave.was_asked:
         raise typer.Exit(Exit.WRONG)
 
@@ -77,10 +92,16 @@ async def _play(script: "Script") -> "Outcome":
     return await demonstration.play(script)
 
 
-def _origin(endpoints: list[str], algorithm: str) -> "Origin":
+def _authority() -> "Path":
+    from bascule.certificates.self_signed import authority_file  # noqa: PLC0415 (keeps `--help` fast)
+
+    return authority_file()
+
+
+def _origin(endpoints: list[str], algorithm: str, *, tls: bool) -> "Origin":
     from bascule.control.origin import FixedOrigin  # noqa: PLC0415 (keeps `--help` fast)
 
-    written = proxy.configuration("127.0.0.1:0", endpoints, check="/healthz", algorithm=algorithm)
+    written = proxy.configuration("127.0.0.1:0", endpoints, check="/healthz", algorithm=algorithm, tls=tls)
     return FixedOrigin("bascule demo", proxy.typed(written))
 
 
@@ -89,7 +110,9 @@ def _say_stage(stage: "Stage") -> None:
 
     for address, delay in zip(stage.endpoints, DELAYS_S, strict=True):
         print(f"  endpoint   http://{address}  answers after {delay * 1000:.0f} ms")
-    print(f"  balancer   http://{stage.balancer}")
+    print(f"  balancer   {'http' if stage.authority is None else 'https'}://{stage.balancer}")
+    if stage.authority is not None:
+        print(f"  authority  {stage.authority}")
     print(f"  traffic    {CLIENTS} clients, one request after another on each\n", flush=True)
 
 

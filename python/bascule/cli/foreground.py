@@ -70,8 +70,10 @@ def what_listens(live: Live, supervisor: Supervisor) -> list[str]:
     """The first thing an operator wants to see: one line for each address and each pool."""
     lines = []
     for bound in live.receipt.binds:
-        leads_to = _some(dict.fromkeys(_pools_of(bound.listener, live))) or "no pool"
-        lines.append(f"  listening  {_shown(bound.address or bound.asked)}  →  {leads_to}")
+        pools = _some(dict.fromkeys(_pools_of(bound.listener, live)))
+        shown = _shown(bound.address or bound.asked, _scheme(bound.listener, live))
+        lines.append(f"  listening  {shown}  →  {pools or _without_pool(bound.listener, live)}")
+    lines += _authority(live)
     for pool in live.plan.pools[:MOST_NAMED]:
         endpoints = _some(one.id for one in live.found.get(pool.id, ())) or "none found yet"
         check = f", {pool.check.kind} check" if pool.check is not None else ""
@@ -106,10 +108,29 @@ def _forwards_to(action: contract.Action) -> tuple[str, ...]:
             return ()
 
 
-def _shown(address: str) -> str:
+def _without_pool(listener: str, live: Live) -> str:
+    actions = [route.action for it in live.plan.listeners if it.id == listener for route in it.routes]
+    redirects = any(it.kind == "redirect" and it.location.startswith("https://") for it in actions)
+    return "https" if redirects else "no pool"
+
+
+def _scheme(listener: str, live: Live) -> str:
+    return "https" if listener in live.plan.tls else "http"
+
+
+def _authority(live: Live) -> list[str]:
+    """Where clients find whom to trust, if we are our own authority."""
+    if not any(tls.self_signed for tls in live.plan.tls.values()):
+        return []
+    from bascule.certificates.self_signed import authority_file  # noqa: PLC0415 (for development only)
+
+    return [f"  authority  {authority_file()}  (curl --cacert …; for development only)"]
+
+
+def _shown(address: str, scheme: str) -> str:
     if address.startswith("unix:"):
         return address
     for everything in ("[::]:", "0.0.0.0:"):
         if address.startswith(everything):
-            return f"http://127.0.0.1:{address.removeprefix(everything)} (all addresses)"
-    return f"http://{address}"
+            return f"{scheme}://127.0.0.1:{address.removeprefix(everything)} (all addresses)"
+    return f"{scheme}://{address}"

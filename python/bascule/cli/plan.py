@@ -81,7 +81,8 @@ def _against_running(
 
 async def _snapshot(prepared: "Prepared") -> bytes:
     """With the endpoints that are found now; those that take longer to find are not in it."""
-    from bascule.clock import SystemClock  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.certificates.store import Certificates  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.clock import SystemClock  # noqa: PLC0415
     from bascule.contract import codec  # noqa: PLC0415
     from bascule.control.reconcile import SETTLE_S  # noqa: PLC0415
     from bascule.discovery.watch import Watch  # noqa: PLC0415
@@ -90,9 +91,11 @@ async def _snapshot(prepared: "Prepared") -> bytes:
 
     tasks = Tasks()
     watch = Watch(SystemClock(), tasks, lambda: None)
+    certificates = Certificates(SystemClock(), lambda: None)
+    await certificates.adopt(prepared.plan)
     watch.update(prepared.plan)
     await watch.settle(SETTLE_S)
-    encoded = codec.encode(without_secrets(compose(prepared.plan, watch.found(), 1)))
+    encoded = codec.encode(without_secrets(compose(prepared.plan, watch.found(), 1, certificates.held)))
     await watch.stop()
     await tasks.stop()
     return encoded

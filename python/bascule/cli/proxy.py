@@ -34,6 +34,10 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     access_log: Annotated[
         str, typer.Option("--access-log", metavar="FORMAT", help="off, json or combined.")
     ] = "off",
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", help="Clients speak TLS, with a certificate made on the spot (development)."),
+    ] = False,
     admin: options.Admin = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -46,12 +50,18 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         from bascule.cli.foreground import Manner, serve  # noqa: PLC0415 (keeps `--help` fast)
         from bascule.control.origin import FixedOrigin  # noqa: PLC0415
 
-        written = configuration(bind, to, check=check, algorithm=algorithm, access_log=access_log)
+        written = configuration(bind, to, check=check, algorithm=algorithm, access_log=access_log, tls=tls)
         serve(FixedOrigin("bascule proxy", typed(written)), Manner(admin=admin, quiet=quiet), signals)
 
 
-def configuration(
-    bind: str, to: list[str], *, check: str | None, algorithm: str, access_log: str = "off"
+def configuration(  # noqa: PLR0913 (each is an option of the command line)
+    bind: str,
+    to: list[str],
+    *,
+    check: str | None,
+    algorithm: str,
+    access_log: str = "off",
+    tls: bool = False,
 ) -> dict[str, object]:
     """The configuration that such a command line stands for. Raises `UsageWrong` for what is no address."""
     pool: dict[str, object] = {
@@ -60,9 +70,12 @@ def configuration(
     }
     if check is not None:
         pool["check"] = check
+    listener: dict[str, object] = {"bind": addresses.listener(bind), "pool": "endpoints"}
+    if tls:
+        listener["tls"] = {"self_signed": True}
     return {
         "access_log": access_log,
-        "listeners": {"proxy": {"bind": addresses.listener(bind), "pool": "endpoints"}},
+        "listeners": {"proxy": listener},
         "pools": {"endpoints": pool},
     }
 

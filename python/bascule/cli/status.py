@@ -7,6 +7,8 @@ from typing import Any
 
 from bascule.cli import ask, options
 
+MOST_CERTIFICATES = 10
+"""That are shown; metrics have all of them."""
 WIDE = 150
 """Columns from which on everything fits beside each other, reasons too."""
 
@@ -46,6 +48,8 @@ def _print(status: dict[str, Any]) -> None:
     for problem in status["problems"]:
         console.print(f"[yellow]![/] {escape(problem)}")
     console.print(_listeners(status["listeners"]))
+    if status.get("certificates"):
+        console.print(_certificates(status["certificates"]))
     is_wide = console.width >= WIDE
     for pool in status["pools"]:
         console.print(_pool(pool, console.width))
@@ -63,6 +67,17 @@ def _listeners(listeners: list[dict[str, Any]]) -> Any:
             str(it["in_flight"]),
             str(it["requests"]),
         )
+    return table
+
+
+def _certificates(certificates: list[dict[str, Any]]) -> Any:
+    """Those that end first."""
+    table = _table("certificates", "used by", "names", "kind", "days left", "file")
+    for it in sorted(certificates, key=lambda it: it["expires_at"])[:MOST_CERTIFICATES]:
+        names = ", ".join(it["names"][:3]) or "-"
+        more = f" and {len(it['names']) - 3} more" if len(it["names"]) > 3 else ""
+        left = str(it["days_left"]) if it["days_left"] > 7 else f"[red]{it['days_left']}[/]"
+        table.add_row(it["used_by"], _escaped(names + more), it["kind"], left, _escaped(it["file"]))
     return table
 
 
@@ -118,7 +133,7 @@ def _table(title: str, *columns: str) -> Any:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(title=title or None, title_justify="left", box=SIMPLE, pad_edge=False)
-    words = {"listener", "address", "endpoint", "state", "because"}
+    words = {"listener", "address", "endpoint", "state", "because", "used by", "names", "kind", "file"}
     for column in columns:
         # Only reasons may be wrapped: half an address is worth nothing.
         table.add_column(

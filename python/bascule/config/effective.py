@@ -1,8 +1,10 @@
 """A configuration as it would be written: with every default, or for a reader elsewhere."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from bascule.config.model import Config, FileSource
+from bascule.config.model import Config, FileSource, ListenerTls
+from bascule.config.places import Path
 
 
 def effective(config: Config) -> dict[str, object]:
@@ -25,9 +27,51 @@ def portable(config: Config, *, defaults: bool, secrets: bool = False) -> dict[s
     if config.access_log is not None and config.access_log.path is not None:
         path = config.places.beside(("access_log", "path"), config.access_log.path)
         written["access_log"]["path"] = path
+    for where, file in tls_files(config):
+        _place(written, where, config.places.beside(where, file))
     for name, pool in config.pools.items():
         for at, source in enumerate(pool.endpoints):
             if isinstance(source, FileSource):
                 path = config.places.beside(("pools", name, "endpoints", at, "file"), source.file)
                 written["pools"][name]["endpoints"][at]["file"] = path
     return written
+
+
+def tls_files(config: Config) -> Iterator[tuple[Path, str]]:
+    """Every file that `tls` names, as it is written, and where."""
+    for name, listener in config.listeners.items():
+        if listener.tls is not None:
+            yield from _of_listener(("listeners", name, "tls"), listener.tls)
+    for name, pool in config.pools.items():
+        if pool.tls is not None:
+            path: Path = ("pools", name, "tls")
+            yield from _listed(path, ca=pool.tls.ca, crl=pool.tls.crl)
+            for key_name in ("certificate", "key"):
+                if (file := getattr(pool.tls, key_name)) is not None:
+                    yield (*path, key_name), file
+
+
+def _of_listener(path: Path, tls: ListenerTls) -> Iterator[tuple[Path, str]]:
+    for at, each in enumerate(tls.certificates):
+        yield (*path, "certificates", at, "certificate"), each.certificate
+        if each.key is not None:
+            yield (*path, "certificates", at, "key"), each.key
+    for at, key in enumerate(tls.tickets.keys if tls.tickets is not None else ()):
+        if key.file is not None:
+            yield (*path, "tickets", "keys", at, "file"), key.file
+    if (clients := tls.client_certificates) is not None:
+        yield from _listed((*path, "client_certificates"), ca=clients.ca, crl=clients.crl)
+
+
+def _listed(path: Path, **files: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    for key, some in files.items():
+        yield from (((*path, key, at), file) for at, file in enumerate(some))
+
+
+def _place(written: Any, path: Path, value: str) -> None:
+    """Puts a value where another is written. What is not written stays so."""
+    for part in path[:-1]:
+        if isinstance(written, dict) and part not in written:
+            return
+        written = written[part]
+    written[path[-1]] = value

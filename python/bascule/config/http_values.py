@@ -224,7 +224,11 @@ Replacement = Annotated[StrictStr, BeforeValidator(read_replacement)]
 Method = Annotated[StrictStr, BeforeValidator(read_method)]
 EditTemplate = Annotated[
     StrictStr,
-    BeforeValidator(read_template(("client", "host", "scheme", "path", "query", "uri", "listener", "route"))),
+    BeforeValidator(
+        read_template(("client", "host", "hostname", "scheme", "path", "query", "uri", "listener", "route"))
+    ),
     WithJsonSchema({"type": ["string", "integer", "boolean"]}),
 ]
-Location = Annotated[StrictStr, BeforeValidator(read_template(("scheme", "host", "path", "query", "uri")))]
+Location = Annotated[
+    StrictStr, BeforeValidator(read_template(("scheme", "host", "hostname", "path", "query", "uri")))
+]

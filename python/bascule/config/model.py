@@ -34,6 +34,7 @@ from bascule.config.protection import Ejection, Hedge, Queue, Retries
 from bascule.config.rate_limits import RateLimit
 from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
+    CertificateTest,
     HeaderEdits,
     Match,
     Mirror,
@@ -49,6 +50,17 @@ from bascule.config.routes import (
 from bascule.config.section import Section, alternative
 from bascule.config.sessions import Sessions
 from bascule.config.stores import OneStore, Store
+from bascule.config.tls import (
+    CertificateFile,
+    ClientCertificates,
+    Hsts,
+    HstsOrOff,
+    HttpsPort,
+    ListenerTls,
+    PoolTls,
+    TicketKey,
+    Tickets,
+)
 from bascule.config.values import (
     CountOrNone,
     Duration,
@@ -71,7 +83,10 @@ __all__ = [
     "Agent",
     "Algorithm",
     "Bind",
+    "CertificateFile",
+    "CertificateTest",
     "Check",
+    "ClientCertificates",
     "ClientLimits",
     "ClientTimeouts",
     "Config",
@@ -83,15 +98,18 @@ __all__ = [
     "Forwarded",
     "HeaderEdits",
     "Hedge",
+    "Hsts",
     "IdleConnections",
     "KeyBy",
     "Listener",
+    "ListenerTls",
     "LoadUrl",
     "Match",
     "Mirror",
     "OtherSource",
     "PathTest",
     "Pool",
+    "PoolTls",
     "PrefixChange",
     "Queue",
     "RateLimit",
@@ -107,6 +125,8 @@ __all__ = [
     "Stop",
     "Store",
     "Subset",
+    "TicketKey",
+    "Tickets",
     "ValueTest",
 ]
 
@@ -213,6 +233,13 @@ class Listener(Section):
     """Tried in this order; the first that matches wins."""
     pool: Name | None = alternative()
     """Where everything goes that no route takes."""
+    tls: ListenerTls | None = alternative()
+    """Speak TLS: `{certificates: site.pem}`, or `{self_signed: true}` for development."""
+    redirect_to_https: HttpsPort = None
+    """Send every request to its address with https:// instead: `true`, or the port where that is. For GET and
+    HEAD with 301, for other methods with 308, which keeps them."""
+    hsts: HstsOrOff = None
+    """Tell browsers to come back over TLS only: `1y`, or `{max_age, include_subdomains, preload}`."""
     timeouts: ClientTimeouts = ClientTimeouts()
     """How long a client may take."""
     limits: ClientLimits = ClientLimits()

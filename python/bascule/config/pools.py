@@ -21,6 +21,7 @@ from bascule.config.protection_values import Limit
 from bascule.config.reports import AgentOrOff, LoadUrlOrOff
 from bascule.config.section import Section, alternative
 from bascule.config.sessions import SessionsOrOff
+from bascule.config.tls import PoolTlsOrOff
 from bascule.config.values import Duration, DurationOrOff, Name, Percent, ShortForm, one_or_list, shown
 
 SECOND = 1000
@@ -256,3 +257,5 @@ class Pool(Section):
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
     wrong than the endpoints. `0%` turns this off."""
+    tls: PoolTlsOrOff = None
+    """Speak TLS to the endpoints: `on`, or `{server_name, ca, …}`. They must prove who they are."""

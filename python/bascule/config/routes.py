@@ -92,6 +92,37 @@ Listed = ShortForm(one_or_list, ())
 """One item may stand without its list."""
 
 
+class CertificateTest(Section):
+    """What a client's certificate must say; all of it."""
+
+    title: ClassVar[str] = "a certificate match"
+
+    present: bool | None = alternative()
+    """`true`: the client has shown one. `false`: it has not."""
+    subject: OneValueTest | None = alternative()
+    """As in `CN=alice,O=Example` (RFC 4514): the whole of it, or `{regex: …}`."""
+    dns: OneValueTest | None = alternative()
+    """One of its host names (`subjectAltName`)."""
+    uri: OneValueTest | None = alternative()
+    """One of its URIs, such as a SPIFFE id."""
+    fingerprint: OneValueTest | None = alternative()
+    """Its SHA-256, in lower case hexadecimal."""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "CertificateTest":
+        asked = [key for key in type(self).model_fields if getattr(self, key) is not None]
+        if not asked or (len(asked) > 1 and self.present is not None):
+            raise Mistake(
+                "a certificate match is true, false, or some of subject, dns, uri and fingerprint",
+                "write client_certificate: {dns: client.example.com}",
+            )
+        return self
+
+
+def _certificate_test(value: Any) -> Any:
+    return {"present": value} if isinstance(value, bool) else value
+
+
 class Match(Section):
     """What a route takes. All that is given must hold; nothing given matches everything."""
 
@@ -109,6 +140,11 @@ class Match(Section):
     """By query parameter, all of them: a value, `true` (present), `false` (absent) or `{regex: …}`."""
     client: Annotated[tuple[Network, ...], ShortForm(one_or_list, (_TEXT,))] = ()
     """Networks (CIDR) the client's address is in, any of them."""
+    client_certificate: Annotated[
+        CertificateTest | None, ShortForm(_certificate_test, ({"type": "boolean"},))
+    ] = alternative()
+    """The certificate that the client has shown: `true` (any), `false` (none), or `{subject, dns, uri,
+    fingerprint}`, all of them."""
     others: dict[StrictStr, dict[str, Any]] = Field(default_factory=dict)
     """Matchers of the catalogue that have no key of their own here: options by matcher name."""
 

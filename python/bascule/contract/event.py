@@ -120,6 +120,32 @@ class StoreRecovered:
 
 
 @dataclass(frozen=True, slots=True)
+class HandshakeFailed:
+    """A TLS handshake with a client failed. A few of many are told; all are counted."""
+
+    listener: str
+    """The listener's id."""
+    client: str
+    """Its address; empty for Unix sockets."""
+    reason: str
+    """In words."""
+    kind: Literal["handshake_failed"] = "handshake_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointTlsFailed:
+    """A TLS handshake with an endpoint failed. A few of many are told."""
+
+    pool: str
+    """The pool's id."""
+    endpoint: str
+    """The endpoint's id within it."""
+    reason: str
+    """In words."""
+    kind: Literal["endpoint_tls_failed"] = "endpoint_tls_failed"
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """All work has ended after `stop`."""
 
@@ -149,6 +175,8 @@ What = (
     | OverloadEnded
     | StoreFailed
     | StoreRecovered
+    | HandshakeFailed
+    | EndpointTlsFailed
     | Stopped
     | EventsLost
 )

@@ -12,6 +12,7 @@ from bascule.contract.addresses import Address
 from bascule.contract.integers import U16, U32, U64
 from bascule.contract.protection import NoTryLimit, Protection, RateLimit, TryLimit
 from bascule.contract.sessions import Sessions, Store
+from bascule.contract.tls import ListenerTls, PoolTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,8 @@ class Listener:
     """How much clients may send."""
     forwarded: Forwarded
     """What endpoints are told about the client."""
+    tls: ListenerTls | None = None
+    """How it speaks TLS; `None`: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +388,8 @@ class Pool:
     """Which of the endpoints are used first."""
     load_reports: bool = False
     """Endpoints report their load in the field `endpoint-load-metrics` (ORCA): it changes their weights."""
+    tls: PoolTls | None = None
+    """How TLS is spoken to them; `None`: it is not."""
 
 
 AccessLogFormat = Literal["json", "combined"]

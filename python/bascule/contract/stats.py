@@ -51,6 +51,16 @@ class EndingCount:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedHandshakes:
+    """TLS handshakes that failed for one reason."""
+
+    reason: str
+    """A word: `unknown_name`, `plain_http`, `timed_out` …"""
+    count: U64
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerStats:
     """What one listener has seen."""
 
@@ -66,6 +76,12 @@ class ListenerStats:
     """Requests in flight now."""
     turned_away: U64 = 0
     """Connections closed at once because their client had as many as it may have."""
+    handshakes: U64 = 0
+    """TLS handshakes that succeeded."""
+    resumed: U64 = 0
+    """Those of them that resumed a session."""
+    failed_handshakes: tuple[FailedHandshakes, ...] = ()
+    """TLS handshakes that failed, by why."""
 
 
 @dataclass(frozen=True, slots=True)

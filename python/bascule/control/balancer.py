@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 import bascule
 from bascule import contract
+from bascule.certificates.store import Certificates
 from bascule.clock import Clock
 from bascule.config.effective import portable
 from bascule.config.model import Config
@@ -26,7 +28,7 @@ from bascule.control.stopping import Stopping
 from bascule.control.troubles import Troubles
 from bascule.discovery.watch import Watch
 from bascule.errors import BasculeError
-from bascule.observe import prometheus, status
+from bascule.observe import certificates, prometheus, status
 from bascule.observe.rates import Key, Readings, between, shed_between
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
@@ -43,6 +45,7 @@ class Parts:
     generations: Generations
     watch: Watch
     standings: Standings
+    certificates: Certificates
     troubles: Troubles
     readings: Readings
     reload: Reload
@@ -138,6 +141,7 @@ class Balancer:
             version=bascule.__version__,
             reload_ok=attempt is None or attempt.ok,
             reloaded_at=int(adopted or 0),
+            certificates=tuple(certificates.expiries(parts.certificates.served)),
         )
         # In a thread: with a thousand endpoints it takes half a second, and checks must go on meanwhile.
         return await asyncio.to_thread(_page, parts.plane.stats(), about)
@@ -162,9 +166,11 @@ class Balancer:
                 *parts.watch.problems(),
                 *status.problems(observed.noted),
                 *parts.troubles.problems(),
+                *parts.certificates.problems(),
                 *parts.crashes(),
             ],
             **await asyncio.to_thread(_described, observed),
+            "certificates": certificates.describe(parts.certificates.served, time.time()),
         }
 
     async def endpoint(self, pool: str, named: str) -> dict[str, Any]:

@@ -48,6 +48,8 @@ _OfTraffic = (
     | contract.OverloadEnded
     | contract.StoreFailed
     | contract.StoreRecovered
+    | contract.HandshakeFailed
+    | contract.EndpointTlsFailed
 )
 
 
@@ -89,3 +91,8 @@ def _say_of_traffic(what: _OfTraffic) -> None:
             log.warning("a store does not answer; requests go on without it", store=store, reason=reason)
         case contract.StoreRecovered(store):
             log.info("a store answers again", store=store)
+        case contract.HandshakeFailed(listener, client, reason):
+            log.debug("TLS handshake failed", listener=listener, client=client, reason=reason)
+        case contract.EndpointTlsFailed(pool, endpoint, reason):
+            said = "TLS handshake with an endpoint failed"
+            log.warning(said, pool=pool, endpoint=endpoint, reason=reason)

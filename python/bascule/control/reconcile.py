@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from bascule import contract
+from bascule.certificates.store import Certificates
 from bascule.clock import Clock
 from bascule.contract import codec
 from bascule.control.generations import Generations, Live
@@ -13,9 +14,10 @@ from bascule.control.standings import Standings
 from bascule.discovery.watch import Watch
 from bascule.health.registry import build as build_check
 from bascule.plan.compose import compose
+from bascule.plan.credentials import named_by
 from bascule.plan.found import Found
 from bascule.plan.plan import Plan
-from bascule.plane.plane import Plane, SnapshotRefused
+from bascule.plane.plane import MaterialRefused, Plane, SnapshotRefused
 from bascule.tasks import Tasks
 
 log = structlog.get_logger("bascule.control")
@@ -31,6 +33,7 @@ class Reconciler:
         self._plane = plane
         self._generations = generations
         self.watch = Watch(clock, tasks, self.wake)
+        self.certificates = Certificates(clock, self.wake)
         self.standings = Standings(clock, tasks, self._mark, seed)
         self._turn = asyncio.Lock()
         self._found_changed = asyncio.Event()
@@ -46,12 +49,14 @@ class Reconciler:
                 if pool.check is not None:
                     # Said now, while nothing has changed yet: who checks is told last.
                     build_check(pool.check)
+            await self.certificates.adopt(plan)
             self.watch.update(plan)
             await self.watch.settle(SETTLE_S)
             try:
                 self._step(plan)
-            except SnapshotRefused:
+            except (SnapshotRefused, MaterialRefused):
                 if (live := self._generations.live) is not None:
+                    await self.certificates.go_back(live.plan)
                     self.watch.update(live.plan)
                     await self.watch.settle(SETTLE_S)
                 raise
@@ -67,12 +72,12 @@ class Reconciler:
                     continue
                 try:
                     self._step(live.plan)
-                except SnapshotRefused as refused:
-                    log.error("discovered endpoints refused", reason=str(refused), live=live.receipt.live)
+                except (SnapshotRefused, MaterialRefused) as refused:
+                    log.error("what was found is refused", reason=str(refused), live=live.receipt.live)
 
     def _step(self, plan: Plan) -> None:
         found = self._gather(plan)
-        snapshot = compose(plan, found, self._generations.next)
+        snapshot = compose(plan, found, self._generations.next, self.certificates.held)
         before = self._generations.live
         # First, so that an endpoint that begins as down gets no request.
         self._mark(self.standings.marks(plan, found))
@@ -81,8 +86,9 @@ class Reconciler:
         else:
             self._generations.offered(snapshot)
             try:
+                self._give(snapshot)
                 receipt = codec.decode(contract.Receipt, self._plane.apply(codec.encode(snapshot)))
-            except SnapshotRefused:
+            except (SnapshotRefused, MaterialRefused):
                 self._mark_again(before, found)
                 raise
             self._generations.became_live(plan, found, snapshot, receipt)
@@ -90,6 +96,14 @@ class Reconciler:
         if before is not None:
             self._mark(farewells(before.found, found))
         self.standings.watch(plan, found)
+
+    def _give(self, snapshot: contract.Snapshot) -> None:
+        """Hands over the material that the snapshot names and the live one does not."""
+        live = self._generations.live
+        known = named_by(live.snapshot if live is not None else None)
+        material = self.certificates.held.material
+        if new := [material[each] for each in sorted(named_by(snapshot) - known)]:
+            self._plane.give(codec.encode(tuple(new)))
 
     def _mark_again(self, live: Live | None, refused: Found) -> None:
         """Takes back what was marked for a snapshot that did not become live."""

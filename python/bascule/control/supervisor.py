@@ -141,6 +141,7 @@ class Supervisor:
             generations=generations,
             watch=reconciler.watch,
             standings=reconciler.standings,
+            certificates=reconciler.certificates,
             troubles=troubles,
             readings=Readings(around.clock),
             reload=Reload(self._origin, around.catalog, reconciler, generations, tasks),
@@ -169,6 +170,7 @@ class Supervisor:
         self, balancer: Balancer, reconciler: Reconciler, parts: Parts, tasks: Tasks
     ) -> None:
         tasks.start("reconcile", reconciler.follow())
+        tasks.start("certificates", reconciler.certificates.follow())
         tasks.start("readings", _keep_reading(parts))
         if self._around.watch_files:
             tasks.start("watch files", self._reload_on_change(balancer))

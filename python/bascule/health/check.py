@@ -1,12 +1,14 @@
 """What a check is: it is given a target, and returns, or fails with a reason in words."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 from bascule.contract import TcpAddress
 from bascule.plan.found import FoundEndpoint
+from bascule.plan.plan import PlannedPoolTls
 from bascule.wording import in_one_line, in_words
 
 
@@ -34,14 +36,16 @@ class Target:
     """1 to 65535."""
     path: str | None = None
     """Of its Unix socket."""
+    tls: PlannedPoolTls | None = None
+    """How TLS is spoken to it; `None`: it is not."""
 
     @classmethod
-    def of(cls, pool: str, endpoint: FoundEndpoint) -> Self:
+    def of(cls, pool: str, endpoint: FoundEndpoint, tls: PlannedPoolTls | None = None) -> Self:
         """The target that `endpoint` is when it is checked for `pool`."""
         if isinstance(endpoint.address, TcpAddress):
             host, _, port = endpoint.address.address.rpartition(":")
-            return cls(pool, endpoint.id, endpoint.host, host=host.strip("[]"), port=int(port))
-        return cls(pool, endpoint.id, endpoint.host, path=endpoint.address.path)
+            return cls(pool, endpoint.id, endpoint.host, host=host.strip("[]"), port=int(port), tls=tls)
+        return cls(pool, endpoint.id, endpoint.host, path=endpoint.address.path, tls=tls)
 
     def __str__(self) -> str:
         """`10.0.0.1:8000`, `[::1]:8000` or `unix:/path`."""
@@ -52,11 +56,32 @@ class Target:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """An open connection, which the caller closes. Raises `CheckFailed` when there is none to be had."""
         try:
+            if self.tls is not None:
+                return await self._connect_securely(self.tls)
             if self.path is not None:
                 return await asyncio.open_unix_connection(self.path)
             return await asyncio.open_connection(self.host, self.port)
         except OSError as error:
             raise CheckFailed(f"connect to {self}: {in_words(error)}") from error
+
+    async def _connect_securely(
+        self, planned: PlannedPoolTls
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        from bascule.certificates.fault import CertificateRefused  # noqa: PLC0415 (few pools speak TLS)
+        from bascule.health.secure import secure  # noqa: PLC0415
+
+        try:
+            tls = secure(planned)
+            context, name = tls.context, tls.server_name or self.host or "localhost"
+            if self.path is not None:
+                return await asyncio.open_unix_connection(self.path, ssl=context, server_hostname=name)
+            return await asyncio.open_connection(self.host, self.port, ssl=context, server_hostname=name)
+        except CertificateRefused as refused:
+            raise CheckFailed(str(refused)) from refused
+        except ssl.SSLCertVerificationError as error:
+            raise CheckFailed(f"TLS to {self}: its certificate is refused: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise CheckFailed(f"TLS to {self}: {error.reason or error}") from error
 
 
 class Check(Protocol):

@@ -100,7 +100,8 @@ class _Answer:
 def _host_of(target: Target) -> str:
     if target.path is not None:
         return target.name or "localhost"
-    if target.name is None:
+    name = target.name or (target.tls.server_name if target.tls is not None else None)
+    if name is None:
         return str(target)
     # RFC 9110, 7.2: the port is left out when it is the scheme's own.
-    return target.name if target.port == 80 else f"{target.name}:{target.port}"
+    return name if target.port == (80 if target.tls is None else 443) else f"{name}:{target.port}"

@@ -110,7 +110,10 @@ class Rounds(Generic[Planned, Said]):
         A question that is equal goes on at its own pace, in its newest form; those that are new or changed
         are asked at once. Raises `BasculeError`, and changes nothing, when one cannot be built.
         """
-        targets = {key: (planned, Target.of(key[0], found)) for key, (planned, found) in wanted.items()}
+        targets = {
+            key: (planned, Target.of(key[0], found, getattr(planned, "tls", None)))
+            for key, (planned, found) in wanted.items()
+        }
         built = [
             (key, planned, target, self._build(planned))
             for key, (planned, target) in targets.items()

@@ -30,6 +30,8 @@ class About:
     """Whether the last configuration that was offered is the live one."""
     reloaded_at: int
     """Seconds since the Unix epoch at which a configuration last became live."""
+    certificates: tuple[tuple[_Labels, int], ...] = ()
+    """When each certificate ends."""
 
 
 def render(stats: contract.Stats, about: About) -> str:
@@ -73,6 +75,12 @@ def _about(stats: contract.Stats, about: About) -> Iterator[str]:
         "Access log lines dropped because the writer could not keep up.",
         [((), stats.log_lines_lost)],
     )
+    yield from _metric(
+        "certificate_expiry_timestamp_seconds",
+        "gauge",
+        "Unix time at which a certificate, or one of its chain, ends.",
+        about.certificates,
+    )
 
 
 def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
@@ -86,10 +94,19 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
             lambda it: it.requests,
         ),
         ("in_flight", "gauge", "Requests in flight now.", lambda it: it.in_flight),
+        ("tls_handshakes_total", "counter", "TLS handshakes that succeeded.", lambda it: it.handshakes),
+        ("tls_resumed_total", "counter", "TLS handshakes that resumed a session.", lambda it: it.resumed),
     )
     for name, kind, text, value in columns:
         samples: list[_Sample] = [((("listener", it.listener),), value(it)) for it in listeners]
         yield from _metric(f"listener_{name}", kind, text, samples)
+    failed: list[_Sample] = [
+        ((("listener", it.listener), ("reason", each.reason)), each.count)
+        for it in listeners
+        for each in it.failed_handshakes
+    ]
+    text = "TLS handshakes that failed, by why."
+    yield from _metric("listener_tls_failed_total", "counter", text, failed)
 
 
 def _endpoints(endpoints: tuple[contract.EndpointStats, ...]) -> Iterator[str]:

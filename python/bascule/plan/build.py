@@ -39,6 +39,7 @@ from bascule.plan.plan import (
     PlannedCheck,
     PlannedLoad,
     PlannedPool,
+    PlannedPoolTls,
     PlannedSource,
 )
 from bascule.plan.protecting import (
@@ -50,6 +51,7 @@ from bascule.plan.protecting import (
 )
 from bascule.plan.routing import plan_listener
 from bascule.plan.rules import problems
+from bascule.plan.tls import plan_listener_tls, plan_pool_tls
 
 
 def build(config: Config, catalog: contract.Catalog) -> Plan:
@@ -78,6 +80,11 @@ def _plan(config: Config) -> Plan:
         stop_grace_ms=config.stop.grace,
         log_level=config.log_level,
         stores=tuple(plan_store(name, store) for name, store in config.stores.items()),
+        tls={
+            name: tls
+            for name, listener in config.listeners.items()
+            if (tls := plan_listener_tls(config, name, listener)) is not None
+        },
     )
 
 
@@ -103,13 +110,15 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         spread=plan_spread(config, pool),
         load_reports=pool.load_reports or pool.load is not None,
     )
+    tls = plan_pool_tls(config, name, pool)
     return PlannedPool(
         name,
         template,
         _sources(config, name, pool),
-        _check(pool.check),
+        _check(pool.check, tls),
         agent=_agent(pool.agent),
-        load=_load(pool.load),
+        load=_load(pool.load, tls),
+        tls=tls,
     )
 
 
@@ -119,8 +128,8 @@ def _agent(agent: Agent | None) -> PlannedAgent | None:
     return PlannedAgent(agent.port, agent.host, agent.every, agent.timeout, agent.send)
 
 
-def _load(load: LoadUrl | None) -> PlannedLoad | None:
-    return None if load is None else PlannedLoad(load.path, load.every, load.timeout)
+def _load(load: LoadUrl | None, tls: PlannedPoolTls | None) -> PlannedLoad | None:
+    return None if load is None else PlannedLoad(load.path, load.every, load.timeout, tls)
 
 
 def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]:
@@ -166,12 +175,12 @@ def _source(config: Config, path: Path, source: Source) -> PlannedSource:
     return PlannedSource("dns", {"name": host, "port": int(port), **asked})
 
 
-def _check(check: Check | None) -> PlannedCheck | None:
+def _check(check: Check | None, tls: PlannedPoolTls | None) -> PlannedCheck | None:
     if check is None:
         return None
     kind, options = _kind(check)
     return PlannedCheck(
-        kind, options, check.every, check.timeout, check.rise, check.fall, check.initially == "up"
+        kind, options, check.every, check.timeout, check.rise, check.fall, check.initially == "up", tls
     )
 
 

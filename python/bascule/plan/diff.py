@@ -1,11 +1,11 @@
 """What changes between two plans, in words."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bascule import contract
 from bascule.config.protection_values import format_permille
 from bascule.plan.differences import by_id, differences, in_words
-from bascule.plan.plan import Plan
+from bascule.plan.plan import Plan, PlannedListenerTls
 from bascule.plan.pool_diff import describe_pools
 from bascule.units import format_duration
 
@@ -17,6 +17,7 @@ def describe(old: Plan | None, new: Plan) -> list[str]:
     """
     return [
         *_listeners(old.listeners if old else (), new.listeners),
+        *_tls(old.tls if old else {}, new.tls),
         *describe_pools(old.pools if old else (), new.pools),
         *_stores(old.stores if old else (), new.stores),
         *(_settings(old, new) if old else ()),
@@ -33,6 +34,15 @@ def _listeners(old: Sequence[contract.Listener], new: Sequence[contract.Listener
         else:
             yield from _listener(before[name], listener)
     yield from (f"listener {name}: removed; its connections drain" for name in before if name not in after)
+
+
+def _tls(old: Mapping[str, PlannedListenerTls], new: Mapping[str, PlannedListenerTls]) -> Iterator[str]:
+    for name, tls in new.items():
+        if name not in old:
+            yield f"listener {name}: speaks TLS"
+        elif tls != old[name]:
+            yield f"listener {name}: speaks TLS differently; open connections stay as they are"
+    yield from (f"listener {name}: no longer speaks TLS" for name in old if name not in new)
 
 
 def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:

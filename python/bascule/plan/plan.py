@@ -1,7 +1,7 @@
 """A configuration whose names are resolved and whose defaults are filled: nothing is left to look up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bascule import contract
 
@@ -34,6 +34,8 @@ class PlannedCheck:
     """Failures in a row that make it down; at least 1."""
     initially_up: bool
     """What is believed before the first outcome, which decides alone."""
+    tls: "PlannedPoolTls | None" = None
+    """How TLS is spoken to what is probed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,72 @@ class PlannedLoad:
     """Between the starts of two questions to one endpoint; at least 1."""
     timeout_ms: int
     """An endpoint that takes longer has said nothing; at least 1."""
+    tls: "PlannedPoolTls | None" = None
+    """How TLS is spoken to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCertificate:
+    """Where certificates are read."""
+
+    certificate: str
+    """Absolute path of a PEM file, or of a directory of them."""
+    key: str | None = None
+    """Absolute path of its key; `None`: it is in the same file, or in the directory."""
+    default: bool = False
+    """For clients that name no host, or one that nobody has."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAuthorities:
+    """Where it is read whom to trust."""
+
+    files: tuple[str, ...]
+    """Absolute paths; none: those of the system."""
+    revoked: tuple[str, ...] = ()
+    """Absolute paths of revocation lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTicketKey:
+    """A secret, or where it is read."""
+
+    secret: contract.Secret | None = None
+    file: str | None = None
+    """Absolute path."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedListenerTls:
+    """How a listener speaks TLS, before its files are read."""
+
+    certificates: tuple[PlannedCertificate, ...]
+    """In the order of the configuration; none: one is made on the spot for `self_signed`."""
+    self_signed: tuple[str, ...]
+    """The names of the certificate that is made on the spot."""
+    refuse_unknown: bool
+    """No certificate is shown for a name that none has."""
+    oldest: contract.TlsVersion
+    alpn: tuple[str, ...]
+    tickets: tuple[PlannedTicketKey, ...] | None
+    """`None`: sessions are not resumed; none: with keys of this process."""
+    clients: PlannedAuthorities | None
+    """Whose certificates clients show; `None`: they are not asked."""
+    clients_required: bool = False
+    """Who shows none is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPoolTls:
+    """How TLS is spoken to the endpoints of a pool, before its files are read."""
+
+    authorities: PlannedAuthorities | None
+    """`None`: nobody is verified."""
+    server_name: str | None
+    """`None`: the address of each endpoint."""
+    certificate: PlannedCertificate | None
+    """What we show when asked."""
+    alpn: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +148,8 @@ class PlannedPool:
     """`None`: there are none."""
     load: PlannedLoad | None = None
     """`None`: endpoints are not asked."""
+    tls: PlannedPoolTls | None = None
+    """`None`: endpoints are spoken to in the clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +167,7 @@ class Plan:
     """All that a configuration asks for. Two equal plans ask for the same."""
 
     listeners: tuple[contract.Listener, ...]
-    """Complete, routes included."""
+    """Complete, routes included, but for `tls`, whose files are read again and again."""
     pools: tuple[PlannedPool, ...]
     """In the order of the configuration; every pool a route names is here."""
     access_log: contract.AccessLog | None
@@ -112,3 +182,5 @@ class Plan:
     """`debug`, `info`, `warning` or `error`."""
     stores: tuple[contract.Store, ...] = ()
     """What several balancers remember together."""
+    tls: Mapping[str, PlannedListenerTls] = field(default_factory=dict)
+    """How listeners speak TLS, by their ids; those that do not are not in it."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from bascule import contract
 from bascule.plan.differences import by_id, differences, in_words, part
-from bascule.plan.plan import PlannedPool
+from bascule.plan.plan import PlannedPool, PlannedPoolTls
 from bascule.units import format_duration
 
 
@@ -37,6 +37,14 @@ def _pool(old: PlannedPool, new: PlannedPool) -> Iterator[str]:
     if one.spread.subset != other.spread.subset:
         yield f"subset: {_subset(one.spread.subset)} → {_subset(other.spread.subset)}"
     yield from differences(one, other, ("load_reports",))
+    if old.tls != new.tls:
+        yield _tls(old.tls, new.tls)
+
+
+def _tls(old: PlannedPoolTls | None, new: PlannedPoolTls | None) -> str:
+    if new is None:
+        return "endpoints are no longer spoken to over TLS"
+    return "endpoints are spoken to over TLS" if old is None else "TLS to endpoints differs"
 
 
 def _endpoints(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

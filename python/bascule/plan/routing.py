@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Set
+from dataclasses import replace
 
 from bascule import contract
 from bascule.config.model import (
     Bind,
+    CertificateTest,
     HeaderEdits,
     Listener,
     Match,
@@ -17,6 +19,7 @@ from bascule.config.model import (
     ValueTest,
 )
 from bascule.plan.protecting import plan_rate_limits
+from bascule.plan.tls import https_routes, with_hsts
 
 SOCKET_MODE = 0o660
 """Permission bits of a Unix socket for which none are given: the user and group that run the balancer."""
@@ -28,12 +31,16 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
     routes = list(listener.routes)
     if listener.pool is not None:
         routes.append(Route(pool=listener.pool))
+    routes += https_routes(listener.redirect_to_https)
     ids = _ids(routes)
     taken = frozenset(ids)
     return contract.Listener(
         id=name,
         binds=tuple(_bind(bind) for bind in listener.bind),
-        routes=tuple(_route(route, route_id, taken) for route, route_id in zip(routes, ids, strict=True)),
+        routes=tuple(
+            _secured(_route(route, route_id, taken), listener)
+            for route, route_id in zip(routes, ids, strict=True)
+        ),
         timeouts=contract.ClientTimeouts(timeouts.head, timeouts.body, timeouts.keep_alive, timeouts.send),
         limits=contract.ClientLimits(
             limits.head,
@@ -48,6 +55,11 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
             listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
         ),
     )
+
+
+def _secured(route: contract.Route, listener: Listener) -> contract.Route:
+    hsts = listener.hsts if listener.tls is not None else None
+    return replace(route, response_headers=with_hsts(route.response_headers, hsts))
 
 
 def _ids(routes: list[Route]) -> list[str]:
@@ -111,8 +123,21 @@ def _matchers(match: Match) -> Iterable[contract.Matcher]:
         yield contract.Matcher("header", {"name": name, "test": _test(test)})
     for name, test in match.query.items():
         yield contract.Matcher("query", {"name": name, "test": _test(test)})
+    yield from plan_matchers(match.client_certificate)
     for name, options in match.others.items():
         yield contract.Matcher(name, options)
+
+
+def plan_matchers(test: CertificateTest | None) -> Iterable[contract.Matcher]:
+    """One matcher for each part of a certificate that is tested."""
+    if test is None:
+        return
+    if test.present is not None:
+        options = {"part": "fingerprint", "test": {"kind": "present" if test.present else "absent"}}
+        yield contract.Matcher("client_certificate", options)
+    for part in ("subject", "dns", "uri", "fingerprint"):
+        if (wanted := getattr(test, part)) is not None:
+            yield contract.Matcher("client_certificate", {"part": part, "test": _test(wanted)})
 
 
 def _path(test: PathTest) -> dict[str, str]:

@@ -11,7 +11,7 @@ from bascule.config.messages import did_you_mean
 from bascule.config.model import Config, Match, Route
 from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
-from bascule.plan import binds, pool_rules, protection_rules
+from bascule.plan import binds, pool_rules, protection_rules, tls_rules
 
 Rule = Callable[[Config, contract.Catalog], Iterator[Problem]]
 
@@ -36,7 +36,7 @@ def something_listens(config: Config, _: contract.Catalog) -> Iterator[Problem]:
 def listeners_have_routes(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """A listener that sends nothing anywhere would answer 404 to everything."""
     for name, listener in config.listeners.items():
-        if not listener.routes and listener.pool is None:
+        if not listener.routes and listener.pool is None and listener.redirect_to_https is None:
             at = config.places.key(("listeners", name))
             yield at.problem(
                 f'listener "{name}" has no routes', "add routes, or `pool: …` to send everything to one pool"
@@ -235,5 +235,6 @@ RULES: tuple[Rule, ...] = (
     matchers_are_known,
     *pool_rules.RULES,
     *protection_rules.RULES,
+    *tls_rules.RULES,
 )
 """Every rule there is."""

@@ -5,7 +5,7 @@ from types import ModuleType
 from bascule import contract
 from bascule.contract import CONTRACT_VERSION, codec
 from bascule.errors import BasculeError
-from bascule.plane.plane import Plane, SnapshotRefused
+from bascule.plane.plane import MaterialRefused, Plane, SnapshotRefused
 
 
 def start(settings: contract.Settings) -> Plane:
@@ -37,6 +37,12 @@ class _Embedded:
             return self._plane.apply(snapshot)
         except self._refused as refused:
             raise SnapshotRefused(codec.decode(contract.Receipt, refused.args[0])) from None
+
+    def give(self, material: bytes) -> None:
+        try:
+            self._plane.give(material)
+        except ValueError as error:
+            raise MaterialRefused(str(error)) from None
 
     def mark(self, marks: bytes) -> None:
         self._plane.mark(marks)

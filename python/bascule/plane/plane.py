@@ -15,6 +15,10 @@ class SnapshotRefused(BasculeError):  # noqa: N818 (an answer, as ConfigRefused 
         self.receipt = receipt
 
 
+class MaterialRefused(BasculeError):  # noqa: N818 (an answer, as SnapshotRefused is)
+    """A certificate, key or authority cannot be used by the data plane."""
+
+
 class Plane(Protocol):
     """A running data plane. Messages cross as canonical JSON (`bascule.contract.codec`).
 
@@ -25,6 +29,12 @@ class Plane(Protocol):
         """Makes a `Snapshot` live and gives its `Receipt`.
 
         All or nothing: raises `SnapshotRefused` and leaves the live one alone.
+        """
+
+    def give(self, material: bytes) -> None:
+        """Takes a list of `Material` that the next snapshot names. It is forgotten once no live one does.
+
+        Raises `MaterialRefused` when something of it cannot be used.
         """
 
     def mark(self, marks: bytes) -> None:

@@ -20,6 +20,8 @@ class RecordedPlane:
         """Snapshots that were accepted and marks, in the order in which they came."""
         self.stops: list[int | None] = []
         self.reopened = 0
+        self.given: dict[str, contract.Material] = {}
+        """Certificates, keys and authorities, by their ids."""
         self.counted = contract.Stats()
         self._busy = busy
         self._problems: tuple[str, ...] = ()
@@ -63,6 +65,9 @@ class RecordedPlane:
             raise SnapshotRefused(self._receipt(offered, snapshot, problems))
         self.told.append(offered)
         return codec.encode(self._receipt(offered, snapshot, ()))
+
+    def give(self, material: bytes) -> None:
+        self.given.update({it.id: it for it in codec.decode(tuple[contract.Material, ...], material)})
 
     def mark(self, marks: bytes) -> None:
         self.told.extend(codec.decode(contract.Marks, marks))

@@ -1,9 +1,11 @@
 """Three toy endpoints, one three times slower, a balancer in front of them, and some traffic."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bascule.admin.address import AdminAddress
@@ -28,6 +30,8 @@ class Stage:
     endpoints: tuple[str, ...]
     balancer: str
     admin: AdminAddress
+    authority: Path | None = None
+    """Whom clients trust, where they speak TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Script:
     on_answer: Callable[[load.Outcome], None]
     leave: Leave
     """Ends the traffic early; what came until then counts."""
+    authority: Path | None = None
+    """Whom clients trust; `None`: they do not speak TLS."""
 
 
 async def play(script: Script) -> load.Outcome:
@@ -55,13 +61,19 @@ async def play(script: Script) -> load.Outcome:
         ]
         addresses = [toy.address for toy in toys]
         supervisor, address = await _start_balancer(script, addresses, tasks, ending)
-        script.on_stage(Stage(tuple(addresses), address, supervisor.admin))
+        script.on_stage(Stage(tuple(addresses), address, supervisor.admin, script.authority))
         host, _, port = address.rpartition(":")
-        traffic = load.Traffic((host, int(port)), CLIENTS, script.seconds, script.on_answer)
+        traffic = load.Traffic(
+            (host, int(port)), CLIENTS, script.seconds, script.on_answer, _trusting(script.authority)
+        )
         outcome = load.Outcome()
         async with script.leave:
             await load.send(traffic, script.around.clock, outcome)
         return outcome
+
+
+def _trusting(authority: Path | None) -> ssl.SSLContext | None:
+    return None if authority is None else ssl.create_default_context(cafile=str(authority))
 
 
 async def _start_balancer(

@@ -1,6 +1,7 @@
 """Sends traffic at one address and counts what comes back: enough for a demonstration, no benchmark."""
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Traffic:
     """Connections that are kept busy, with one request after another on each."""
     seconds: float
     on_answer: Callable[[Outcome], None] = lambda _: None
+    tls: ssl.SSLContext | None = None
+    """`None`: in the clear."""
 
 
 async def send(traffic: Traffic, clock: Clock, outcome: Outcome) -> None:
@@ -70,7 +73,7 @@ def quantile(latencies: list[float], share: float) -> float | None:
 async def _client(traffic: Traffic, until: float, clock: Clock, outcome: Outcome) -> None:
     while clock.now() < until:
         try:
-            reader, writer = await asyncio.open_connection(*traffic.address)
+            reader, writer = await asyncio.open_connection(*traffic.address, ssl=traffic.tls)
         except OSError as error:
             outcome.errors[f"connect: {error.strerror or error}"] += 1
             # A refused connect takes no time at all; without a pause it would be counted a million times.

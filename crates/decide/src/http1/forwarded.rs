@@ -3,6 +3,7 @@
 use super::{RequestHead, copy_kept};
 use crate::edits::Edits;
 use crate::headers::{Known, classify};
+use crate::identity::Identity;
 use crate::networks::Networks;
 use crate::template::Facts;
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub struct Told<'a> {
     pub x_forwarded: bool,
     /// Send `Forwarded`.
     pub rfc7239: bool,
+    /// Whom its certificate names: sent as `X-Forwarded-Client-Cert`, which nobody else can write.
+    pub identity: Option<&'a Identity>,
 }
 
 /// Where the request goes and how it changes on the way.
@@ -103,6 +106,19 @@ impl RequestHead<'_, '_> {
             if !host_is_told && !self.authority.is_empty() {
                 line(out, "X-Forwarded-Host", self.authority);
             }
+        }
+        if told.identity.is_some() || (told.trusted && self.has_chain(Known::ClientCertificate)) {
+            self.write_chain(
+                Known::ClientCertificate,
+                "X-Forwarded-Client-Cert: ",
+                told.trusted,
+                out,
+                |out| {
+                    let element = told.identity.map_or("", |identity| &identity.element);
+                    out.extend_from_slice(element.as_bytes());
+                    !element.is_empty()
+                },
+            );
         }
         if told.rfc7239 || (told.trusted && self.has_chain(Known::Forwarded)) {
             self.write_chain(Known::Forwarded, "Forwarded: ", told.trusted, out, |out| {
@@ -255,6 +271,10 @@ mod tests {
     }
 
     fn rewritten(request: &str) -> String {
+        told_of(request, None, false)
+    }
+
+    fn told_of(request: &str, identity: Option<&Identity>, trusted: bool) -> String {
         let limits = HeadLimits { head_bytes: 4096, headers: 20, target_bytes: 100 };
         let mut room = crate::http1::field_room();
         let head = parse(request.as_bytes(), limits, &mut room).expect("well-formed").expect("whole");
@@ -262,10 +282,28 @@ mod tests {
             Facts { scheme: "http", host: b"", path: b"/", query: None, client: "", listener: "", route: "" };
         let onward =
             Onward { path: b"/", fallback_host: "a", edits: &Edits::default(), facts, deadline: None };
-        let told = Told { client: "", scheme: "http", trusted: false, x_forwarded: false, rfc7239: false };
+        let told =
+            Told { client: "", scheme: "http", trusted: false, x_forwarded: false, rfc7239: false, identity };
+        let told = Told { trusted, ..told };
         let mut out = Vec::new();
         head.write(request.as_bytes(), &onward, &told, &mut out);
         String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn nobody_but_a_trusted_proxy_can_say_whom_a_certificate_names() {
+        let forged = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Client-CERT: Hash=forged\r\nConnection: x-forwarded-client-cert\r\n\r\n";
+        assert!(!told_of(forged, None, false).contains("forged"));
+        let alice = Identity { element: "Hash=alice".into(), ..Identity::default() };
+        let told = told_of(forged, Some(&alice), false);
+        assert!(
+            told.contains("X-Forwarded-Client-Cert: Hash=alice\r\n") && !told.contains("forged"),
+            "{told}"
+        );
+        let chain = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Client-Cert: Hash=bob\r\n\r\n";
+        let told = told_of(chain, Some(&alice), true);
+        assert!(told.contains("X-Forwarded-Client-Cert: Hash=bob, Hash=alice\r\n"), "{told}");
+        assert!(told_of(chain, None, true).contains("X-Forwarded-Client-Cert: Hash=bob\r\n"));
     }
 
     #[test]

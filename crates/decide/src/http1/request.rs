@@ -266,7 +266,7 @@ impl<'b> RequestHead<'b, '_> {
                 seen.trailers.insert(position);
                 return Ok(true);
             }
-            Known::XForwardedFor | Known::Forwarded => {
+            Known::XForwardedFor | Known::Forwarded | Known::ClientCertificate => {
                 self.told.insert(position);
                 self.chains.insert(position);
                 return Ok(true);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use super::index::{HostKey, PathKey};
-use super::matchers::{client, header, host, method, path, query};
+use super::matchers::{client, client_certificate, header, host, method, path, query};
 use crate::request::Request;
 
 /// One condition of a route, compiled.
@@ -58,6 +58,7 @@ pub static MATCHERS: &[Registration] = &[
     header::REGISTRATION,
     query::REGISTRATION,
     client::REGISTRATION,
+    client_certificate::REGISTRATION,
 ];
 
 /// Compiles one matcher of a snapshot.

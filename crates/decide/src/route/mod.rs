@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn request<'a>(host: &'a str, path: &'a [u8]) -> Request<'a> {
-        Request { method: "GET", host, path, query: None, fields: &[], client: None }
+        Request { method: "GET", host, path, query: None, fields: &[], client: None, identity: None }
     }
 
     fn hosts(hosts: &[&str]) -> snapshot::Matcher {
@@ -277,6 +277,7 @@ mod tests {
                     query: Some(query),
                     fields: if *header { &fields } else { &[] },
                     client: client.then_some(IpAddr::from([10, 0, 0, 1])),
+                    identity: None,
                 };
                 prop_assert_eq!(index.find(&request), find_naively(&routes, &request), "{:?}", request);
             }

@@ -169,6 +169,7 @@ mod tests {
             query: query.map(str::as_bytes),
             fields: FIELDS,
             client: client.map(|client| client.parse::<IpAddr>().unwrap()),
+            identity: None,
         };
         KeySource::compile(&by).unwrap().find(&asked).map(|found| found.to_vec())
     }

@@ -52,6 +52,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         sessions: None,
         spread: Spread::default(),
         load_reports: false,
+        tls: None,
     }
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
             connections_per_client: None,
         },
         forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
+        tls: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::client::bind::{Bound, Held};
 use crate::client::connection::{Connection, Peer};
 use crate::deadline::Deadline;
-use crate::socket::{Socket, watch};
+use crate::socket::Socket;
+use crate::stream::watch;
+use crate::tls::fault::Fault;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use rustix::io::Errno;
@@ -33,6 +35,9 @@ pub(crate) struct ListenerCounters {
     pub(crate) requests: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) turned_away: AtomicU64,
+    pub(crate) handshakes: AtomicU64,
+    pub(crate) resumed: AtomicU64,
+    pub(crate) failed_handshakes: [AtomicU64; Fault::WORDS.len()],
     /// Open connections by client, while the listener limits them.
     clients: Mutex<HashMap<IpAddr, u32>>,
 }

@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use crate::buffers::{Input, Size};
 use crate::client::accept::{Acceptor, ListenerCounters, Seat};
 use crate::client::http1::{Refusal, Request, read_request};
+use crate::client::secure::Secure;
 use crate::deadline::Deadline;
 use crate::exchange;
 use crate::socket::Socket;
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     /// The end of the last exchange; at first, when the connection was accepted.
     pub(crate) idle_since: Instant,
     registration: usize,
+    /// Where it speaks TLS: what the handshake has told.
+    pub(crate) secure: Option<Box<Secure>>,
     _seat: Option<Seat>,
 }
 
@@ -69,6 +72,8 @@ pub(crate) struct Connection {
 pub(crate) enum After {
     Keep,
     Close,
+    /// Close without a word: what was sent is not the whole of it.
+    Cut,
     /// Close, but first let the client read what we said although it is still sending.
     Linger,
 }
@@ -110,27 +115,37 @@ impl Connection {
             counters,
             idle_since: Instant::now(),
             registration,
+            secure: None,
             _seat: seat,
         }
     }
 
     /// Serves requests until the connection ends.
     pub(crate) async fn serve(&mut self) {
+        if self.speaks_tls() && !Box::pin(self.shake_hands()).await {
+            return;
+        }
         loop {
             let after = match self.next().await {
                 // On the heap, so that a connection between two requests is small.
                 Next::Request(request) => Box::pin(exchange::serve(self, request)).await,
                 Next::Refused(refusal) => Box::pin(self.refuse(refusal)).await,
-                Next::Closed => return,
+                Next::Closed => return self.socket.part(),
             };
             self.served += 1;
             match after {
                 // A client that comes again is waited for, and shares the thread fairly.
                 After::Keep => drop(self.socket.register()),
-                After::Close => return,
+                After::Close => return self.socket.part(),
+                After::Cut => return,
                 After::Linger => return Box::pin(self.linger()).await,
             }
         }
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.socket.is_secure() { "https" } else { "http" }
     }
 
     /// Whether the response to come is the last one on this connection.
@@ -177,6 +192,8 @@ impl Connection {
     async fn read(&mut self, began: Option<Instant>) -> Read {
         let limit = self.time_limit(began);
         self.deadline.set(limit);
+        // Who has just shaken hands has a request: it comes a round trip later.
+        let is_new = self.served == 0 && self.socket.is_secure();
         let Self { worker, acceptor, socket, input, deadline, registration, .. } = self;
         poll_fn(|cx| {
             match input.poll_fill(socket, Size::Head, cx) {
@@ -187,7 +204,10 @@ impl Connection {
             if began.is_none() {
                 worker.wake_when_closing(*registration, cx);
                 if worker.stopping.get() || acceptor.closing.get() {
-                    return Poll::Ready(Read::End);
+                    if !is_new {
+                        return Poll::Ready(Read::End);
+                    }
+                    deadline.set(limit.min(Instant::now() + LINGER));
                 }
             }
             deadline.poll(cx).map(|()| Read::TimedOut)

@@ -23,14 +23,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// TLS will make this a fact of the connection.
-const SCHEME: &str = "http";
-
 /// A request whose head was read: all that its exchange needs to know. Holds none of the connection's bytes.
 #[derive(Debug)]
 pub(crate) struct Request {
     /// The table that it was routed by, for the whole exchange.
     pub(crate) table: Rc<LocalTable>,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     pub(crate) listener: usize,
     pub(crate) route: Option<usize>,
     pub(crate) to: Destination,
@@ -93,7 +92,7 @@ impl Request {
         let listener = &self.table.table().listeners[self.listener];
         let own = self.facts.as_deref();
         Facts {
-            scheme: SCHEME,
+            scheme: self.scheme,
             host: own.map_or(&[], |own| &own.host),
             path: own.map_or(&[], |own| &own.path),
             query: own.and_then(|own| own.query.as_deref()),
@@ -141,6 +140,9 @@ pub(crate) fn read_request(
     }
     connection.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
     let host = routing_host(head.authority);
+    if connection.secure.as_ref().is_some_and(|secure| secure.is_misdirected(&host)) {
+        return Err(Refusal { answer: Answer::Misdirected, began, listener: Some(place), facts: log });
+    }
     let asked = Routed {
         method: head.method,
         host: &host,
@@ -148,6 +150,7 @@ pub(crate) fn read_request(
         query: head.target.query,
         fields: head.fields,
         client: client(),
+        identity: connection.identity(),
     };
     let route = listener.index.find(&asked);
     let trusted = is_trusted(connection, listener);
@@ -169,6 +172,7 @@ pub(crate) fn read_request(
     let limits = route.map_or(&[][..], |route| &listener.routes[route].limits).iter().enumerate();
     let limits = limits.filter_map(|(at, limit)| Some((at, limit.key(&asked)?))).collect();
     let request = Request {
+        scheme: connection.scheme(),
         listener: place,
         route,
         to,
@@ -299,10 +303,11 @@ impl Reading<'_> {
         let policy: &ForwardedPolicy = &self.listener.forwarded;
         let told = Told {
             client: &self.connection.peer.text,
-            scheme: SCHEME,
+            scheme: self.connection.scheme(),
             trusted: self.trusted,
             x_forwarded: policy.x_forwarded,
             rfc7239: policy.rfc7239,
+            identity: self.connection.identity(),
         };
         let rewritten = match &route.rewrite {
             Some(rewriter) if self.path != b"*" => rewriter.apply(self.path),
@@ -331,7 +336,7 @@ impl Reading<'_> {
 
     fn facts<'b>(&'b self, route: &'b Route) -> Facts<'b> {
         Facts {
-            scheme: SCHEME,
+            scheme: self.connection.scheme(),
             host: self.head.authority,
             path: self.path,
             query: self.head.target.query,

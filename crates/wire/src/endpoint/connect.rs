@@ -1,8 +1,11 @@
-//! Opens connections to endpoints.
+//! Opens connections to endpoints, and shakes hands where the pool speaks TLS.
 
 use crate::account::Ending;
 use crate::deadline::Deadline;
 use crate::socket::Socket;
+use crate::tls::endpoint::EndpointTls;
+use crate::tls::fault;
+use crate::tls::session::Session;
 use bascule_decide::table::Target;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::future::poll_fn;
@@ -10,24 +13,64 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Connects within `limit`, or says how it failed.
+/// How a connection could not be had.
+#[derive(Debug)]
+pub(crate) struct NotConnected {
+    pub(crate) ending: Ending,
+    /// More than the ending says, where there is more.
+    pub(crate) reason: &'static str,
+    /// The same in more words, for the operator.
+    pub(crate) told: Option<String>,
+}
+
+/// Connects within `limit`, which includes the TLS handshake, or says how it failed.
 pub(crate) async fn connect(
     target: &Target,
+    tls: Option<&EndpointTls>,
     deadline: &mut Deadline,
     limit: Duration,
-) -> Result<Socket, Ending> {
-    let (socket, connected) = begin(target).map_err(|error| ending_of(&error))?;
-    if connected {
+) -> Result<Socket, NotConnected> {
+    let (mut socket, connected) = begin(target).map_err(|error| not_connected(ending_of(&error)))?;
+    if connected && tls.is_none() {
         return Ok(socket);
     }
     deadline.start(limit);
-    let opened = poll_fn(|cx| match socket.poll_connected(cx) {
-        Poll::Ready(opened) => Poll::Ready(opened.map_err(|error| ending_of(&error))),
-        Poll::Pending => deadline.poll(cx).map(|()| Err(Ending::ConnectTimedOut)),
-    })
-    .await;
+    if !connected {
+        poll_fn(|cx| match socket.poll_connected(cx) {
+            Poll::Ready(opened) => Poll::Ready(opened.map_err(|error| not_connected(ending_of(&error)))),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(not_connected(Ending::ConnectTimedOut))),
+        })
+        .await?;
+    }
+    if let Some(tls) = tls {
+        Box::pin(shake_hands(&mut socket, tls, target, deadline)).await?;
+    }
     deadline.clear();
-    opened.map(|()| socket)
+    Ok(socket)
+}
+
+async fn shake_hands(
+    socket: &mut Socket,
+    tls: &EndpointTls,
+    target: &Target,
+    deadline: &mut Deadline,
+) -> Result<(), NotConnected> {
+    let session = tls.connect(target).map_err(|error| untrusted(&io::Error::other(error)))?;
+    socket.secure(Session::new(session));
+    poll_fn(|cx| match socket.poll_handshake(cx) {
+        Poll::Ready(shaken) => Poll::Ready(shaken.map_err(|error| untrusted(&error))),
+        Poll::Pending => deadline.poll(cx).map(|()| Err(not_connected(Ending::ConnectTimedOut))),
+    })
+    .await
+}
+
+fn not_connected(ending: Ending) -> NotConnected {
+    NotConnected { ending, reason: "", told: None }
+}
+
+fn untrusted(error: &io::Error) -> NotConnected {
+    let (reason, told) = (fault::of_endpoint(error), Some(fault::in_words(error)));
+    NotConnected { ending: Ending::EndpointTlsFailed, reason, told }
 }
 
 /// Begins to connect; true when that has succeeded already, as it does on one machine.

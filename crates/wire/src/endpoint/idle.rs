@@ -2,6 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::socket::Socket;
+use crate::tls::endpoint::EndpointTls;
 use bascule_decide::table::EndpointState;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,12 +23,23 @@ pub(crate) struct EndpointConnection {
 #[derive(Debug)]
 pub(crate) struct IdleConnections {
     state: Arc<EndpointState>,
+    /// What all of them speak TLS with.
+    tls: Option<Arc<EndpointTls>>,
     open: RefCell<Vec<(EndpointConnection, Instant)>>,
 }
 
 impl IdleConnections {
-    pub(crate) fn new(state: Arc<EndpointState>) -> Self {
-        Self { state, open: RefCell::default() }
+    pub(crate) fn new(state: Arc<EndpointState>, tls: Option<Arc<EndpointTls>>) -> Self {
+        Self { state, tls, open: RefCell::default() }
+    }
+
+    /// Whether they are what a pool wants that speaks TLS like this: its settings may have changed.
+    pub(crate) fn speak(&self, tls: Option<&Arc<EndpointTls>>) -> bool {
+        match (&self.tls, tls) {
+            (None, None) => true,
+            (Some(own), Some(wanted)) => Arc::ptr_eq(own, wanted),
+            _ => false,
+        }
     }
 
     /// One that is still open as far as we know. One that said anything, even goodbye, is dropped.

@@ -248,6 +248,7 @@ fn a_pool_knows_the_key_of_a_request() {
         query: Some(b"user=7"),
         fields: &[],
         client: Some([192, 0, 2, 1].into()),
+        identity: None,
     };
     let key_of = |options: Value| World::new(&[1], &options).table.pools[0].key(&request);
     let by_user = key_of(json!({"by": {"query": "user"}}));

@@ -65,6 +65,7 @@ mod tests {
                 query: None,
                 fields: &[],
                 client,
+                identity: None,
             })
         };
         assert!(matches(Some("10.1.2.3")) && matches(Some("::1")) && matches(Some("::ffff:10.0.0.1")));

@@ -72,6 +72,7 @@ mod tests {
             query: None,
             fields: &fields,
             client: None,
+            identity: None,
         })
     }
 

@@ -73,7 +73,15 @@ mod tests {
     fn methods_are_case_sensitive_and_get_is_not_head() {
         let methods = build(&matcher("method", json!({"methods": ["GET", "PURGE"]}))).unwrap();
         let matches = |method| {
-            methods.matches(&Request { method, host: "", path: b"/", query: None, fields: &[], client: None })
+            methods.matches(&Request {
+                method,
+                host: "",
+                path: b"/",
+                query: None,
+                fields: &[],
+                client: None,
+                identity: None,
+            })
         };
         assert_eq!(["GET", "PURGE", "HEAD", "get", ""].map(matches), [true, true, false, false, false]);
     }

@@ -110,7 +110,15 @@ mod tests {
 
     fn matches(kind: &str, value: &str, path: &[u8]) -> bool {
         let paths = build(&matcher("path", json!({"paths": [{"kind": kind, "value": value}]}))).unwrap();
-        paths.matches(&Request { method: "GET", host: "", path, query: None, fields: &[], client: None })
+        paths.matches(&Request {
+            method: "GET",
+            host: "",
+            path,
+            query: None,
+            fields: &[],
+            client: None,
+            identity: None,
+        })
     }
 
     #[test]

@@ -109,7 +109,15 @@ mod tests {
 
     fn matches(name: &str, test: serde_json::Value, query: Option<&[u8]>) -> bool {
         let parameter = build(&matcher("query", json!({"name": name, "test": test}))).unwrap();
-        parameter.matches(&Request { method: "GET", host: "", path: b"/", query, fields: &[], client: None })
+        parameter.matches(&Request {
+            method: "GET",
+            host: "",
+            path: b"/",
+            query,
+            fields: &[],
+            client: None,
+            identity: None,
+        })
     }
 
     #[test]

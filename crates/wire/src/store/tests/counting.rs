@@ -15,7 +15,15 @@ pub(super) fn limit(requests: u64, per_ms: u64, burst: u64) -> RateLimit {
 }
 
 fn key(limit: &RateLimit) -> LimitKey {
-    let asked = Request { method: "GET", host: "", path: b"/", query: None, fields: &[], client: None };
+    let asked = Request {
+        method: "GET",
+        host: "",
+        path: b"/",
+        query: None,
+        fields: &[],
+        client: None,
+        identity: None,
+    };
     limit.key(&asked).expect("all requests have one key")
 }
 

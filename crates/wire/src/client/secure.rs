@@ -1,0 +1,122 @@
+//! Stage 2 where a listener speaks TLS: the handshake, and what it tells about the connection.
+
+use crate::answer::Answer;
+use crate::client::connection::Connection;
+use crate::tls::fault::{Fault, in_words};
+use crate::tls::server::ServerTls;
+use crate::tls::session::Session;
+use bascule_contract::event::What;
+use bascule_decide::identity::Identity;
+use rustls::Connection as Tls;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+/// What is known of a client since its handshake.
+#[derive(Debug)]
+pub(crate) struct Secure {
+    tls: Arc<ServerTls>,
+    /// The host that it asked for; lower case.
+    server_name: Option<Box<str>>,
+    /// Whom its certificate names; few show one.
+    identity: Option<Box<Identity>>,
+}
+
+impl Secure {
+    /// Whether the client has taken this connection for one to another host.
+    pub(crate) fn is_misdirected(&self, host: &str) -> bool {
+        self.server_name.as_deref().is_some_and(|name| self.tls.is_misdirected(name, host))
+    }
+}
+
+impl Connection {
+    /// Whether its listener speaks TLS, now that the connection begins.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        let table = self.worker.table();
+        self.acceptor.place(table.table()).is_some_and(|place| table.secured().listener(place).is_some())
+    }
+
+    /// The handshake. False: it failed, which the client has been told if it could be, and the connection ends.
+    pub(crate) async fn shake_hands(&mut self) -> bool {
+        let table = self.worker.table();
+        let Some(place) = self.acceptor.place(table.table()) else { return false };
+        let Some(tls) = table.secured().listener(place) else { return false };
+        let Ok(session) = tls.accept() else { return false };
+        let tls = Arc::clone(tls);
+        self.socket.secure(Session::new(session));
+        let limit = Duration::from_millis(table.table().listeners[place].timeouts.head_ms);
+        drop(table);
+        self.deadline.set(self.idle_since + limit);
+        let Self { socket, deadline, .. } = self;
+        let shaken = poll_fn(|cx| {
+            if let Poll::Ready(shaken) = socket.poll_handshake(cx) {
+                return Poll::Ready(Some(shaken));
+            }
+            deadline.poll(cx).map(|()| None)
+        })
+        .await;
+        match shaken {
+            Some(Ok(())) => {
+                self.know(tls);
+                true
+            }
+            Some(Err(error)) => {
+                self.has_failed(Some(&error));
+                false
+            }
+            None => {
+                self.has_failed(None);
+                false
+            }
+        }
+    }
+
+    /// Whom the client's certificate names, if it has shown one.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.secure.as_ref()?.identity.as_deref()
+    }
+
+    fn know(&mut self, tls: Arc<ServerTls>) {
+        let told = self.socket.with_session(|session| {
+            let server_name = match session.connection() {
+                Tls::Server(server) => server.server_name().map(Into::into),
+                Tls::Client(_) => None,
+            };
+            let shown = session.connection().peer_certificates().and_then(|chain| chain.first());
+            let identity = shown.map(|certificate| Box::new(Identity::of(certificate)));
+            (session.is_resumed(), server_name, identity)
+        });
+        let (resumed, server_name, identity) = told.unwrap_or_default();
+        let counters = self.acceptor.counters.borrow();
+        counters.handshakes.fetch_add(1, Relaxed);
+        counters.resumed.fetch_add(resumed.into(), Relaxed);
+        self.secure = Some(Box::new(Secure { tls, server_name, identity }));
+    }
+
+    /// Counts a handshake that failed. `None`: it took too long.
+    fn has_failed(&self, error: Option<&io::Error>) {
+        let first = self.socket.with_session(|session| session.first_byte()).flatten();
+        let fault = error.map_or(Fault::TimedOut, |error| Fault::of(error, first));
+        if fault == Fault::PlainHttp {
+            self.socket.say_in_the_clear(&Answer::NotTls.render(&[], true, true));
+        }
+        let counters = self.acceptor.counters.borrow();
+        counters.failed_handshakes[fault as usize].fetch_add(1, Relaxed);
+        if fault == Fault::Closed && first.is_none() {
+            // Somebody looked whether the port is open.
+            return;
+        }
+        self.worker.event_of_many(|| What::HandshakeFailed {
+            listener: self.acceptor.listener.borrow().to_string(),
+            client: self.peer.text.to_string(),
+            reason: match error {
+                _ if fault == Fault::PlainHttp => "it spoke HTTP in the clear".to_owned(),
+                Some(error) => in_words(error),
+                None => "it took too long".to_owned(),
+            },
+        });
+    }
+}

@@ -44,6 +44,27 @@ pub struct Listener {
     pub limits: ClientLimits,
     /// What endpoints are told about the client.
     pub forwarded: Forwarded,
+    /// HTTP/2 from clients.
+    #[serde(default)]
+    pub http2: Http2,
+}
+
+/// HTTP/2 from clients: offered by TLS, and spoken with prior knowledge without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http2 {
+    /// Otherwise a client that speaks it anyway is told that its version is not supported.
+    pub enabled: bool,
+    /// Streams that may be open at a time, per connection; at least 1.
+    pub streams: u32,
+    /// What a stream may send ahead of its endpoint, 65535 to 2147483647. A connection may send as much for each of its streams.
+    pub window_bytes: u32,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self { enabled: true, streams: 100, window_bytes: 65_535 }
+    }
 }
 
 /// An address to accept on.

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | What does this snapshot mean? | snapshot | [`table`] |
 //! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
+//! | The same over HTTP/2, and is it too much? | head, frame | [`http2`] |
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
 //! | What keeps it together with others? | request | [`sessions`] |
@@ -28,6 +29,7 @@ pub mod endpoint;
 pub mod guard;
 pub mod headers;
 pub mod http1;
+pub mod http2;
 pub mod limit;
 pub mod load_report;
 pub mod networks;

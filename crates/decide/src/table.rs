@@ -9,7 +9,7 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, IdleConnections, Retries, RouteTimeouts, Snapshot, Spread,
+    self, ClientLimits, ClientTimeouts, Http2, IdleConnections, Retries, RouteTimeouts, Snapshot, Spread,
 };
 use serde_json::{Map, Value};
 
@@ -55,6 +55,8 @@ pub struct Listener {
     pub limits: ClientLimits,
     /// What endpoints are told about the client.
     pub forwarded: ForwardedPolicy,
+    /// HTTP/2 from clients.
+    pub http2: Http2,
 }
 
 /// What endpoints are told about the client.
@@ -374,6 +376,7 @@ fn compile_listener(
         index: index?,
         timeouts: listener.timeouts.clone(),
         limits: listener.limits.clone(),
+        http2: listener.http2.clone(),
         forwarded: ForwardedPolicy {
             x_forwarded: listener.forwarded.x_forwarded,
             rfc7239: listener.forwarded.rfc7239,

@@ -8,6 +8,7 @@ use crate::endpoint::idle::EndpointConnection;
 use crate::forward::{Failed, Forward, Sent, endpoint_failed};
 use crate::head::{Head, Kind, bad_response, read_head};
 use crate::local::LocalTable;
+use crate::side::Side;
 use crate::socket::{Socket, WriteStop};
 use crate::worker::Worker;
 use bascule_contract::event::What;
@@ -274,7 +275,7 @@ impl Leg {
         counter.fetch_add(1, Relaxed);
         match opened {
             Ok((socket, deadline)) => {
-                self.connection = Some(EndpointConnection { socket: Rc::new(socket), deadline });
+                self.connection = Some(EndpointConnection { side: Rc::new(Side::Http1(socket)), deadline });
                 Ok(true)
             }
             Err(ending) => {
@@ -289,8 +290,8 @@ impl Leg {
     }
 
     async fn send(&mut self, to: &Forward<'_>, head: &[u8]) -> Result<(), Failed> {
-        let EndpointConnection { socket, deadline } = self.connection();
-        match socket.write_all(&mut [IoSlice::new(head)], deadline, to.idle()).await {
+        let EndpointConnection { side, deadline } = self.connection();
+        match side.write_all(&mut [IoSlice::new(head)], deadline, to.idle()).await {
             Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
             // It may have closed after an answer of its own accord (408); what it said is read later.
             Err(WriteStop::Failed) => to.sent.set(Sent::Broken(Instant::now())),
@@ -359,13 +360,13 @@ impl Leg {
         watching: &mut bool,
     ) -> Result<bool, Failed> {
         let Self { connection, input, interim, .. } = self;
-        let Some(EndpointConnection { socket, deadline }) = connection else { return Ok(false) };
+        let Some(EndpointConnection { side, deadline }) = connection else { return Ok(false) };
         // What has begun to answer has done the work: nobody else is to do it again.
         let begun = !input.is_empty() || *interim > 0;
         let progress = if begun { Progress::Answered } else { Progress::Sent };
         let failed = |ending| Poll::Ready(Err(Failed::Endpoint { ending, reason: "", progress }));
         poll_fn(|cx| {
-            match input.poll_fill(socket, Size::Relay, cx) {
+            match side.poll_fill(input, Size::Relay, cx) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(true)),
                 Poll::Ready(Ok(0)) => return failed(Ending::EndpointClosed),
                 Poll::Ready(Err(_)) => return failed(Ending::EndpointReset),

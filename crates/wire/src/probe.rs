@@ -5,6 +5,7 @@ use crate::endpoint::connect::connect;
 use crate::endpoint::idle::EndpointConnection;
 use crate::local::LocalTable;
 use crate::quiet;
+use crate::side::Side;
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
 use std::rc::Rc;
@@ -42,7 +43,7 @@ async fn ask(worker: &Worker, table: &LocalTable, (pool, slot): (usize, Slot), r
             let mut deadline = Deadline::default();
             let target = &settings.endpoints[slot.index()].target;
             let socket = connect(target, &mut deadline, PATIENCE).await.ok()?;
-            EndpointConnection { socket: Rc::new(socket), deadline }
+            EndpointConnection { side: Rc::new(Side::Http1(socket)), deadline }
         }
     };
     let answered = quiet::exchange(&mut connection, request, false, &worker.buffers).await?;

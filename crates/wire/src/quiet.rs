@@ -33,11 +33,11 @@ pub(crate) async fn exchange(
     to_head: bool,
     buffers: &Rc<Buffers>,
 ) -> Option<Answered> {
-    let EndpointConnection { socket, deadline } = connection;
-    socket.write_all(&mut [IoSlice::new(request)], deadline, PAUSE).await.ok()?;
+    let EndpointConnection { side, deadline } = connection;
+    side.write_all(&mut [IoSlice::new(request)], deadline, PAUSE).await.ok()?;
     let mut input = Input::new(Rc::clone(buffers));
     let (status, framing, persistent, mut report) = loop {
-        let count = poll_fn(|cx| input.poll_fill(socket, Size::Relay, cx)).await.ok()?;
+        let count = poll_fn(|cx| side.poll_fill(&mut input, Size::Relay, cx)).await.ok()?;
         if count == 0 || input.len() > MAX_HEAD {
             return None;
         }
@@ -60,9 +60,9 @@ pub(crate) async fn exchange(
             let reusable = persistent && input.is_empty() && framing != Framing::Close;
             return Some(Answered { status, reusable, report });
         }
-        let count = poll_fn(|cx| input.poll_fill(socket, Size::Relay, cx)).await.ok()?;
+        let count = poll_fn(|cx| side.poll_fill(&mut input, Size::Relay, cx)).await.ok()?;
         if count == 0 {
-            return body.end().then_some(Answered { status, reusable: false, report });
+            return body.end(side).then_some(Answered { status, reusable: false, report });
         }
     }
 }

@@ -43,6 +43,11 @@ impl Socket {
         Self(RefCell::new(Stream::Fresh(descriptor.into())))
     }
 
+    /// Takes the stream out; what stays is gone.
+    pub(crate) fn take(&self) -> Self {
+        Self(RefCell::new(self.0.replace(Stream::Gone)))
+    }
+
     /// Makes the socket known to the runtime, which can wait for it from now on.
     pub(crate) fn register(&self) -> io::Result<()> {
         let mut stream = self.0.borrow_mut();
@@ -95,7 +100,8 @@ impl Socket {
         }
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    /// Writes what the peer takes at once. `Ok(0)` is a connection that takes nothing any more.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if let Some(written) = self.at_once(|fresh| write(fresh, parts)) {
             return Poll::Ready(written);
         }

@@ -73,7 +73,7 @@ pub fn routing_host(authority: &[u8]) -> Cow<'_, str> {
 }
 
 /// Whether this is a name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without its rarities).
-pub(super) fn is_authority(value: &[u8]) -> bool {
+pub(crate) fn is_authority(value: &[u8]) -> bool {
     let (host_holds, port) = match value.first() {
         Some(b'[') => {
             let Some(end) = memchr::memchr(b']', value) else { return false };

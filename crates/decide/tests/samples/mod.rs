@@ -6,7 +6,7 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::mark::Mark;
 use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
-    Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits,
+    Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits, Http2,
     IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread,
     usual_priority,
 };
@@ -95,6 +95,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
             requests_per_connection: None,
             connections_per_client: None,
         },
+        http2: Http2::default(),
         forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
     }
 }

@@ -7,18 +7,19 @@ use crate::client::accept::{Acceptor, ListenerCounters, Seat};
 use crate::client::http1::{Refusal, Request, read_request};
 use crate::deadline::Deadline;
 use crate::exchange;
+use crate::http2::{self, stream::Stream};
+use crate::side::Side;
 use crate::socket::Socket;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::http1::has_empty_line;
 use bascule_decide::table::Listener;
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -27,12 +28,12 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Who the client is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     /// `None` for Unix sockets.
     pub(crate) ip: Option<IpAddr>,
     /// The address in text; empty for Unix sockets.
-    pub(crate) text: Box<str>,
+    pub(crate) text: Rc<str>,
 }
 
 impl Peer {
@@ -46,22 +47,47 @@ impl Peer {
     }
 }
 
-/// One client connection.
+/// One client connection, or one stream of it: what an exchange sees of its client.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) acceptor: Rc<Acceptor>,
-    pub(crate) socket: Socket,
+    pub(crate) side: Side,
     pub(crate) peer: Peer,
     pub(crate) input: Input,
     pub(crate) deadline: Deadline,
     /// Requests answered so far.
     pub(crate) served: u64,
-    counters: Arc<ListenerCounters>,
     /// The end of the last exchange; at first, when the connection was accepted.
     pub(crate) idle_since: Instant,
+    /// `None` for a stream.
+    arrival: Option<Arrival>,
+}
+
+/// A connection's place among those of its thread and listener, for as long as this lives.
+#[derive(Debug)]
+struct Arrival {
+    worker: Rc<Worker>,
+    counters: Arc<ListenerCounters>,
     registration: usize,
     _seat: Option<Seat>,
+}
+
+impl Arrival {
+    fn new(worker: &Rc<Worker>, acceptor: &Acceptor, seat: Option<Seat>) -> Self {
+        let registration = worker.register();
+        let counters = Arc::clone(&acceptor.counters.borrow());
+        counters.accepted.fetch_add(1, Relaxed);
+        counters.open.fetch_add(1, Relaxed);
+        Self { worker: Rc::clone(worker), counters, registration, _seat: seat }
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.counters.open.fetch_sub(1, Relaxed);
+        self.worker.farewell(self.registration);
+    }
 }
 
 /// What becomes of the connection after an exchange.
@@ -75,6 +101,8 @@ pub(crate) enum After {
 
 enum Next {
     Request(Box<Request>),
+    /// The client speaks HTTP/2.
+    Http2,
     Refused(Refusal),
     Closed,
 }
@@ -94,23 +122,32 @@ impl Connection {
         peer: Peer,
         seat: Option<Seat>,
     ) -> Self {
-        let input = Input::new(Rc::clone(&worker.buffers));
-        let registration = worker.register();
-        let counters = Arc::clone(&acceptor.counters.borrow());
-        counters.accepted.fetch_add(1, Relaxed);
-        counters.open.fetch_add(1, Relaxed);
+        let arrival = Some(Arrival::new(&worker, &acceptor, seat));
         Self {
+            input: Input::new(Rc::clone(&worker.buffers)),
             worker,
             acceptor,
-            socket,
+            side: Side::Http1(socket),
             peer,
-            input,
             deadline: Deadline::default(),
             served: 0,
-            counters,
             idle_since: Instant::now(),
-            registration,
-            _seat: seat,
+            arrival,
+        }
+    }
+
+    /// A stream of this connection.
+    pub(crate) fn stream(&self, stream: Stream) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            acceptor: Rc::clone(&self.acceptor),
+            side: Side::Http2(stream),
+            peer: self.peer.clone(),
+            input: Input::new(Rc::clone(&self.worker.buffers)),
+            deadline: Deadline::default(),
+            served: self.served,
+            idle_since: self.idle_since,
+            arrival: None,
         }
     }
 
@@ -121,12 +158,13 @@ impl Connection {
                 // On the heap, so that a connection between two requests is small.
                 Next::Request(request) => Box::pin(exchange::serve(self, request)).await,
                 Next::Refused(refusal) => Box::pin(self.refuse(refusal)).await,
+                Next::Http2 => return Box::pin(http2::serve(self)).await,
                 Next::Closed => return,
             };
             self.served += 1;
             match after {
                 // A client that comes again is waited for, and shares the thread fairly.
-                After::Keep => drop(self.socket.register()),
+                After::Keep => drop(self.side.register()),
                 After::Close => return,
                 After::Linger => return Box::pin(self.linger()).await,
             }
@@ -138,6 +176,41 @@ impl Connection {
         is_last(&self.worker, &self.acceptor, self.served, listener)
     }
 
+    /// Whether no more requests are wanted.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.worker.stopping.get() || self.acceptor.closing.get()
+    }
+
+    /// Whether the request that was counted last is the last one that the listener allows.
+    pub(crate) fn was_last(&self) -> bool {
+        let table = self.worker.table();
+        let Some(place) = self.acceptor.place(table.table()) else { return true };
+        let limit = table.table().listeners[place].limits.requests_per_connection;
+        limit.is_some_and(|limit| self.served >= limit)
+    }
+
+    /// Wakes the task when [`Connection::is_closing`] changes.
+    pub(crate) fn wake_when_closing(&self, cx: &Context<'_>) {
+        if let Some(arrival) = &self.arrival {
+            self.worker.wake_when_closing(arrival.registration, cx);
+        }
+    }
+
+    /// Whether the client begins with the preface of HTTP/2, as far as it is here; `None`: it may.
+    fn prefers_http2(&self) -> Option<bool> {
+        let (bytes, preface) = (self.input.bytes(), http2::PREFACE);
+        let length = bytes.len().min(preface.len());
+        if self.served > 0 || bytes[..length] != preface[..length] {
+            return Some(false);
+        }
+        let table = self.worker.table();
+        let place = self.acceptor.place(table.table());
+        if !place.is_some_and(|place| table.table().listeners[place].http2.enabled) {
+            return Some(false);
+        }
+        (length == preface.len()).then_some(true)
+    }
+
     /// Waits for the next request, whose head may come in pieces or may be here already.
     async fn next(&mut self) -> Next {
         let mut began = None;
@@ -146,8 +219,13 @@ impl Connection {
         loop {
             if !self.input.is_empty() {
                 let began = *began.get_or_insert_with(Instant::now);
+                let http2 = self.prefers_http2();
+                if http2 == Some(true) {
+                    return Next::Http2;
+                }
                 let bytes = self.input.bytes();
-                if bytes.len() >= enough || has_empty_line(bytes, seen_before(seen)) {
+                let is_http1 = http2 == Some(false);
+                if is_http1 && (bytes.len() >= enough || has_empty_line(bytes, seen_before(seen))) {
                     let now = if seen == 0 { began } else { Instant::now() };
                     match read_request(self, began, now) {
                         Ok(Some(request)) => return Next::Request(request),
@@ -177,15 +255,17 @@ impl Connection {
     async fn read(&mut self, began: Option<Instant>) -> Read {
         let limit = self.time_limit(began);
         self.deadline.set(limit);
-        let Self { worker, acceptor, socket, input, deadline, registration, .. } = self;
+        let Self { worker, acceptor, side, input, deadline, arrival, .. } = self;
         poll_fn(|cx| {
-            match input.poll_fill(socket, Size::Head, cx) {
+            match side.poll_fill(input, Size::Head, cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Read::End),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
                 Poll::Pending => {}
             }
             if began.is_none() {
-                worker.wake_when_closing(*registration, cx);
+                if let Some(arrival) = arrival {
+                    worker.wake_when_closing(arrival.registration, cx);
+                }
                 if worker.stopping.get() || acceptor.closing.get() {
                     return Poll::Ready(Read::End);
                 }
@@ -195,7 +275,8 @@ impl Connection {
         .await
     }
 
-    fn time_limit(&self, began: Option<Instant>) -> Instant {
+    /// When the connection has waited long enough: for the rest of a head, or for the next one.
+    pub(crate) fn time_limit(&self, began: Option<Instant>) -> Instant {
         let table = self.worker.table();
         let Some(listener) = self.acceptor.place(table.table()) else { return Instant::now() };
         let timeouts = &table.table().listeners[listener].timeouts;
@@ -207,10 +288,10 @@ impl Connection {
     }
 
     /// Answers a request that cannot be served; its framing is not to be trusted, so the connection ends.
-    async fn refuse(&mut self, refusal: Refusal) -> After {
+    pub(crate) async fn refuse(&mut self, refusal: Refusal) -> After {
         let response = refusal.answer.render(&[], true, true);
         let received = self.input.len() as u64;
-        let _ = self.socket.write_all(&mut [IoSlice::new(&response)], &mut self.deadline, LINGER).await;
+        let _ = self.side.answer(&response, &mut self.deadline, LINGER).await;
         let table = self.worker.table();
         if let Some(listener) = refusal.listener.or_else(|| self.acceptor.place(table.table())) {
             self.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
@@ -231,14 +312,14 @@ impl Connection {
     /// Says that we are done, then reads and forgets what the client still sends: closing at once would
     /// reset the connection, and the client might never see the answer.
     async fn linger(&mut self) {
-        self.socket.finish_writing();
+        self.side.finish_writing();
         self.deadline.start(LINGER);
         let mut left = LINGER_BYTES;
         self.input.consume(self.input.len());
-        let Self { socket, input, deadline, .. } = self;
+        let Self { side, input, deadline, .. } = self;
         poll_fn(|cx| {
             while left > 0 {
-                match input.poll_fill(socket, Size::Relay, cx) {
+                match side.poll_fill(input, Size::Relay, cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(count)) => {
                         left = left.saturating_sub(count);
@@ -266,8 +347,6 @@ fn seen_before(seen: usize) -> usize {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.counters.open.fetch_sub(1, Relaxed);
-        self.worker.farewell(self.registration);
         if std::thread::panicking() {
             let message = format!(
                 "serving {}",

@@ -135,7 +135,10 @@ pub(crate) fn read_request(
     };
     let path = path_of(&head).map_err(|problem| refuse(Answer::Refused(Malformed::Path(problem))))?;
     let client = || head.client(connection.peer.ip, &listener.forwarded.trusted);
-    let log = connection.worker.log_is_on().then(|| Box::new(log_facts(&head, client())));
+    let log = connection
+        .worker
+        .log_is_on()
+        .then(|| Box::new(log_facts(&head, client(), connection.side.http2().is_some())));
     if announces_too_much(&head, listener) {
         return Err(Refusal { answer: Answer::BodyTooLarge, began, listener: Some(place), facts: log });
     }
@@ -309,7 +312,7 @@ impl Reading<'_> {
             _ => Cow::Borrowed(self.path),
         };
         let fallback =
-            if self.head.authority.is_empty() { self.connection.socket.local_text() } else { String::new() };
+            if self.head.authority.is_empty() { self.connection.side.local_text() } else { String::new() };
         let onward = Onward {
             path: &rewritten,
             fallback_host: &fallback,
@@ -350,7 +353,7 @@ impl Reading<'_> {
     }
 }
 
-fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>) -> LogFacts {
+fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>, http2: bool) -> LogFacts {
     let field = |name: &str| {
         head.fields
             .iter()
@@ -367,7 +370,11 @@ fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>) -> LogFacts {
         method: head.method.to_owned(),
         host: String::from_utf8_lossy(head.authority).into_owned(),
         target,
-        http11: head.http11,
+        protocol: match head.http11 {
+            _ if http2 => "HTTP/2.0",
+            true => "HTTP/1.1",
+            false => "HTTP/1.0",
+        },
         user_agent: field("user-agent"),
         referer: field("referer"),
     }

@@ -1,7 +1,7 @@
 //! Open connections to one endpoint that are free for reuse, of one thread.
 
 use crate::deadline::Deadline;
-use crate::socket::Socket;
+use crate::side::Side;
 use bascule_decide::table::EndpointState;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct EndpointConnection {
     /// Shared, because a request goes out while its response comes back.
-    pub(crate) socket: Rc<Socket>,
+    pub(crate) side: Rc<Side>,
     pub(crate) deadline: Deadline,
 }
 
@@ -35,7 +35,7 @@ impl IdleConnections {
         let mut open = self.open.borrow_mut();
         while let Some((connection, _)) = open.pop() {
             self.state.idle.fetch_sub(1, Relaxed);
-            if connection.socket.is_quiet() {
+            if connection.side.is_quiet() {
                 return Some(connection);
             }
         }
@@ -45,7 +45,7 @@ impl IdleConnections {
     /// Keeps a connection, unless `limit` are kept already.
     pub(crate) fn put(&self, connection: EndpointConnection, now: Instant, limit: u32) {
         let mut open = self.open.borrow_mut();
-        if open.len() < limit as usize && connection.socket.is_quiet() {
+        if open.len() < limit as usize && connection.side.is_quiet() {
             open.push((connection, now));
             self.state.idle.fetch_add(1, Relaxed);
         }
@@ -55,9 +55,7 @@ impl IdleConnections {
     pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
         let mut open = self.open.borrow_mut();
         let before = open.len();
-        open.retain(|(connection, since)| {
-            now.duration_since(*since) < timeout && connection.socket.is_quiet()
-        });
+        open.retain(|(connection, since)| now.duration_since(*since) < timeout && connection.side.is_quiet());
         self.state.idle.fetch_sub(u32::try_from(before - open.len()).unwrap_or(0), Relaxed);
     }
 }

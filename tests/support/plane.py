@@ -145,6 +145,7 @@ def listener(
     timeouts: contract.ClientTimeouts | None = None,
     limits: contract.ClientLimits | None = None,
     forwarded: contract.Forwarded | None = None,
+    http2: contract.Http2 | None = None,
 ) -> contract.Listener:
     """A listener; without routes all goes to the pool "site". Binds are `ip:port` or `unix:/path`."""
     binds = [bind] if isinstance(bind, str) else bind
@@ -155,6 +156,7 @@ def listener(
         timeouts=timeouts or client_timeouts(),
         limits=limits or client_limits(),
         forwarded=forwarded or contract.Forwarded(x_forwarded=False, rfc7239=False, trusted=()),
+        http2=http2 or contract.Http2(),
     )
 
 

@@ -57,13 +57,13 @@ pub struct Http2 {
     pub enabled: bool,
     /// Streams that may be open at a time, per connection; at least 1.
     pub streams: u32,
-    /// What a stream may send ahead of its endpoint, 65535 to 2147483647. A connection may send as much for each of its streams.
+    /// What a stream may send ahead of its endpoint, 65536 to 1073741824. A connection may send as much for each of its streams.
     pub window_bytes: u32,
 }
 
 impl Default for Http2 {
     fn default() -> Self {
-        Self { enabled: true, streams: 100, window_bytes: 65_535 }
+        Self { enabled: true, streams: 100, window_bytes: 65_536 }
     }
 }
 
@@ -322,6 +322,20 @@ pub struct Pool {
     /// Endpoints report their load in the field `endpoint-load-metrics` (ORCA), which changes their weights.
     #[serde(default)]
     pub load_reports: bool,
+    /// What its endpoints speak.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// A version of HTTP that endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1: a connection for each request at a time.
+    #[default]
+    Http1,
+    /// HTTP/2, known to be spoken: many requests at a time on few connections.
+    Http2,
 }
 
 /// Which of the endpoints are used first. The default is: all alike.

@@ -102,6 +102,7 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         sessions=plan_sessions(pool.sessions),
         spread=plan_spread(config, pool),
         load_reports=pool.load_reports or pool.load is not None,
+        protocol="http2" if pool.protocol == "h2c" else "http1",
     )
     return PlannedPool(
         name,

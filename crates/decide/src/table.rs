@@ -9,7 +9,8 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, Http2, IdleConnections, Retries, RouteTimeouts, Snapshot, Spread,
+    self, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts, Snapshot,
+    Spread,
 };
 use serde_json::{Map, Value};
 
@@ -166,6 +167,8 @@ pub struct Pool {
     pub sessions: Option<PoolSessions>,
     /// Reported load changes weights.
     pub load_reports: bool,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
     /// What it has learned. Shared by all tables and threads.
     pub state: Arc<PoolState>,
     /// How an endpoint is picked.
@@ -333,6 +336,7 @@ fn compile_pool(pool: &snapshot::Pool, states: &mut States, problems: &mut Probl
         spread: pool.spread.clone(),
         sessions,
         load_reports: pool.load_reports,
+        protocol: pool.protocol,
         state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
         probe_path: None,

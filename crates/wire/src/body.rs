@@ -37,6 +37,7 @@ impl Incoming {
     pub(crate) fn from(side: &Side, framing: Framing) -> Self {
         match (side, framing) {
             (Side::Http2(_), Framing::Chunked) => Self::new(Framing::Close),
+            (Side::Http2(stream), Framing::Close) if stream.is_over() => Self::new(Framing::None),
             _ => Self::new(framing),
         }
     }
@@ -158,6 +159,9 @@ impl Piece<'_> {
         deadline: &mut Deadline,
         pause: Duration,
     ) -> Result<u64, PieceStop> {
+        if !self.head.is_empty() {
+            to.ask(self.head, false).map_err(PieceStop::Write)?;
+        }
         let mut end = None;
         if self.body.done {
             let trailers = end.insert(HeaderMap::new());

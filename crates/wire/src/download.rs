@@ -85,7 +85,7 @@ impl<'a> Download<'a> {
 
     /// Passes the final response on: the head together with what there is of the body, then the rest.
     async fn body(&mut self, head: &mut Head, began: Instant) -> Relayed {
-        let mut body = Incoming::new(head.framing);
+        let mut body = Incoming::from(&self.leg.connection().side, head.framing);
         let mut ended = began;
         let (mut unsent, mut passed) = match std::mem::replace(&mut head.written, Written::Same) {
             Written::Same => (Vec::new(), head.length),

@@ -51,6 +51,11 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// The endpoint did nothing with the request, and said so.
+    pub(crate) fn refused() -> Self {
+        Self::Endpoint { ending: Ending::EndpointReset, reason: "", progress: Progress::Refused }
+    }
+
     pub(crate) fn not_connected(ending: Ending) -> Self {
         Self::Endpoint { ending, reason: "", progress: Progress::NotConnected }
     }

@@ -3,13 +3,12 @@
 use crate::account::Ending;
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
-use crate::endpoint::connect::connect;
 use crate::endpoint::idle::EndpointConnection;
+use crate::endpoint::open::{self, Connecting};
 use crate::forward::{Failed, Forward, Sent, endpoint_failed};
 use crate::head::{Head, Kind, bad_response, read_head};
 use crate::local::LocalTable;
-use crate::side::Side;
-use crate::socket::{Socket, WriteStop};
+use crate::socket::WriteStop;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::balance::Slot;
@@ -22,11 +21,8 @@ use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::io::IoSlice;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -158,8 +154,6 @@ impl Drop for Held {
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<(Socket, Deadline), Ending>>>>;
-
 /// One try under way.
 pub(crate) struct Leg {
     pub(crate) held: Held,
@@ -176,7 +170,7 @@ pub(crate) struct Leg {
 
 impl Leg {
     pub(crate) fn new(held: Held) -> Self {
-        let connection = held.table.idle(held.pool, held.attempt.slot).take();
+        let connection = open::take(&held.table, held.pool, held.attempt.slot);
         let input = Input::new(Rc::clone(&held.worker.buffers));
         Self {
             reused: connection.is_some(),
@@ -208,7 +202,7 @@ impl Leg {
                 self.send(to, head).await?;
             }
             match self.wait(to, until).await {
-                Err(failure) if self.reused && to.request.idempotent && is_stale(&failure) => {
+                Err(failure) if self.reused && is_stale(&failure, to.request.idempotent) => {
                     self.connection = None;
                     self.reused = false;
                     to.sent.set(Sent::Nothing);
@@ -249,14 +243,10 @@ impl Leg {
     /// False when `until` came first.
     async fn connect(&mut self, until: Option<Instant>) -> Result<bool, Failed> {
         let began = Instant::now();
-        let connecting = self.connecting.get_or_insert_with(|| {
-            let (target, limit_ms) = (self.held.endpoint().target.clone(), self.held.pool().connect_ms);
-            Box::pin(async move {
-                let mut deadline = Deadline::default();
-                let socket = connect(&target, &mut deadline, Duration::from_millis(limit_ms)).await?;
-                Ok((socket, deadline))
-            })
-        });
+        let held = &self.held;
+        let connecting = self
+            .connecting
+            .get_or_insert_with(|| open::open(&held.worker, &held.table, held.pool, held.attempt.slot));
         if let Some(until) = until {
             self.alarm.set(until);
         }
@@ -270,12 +260,9 @@ impl Leg {
         self.connect_took += began.elapsed();
         let Some(opened) = opened else { return Ok(false) };
         self.connecting = None;
-        let state = &self.held.endpoint().state;
-        let counter = if opened.is_ok() { &state.connects } else { &state.connect_failures };
-        counter.fetch_add(1, Relaxed);
         match opened {
-            Ok((socket, deadline)) => {
-                self.connection = Some(EndpointConnection { side: Rc::new(Side::Http1(socket)), deadline });
+            Ok(connection) => {
+                self.connection = Some(connection);
                 Ok(true)
             }
             Err(ending) => {
@@ -291,7 +278,7 @@ impl Leg {
 
     async fn send(&mut self, to: &Forward<'_>, head: &[u8]) -> Result<(), Failed> {
         let EndpointConnection { side, deadline } = self.connection();
-        match side.write_all(&mut [IoSlice::new(head)], deadline, to.idle()).await {
+        match side.ask(head, &[], deadline, to.idle()).await {
             Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
             // It may have closed after an answer of its own accord (408); what it said is read later.
             Err(WriteStop::Failed) => to.sent.set(Sent::Broken(Instant::now())),
@@ -369,6 +356,9 @@ impl Leg {
             match side.poll_fill(input, Size::Relay, cx) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(true)),
                 Poll::Ready(Ok(0)) => return failed(Ending::EndpointClosed),
+                Poll::Ready(Err(_)) if side.was_refused() => {
+                    return Poll::Ready(Err(Failed::refused()));
+                }
                 Poll::Ready(Err(_)) => return failed(Ending::EndpointReset),
                 Poll::Pending => {}
             }
@@ -404,13 +394,14 @@ impl Leg {
 }
 
 /// Whether an idle connection had been closed by the endpoint when we took it, and the request may be sent once more.
-fn is_stale(failure: &Failed) -> bool {
-    matches!(
-        failure,
+fn is_stale(failure: &Failed, idempotent: bool) -> bool {
+    match failure {
+        Failed::Endpoint { progress: Progress::Refused, .. } => true,
         Failed::Endpoint {
             ending: Ending::EndpointClosed | Ending::EndpointReset,
             progress: Progress::Sent,
             ..
-        }
-    )
+        } => idempotent,
+        _ => false,
+    }
 }

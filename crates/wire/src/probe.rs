@@ -1,11 +1,8 @@
 //! Endpoints are asked how busy they are, for algorithms that go by what they say.
 
-use crate::deadline::Deadline;
-use crate::endpoint::connect::connect;
-use crate::endpoint::idle::EndpointConnection;
+use crate::endpoint::open;
 use crate::local::LocalTable;
 use crate::quiet;
-use crate::side::Side;
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
 use std::rc::Rc;
@@ -37,16 +34,11 @@ pub(crate) fn probe(worker: &Rc<Worker>, table: &Rc<LocalTable>, pool: usize) {
 /// A probe is no try: it counts nowhere, and a failed one only means that nothing was heard.
 async fn ask(worker: &Worker, table: &LocalTable, (pool, slot): (usize, Slot), request: &[u8]) -> Option<()> {
     let settings = &table.table().pools[pool];
-    let mut connection = match table.idle(pool, slot).take() {
+    let mut connection = match open::take(table, pool, slot) {
         Some(connection) => connection,
-        None => {
-            let mut deadline = Deadline::default();
-            let target = &settings.endpoints[slot.index()].target;
-            let socket = connect(target, &mut deadline, PATIENCE).await.ok()?;
-            EndpointConnection { side: Rc::new(Side::Http1(socket)), deadline }
-        }
+        None => open::open(worker, table, pool, slot).await.ok()?,
     };
-    let answered = quiet::exchange(&mut connection, request, false, &worker.buffers).await?;
+    let answered = quiet::exchange(&mut connection, (request, &[]), false, &worker.buffers).await?;
     if answered.reusable {
         table.idle(pool, slot).put(connection, Instant::now(), settings.idle.per_thread);
     }

@@ -4,6 +4,7 @@ use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
 use crate::http2::stream::Stream;
 use crate::socket::{Socket, WriteStop};
+use http::HeaderMap;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -54,6 +55,34 @@ impl Side {
                 Ok(())
             }
         }
+    }
+
+    /// Sends a whole request to an endpoint, its head written as HTTP/1 has it.
+    pub(crate) async fn ask(
+        &self,
+        head: &[u8],
+        body: &[u8],
+        deadline: &mut Deadline,
+        pause: Duration,
+    ) -> Result<(), WriteStop> {
+        match self {
+            Self::Http1(socket) if body.is_empty() => {
+                socket.write_all(&mut [IoSlice::new(head)], deadline, pause).await
+            }
+            Self::Http1(socket) => {
+                socket.write_all(&mut [IoSlice::new(head), IoSlice::new(body)], deadline, pause).await
+            }
+            Self::Http2(stream) if body.is_empty() => stream.ask(head, true),
+            Self::Http2(stream) => {
+                stream.ask(head, false)?;
+                Box::pin(stream.send(body, Some(HeaderMap::new()), deadline, pause)).await
+            }
+        }
+    }
+
+    /// Whether the endpoint has let us know that it did nothing with the request.
+    pub(crate) fn was_refused(&self) -> bool {
+        matches!(self, Self::Http2(stream) if stream.was_refused())
     }
 
     /// Sends a response of ours, written as HTTP/1 has it.

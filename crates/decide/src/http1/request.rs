@@ -218,6 +218,18 @@ pub fn parse<'b, 'f>(
     Ok(Some(head))
 }
 
+impl<'b, 'f> RequestHead<'b, 'f> {
+    /// The fields that travel on into HTTP/2, which has an authority instead of a `Host`, and frames bodies itself.
+    pub fn kept(&self) -> impl Iterator<Item = &'f Header<'b>> + use<'b, 'f> {
+        let dropped = self.dropped;
+        let fields = self.fields.iter().enumerate();
+        let travels = |name: &str| !matches!(classify(name), Known::Host | Known::TransferEncoding);
+        fields
+            .filter(move |(position, field)| !dropped.contains(*position) && travels(field.name))
+            .map(|(_, field)| field)
+    }
+}
+
 impl<'b> RequestHead<'b, '_> {
     fn read_fields(&mut self) -> Result<(), Malformed> {
         let mut seen = Seen::default();

@@ -1,7 +1,7 @@
 //! Request targets and authorities: what a request line and a `Host` may name (RFC 9112, 3.2; RFC 3986, 3.2).
 
-use super::content_length;
 use super::request::Malformed;
+use super::{content_length, layout};
 use std::borrow::Cow;
 
 /// The request target, taken apart. The path is as it was sent.
@@ -16,6 +16,13 @@ pub struct Target<'b> {
 }
 
 impl<'b> Target<'b> {
+    /// Path and query as they stand in the head that was read.
+    pub fn as_bytes(&self, head: &'b [u8]) -> &'b [u8] {
+        let start = layout::offset(head, self.path);
+        let length = self.path.len() + self.query.map_or(0, |query| 1 + query.len());
+        &head[start..start + length]
+    }
+
     pub(super) fn parse(target: &'b [u8], method: &str) -> Result<Self, Malformed> {
         if target.iter().any(|byte| !matches!(byte, b'!'..=b'~') || *byte == b'#') {
             return Err(Malformed::Target);

@@ -7,7 +7,7 @@ use bascule_contract::mark::Mark;
 use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
     Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits, Http2,
-    IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread,
+    IdleConnections, Listener, Matcher, Pool, Protocol, Retries, Route, RouteTimeouts, Snapshot, Spread,
     usual_priority,
 };
 use serde_json::{Map, Value, json};
@@ -52,6 +52,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         sessions: None,
         spread: Spread::default(),
         load_reports: false,
+        protocol: Protocol::Http1,
     }
 }
 

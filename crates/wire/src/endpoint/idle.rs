@@ -1,6 +1,8 @@
 //! Open connections to one endpoint that are free for reuse, of one thread.
 
 use crate::deadline::Deadline;
+use crate::endpoint::link::{Lease, Links};
+use crate::http2::stream::Stream;
 use crate::side::Side;
 use bascule_decide::table::EndpointState;
 use std::cell::RefCell;
@@ -18,16 +20,25 @@ pub(crate) struct EndpointConnection {
     pub(crate) deadline: Deadline,
 }
 
+impl EndpointConnection {
+    /// A stream of a connection that others use as well.
+    pub(crate) fn on(lease: Lease) -> Self {
+        Self { side: Rc::new(Side::Http2(Stream::to_endpoint(lease))), deadline: Deadline::default() }
+    }
+}
+
 /// Idle connections, the one used last on top: the rest can grow old and close.
 #[derive(Debug)]
 pub(crate) struct IdleConnections {
     state: Arc<EndpointState>,
     open: RefCell<Vec<(EndpointConnection, Instant)>>,
+    /// Those that speak HTTP/2.
+    pub(crate) links: Links,
 }
 
 impl IdleConnections {
     pub(crate) fn new(state: Arc<EndpointState>) -> Self {
-        Self { state, open: RefCell::default() }
+        Self { links: Links::new(Arc::clone(&state)), state, open: RefCell::default() }
     }
 
     /// One that is still open as far as we know. One that said anything, even goodbye, is dropped.
@@ -53,6 +64,7 @@ impl IdleConnections {
 
     /// Closes those that were idle for too long, and those that the endpoint has closed.
     pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
+        self.links.sweep(now, timeout);
         let mut open = self.open.borrow_mut();
         let before = open.len();
         open.retain(|(connection, since)| now.duration_since(*since) < timeout && connection.side.is_quiet());

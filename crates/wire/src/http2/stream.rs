@@ -3,45 +3,73 @@
 use crate::account::Ending;
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
+use crate::endpoint::link::Lease;
 use crate::http2::message::{self, trailer_lines};
 use crate::socket::WriteStop;
 use bascule_decide::edits::Edits;
 use bascule_decide::http1::field_room;
 use bascule_decide::http1::response::parse;
 use bytes::{Buf, Bytes};
+use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// A stream that a client opened.
+/// A stream that a client opened, or that we open to an endpoint.
 #[derive(Debug)]
 pub(crate) struct Stream(RefCell<State>);
 
 #[derive(Debug)]
 struct State {
-    respond: SendResponse<Bytes>,
+    peer: Peer,
     /// A head that goes out with the next payload, or the end.
     head: Option<Response<()>>,
     sending: Option<SendStream<Bytes>>,
     /// We have said all that there is to say.
     ended: bool,
-    receiving: RecvStream,
+    receiving: Receiving,
     /// What did not fit where it was to go.
     rest: Bytes,
     /// Taken in, but the peer may not send as much again yet.
     held: usize,
     trailers: Vec<u8>,
+    /// The endpoint has done nothing with the request.
+    refused: bool,
+}
+
+#[derive(Debug)]
+enum Peer {
+    Client(SendResponse<Bytes>),
+    Endpoint(Lease),
+}
+
+#[derive(Debug)]
+enum Receiving {
+    /// Nothing was asked yet, or could be.
+    Nothing,
+    Head(ResponseFuture),
+    Body(RecvStream),
 }
 
 impl Stream {
     pub(crate) fn of_client(receiving: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        Self::new(Peer::Client(respond), Receiving::Body(receiving))
+    }
+
+    /// A stream that is not open yet.
+    pub(crate) fn to_endpoint(lease: Lease) -> Self {
+        Self::new(Peer::Endpoint(lease), Receiving::Nothing)
+    }
+
+    fn new(peer: Peer, receiving: Receiving) -> Self {
         Self(RefCell::new(State {
-            respond,
+            peer,
             head: None,
             sending: None,
             ended: false,
@@ -49,7 +77,40 @@ impl Stream {
             rest: Bytes::new(),
             held: 0,
             trailers: Vec::new(),
+            refused: false,
         }))
+    }
+
+    /// Sends the head of a request, written as HTTP/1 has it.
+    pub(crate) fn ask(&self, head: &[u8], ends: bool) -> Result<(), WriteStop> {
+        let state = &mut *self.0.borrow_mut();
+        let (Peer::Endpoint(lease), Some(request)) = (&state.peer, message::request(head)) else {
+            return Err(WriteStop::Failed);
+        };
+        match lease.sender().map(|mut sender| sender.send_request(request, ends)) {
+            Some(Ok((response, sending))) => {
+                (state.sending, state.ended) = (Some(sending), ends);
+                state.receiving = Receiving::Head(response);
+                Ok(())
+            }
+            // It has said goodbye since we took our place.
+            Some(Err(_)) | None => {
+                lease.retire();
+                state.refused = true;
+                Err(WriteStop::Failed)
+            }
+        }
+    }
+
+    /// Whether the endpoint has let us know that it did nothing with the request (RFC 9113, 8.7).
+    pub(crate) fn was_refused(&self) -> bool {
+        self.0.borrow().refused
+    }
+
+    /// Whether nothing more comes, neither payload nor trailers.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.0.borrow();
+        state.rest.is_empty() && matches!(&state.receiving, Receiving::Body(body) if body.is_end_stream())
     }
 
     /// Takes payload in, as much as came and fits. What was taken before counts as used: the peer may send as much again.
@@ -61,8 +122,11 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let state = &mut *self.0.borrow_mut();
         let held = std::mem::take(&mut state.held);
+        let Receiving::Body(receiving) = &mut state.receiving else {
+            return state.poll_head(input, size, cx);
+        };
         // Fails only on a stream that is gone, which the next read tells.
-        let _ = state.receiving.flow_control().release_capacity(held);
+        let _ = receiving.flow_control().release_capacity(held);
         let mut taken = 0;
         loop {
             let count = input.append(size, &state.rest);
@@ -71,9 +135,9 @@ impl Stream {
             if !state.rest.is_empty() {
                 break;
             }
-            match state.receiving.poll_data(cx) {
+            match receiving.poll_data(cx) {
                 Poll::Ready(Some(Ok(more))) => state.rest = more,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(io::Error::other(error))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(state.failed(error))),
                 Poll::Pending if taken == 0 => return Poll::Pending,
                 Poll::Ready(None) if taken == 0 => return state.poll_end(cx),
                 Poll::Ready(None) | Poll::Pending => break,
@@ -95,7 +159,10 @@ impl Stream {
 
     /// An interim head goes out.
     pub(crate) fn inform(&self, head: Response<()>) -> Result<(), WriteStop> {
-        self.0.borrow_mut().respond.send_informational(head).map_err(|_| WriteStop::Failed)
+        match &mut self.0.borrow_mut().peer {
+            Peer::Client(respond) => respond.send_informational(head).map_err(|_| WriteStop::Failed),
+            Peer::Endpoint(_) => Err(WriteStop::Failed),
+        }
     }
 
     /// Sends a response of ours, written as HTTP/1 has it.
@@ -153,8 +220,8 @@ impl Stream {
 
     fn begin(&self, ends: bool) -> Result<(), WriteStop> {
         let state = &mut *self.0.borrow_mut();
-        let Some(head) = state.head.take() else { return Ok(()) };
-        let sending = state.respond.send_response(head, ends).map_err(|_| WriteStop::Failed)?;
+        let (Some(head), Peer::Client(respond)) = (state.head.take(), &mut state.peer) else { return Ok(()) };
+        let sending = respond.send_response(head, ends).map_err(|_| WriteStop::Failed)?;
         state.sending = Some(sending);
         state.ended = ends;
         Ok(())
@@ -187,11 +254,11 @@ impl Stream {
     /// Ready once the peer has given the stream up, or the connection is gone.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         let state = &mut *self.0.borrow_mut();
-        let reset = match &mut state.sending {
-            None => state.respond.poll_reset(cx),
-            Some(sending) => sending.poll_reset(cx),
-        };
-        reset.map(drop)
+        match (&mut state.sending, &mut state.peer) {
+            (Some(sending), _) => sending.poll_reset(cx).map(drop),
+            (None, Peer::Client(respond)) => respond.poll_reset(cx).map(drop),
+            (None, Peer::Endpoint(_)) => Poll::Pending,
+        }
     }
 
     /// The exchange is over. A response that is not whole is broken off, so that nobody takes it for one.
@@ -202,9 +269,10 @@ impl Stream {
         }
         state.ended = true;
         let reason = reason_of(ending);
-        match &mut state.sending {
-            None => state.respond.send_reset(reason),
-            Some(sending) => sending.send_reset(reason),
+        match (&mut state.sending, &mut state.peer) {
+            (Some(sending), _) => sending.send_reset(reason),
+            (None, Peer::Client(respond)) => respond.send_reset(reason),
+            (None, Peer::Endpoint(_)) => {}
         }
     }
 }
@@ -223,13 +291,47 @@ impl State {
         sent.map_err(|_| WriteStop::Failed)
     }
 
+    /// Takes the head of the endpoint's response in, an interim one or the final one.
+    fn poll_head(&mut self, input: &mut Input, size: Size, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Receiving::Head(waiting) = &mut self.receiving else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let interim = match waiting.poll_informational(cx) {
+            Poll::Ready(Some(Ok(interim))) => Some(interim),
+            _ => None,
+        };
+        let (status, headers) = match interim {
+            Some(interim) => (interim.status(), interim.into_parts().0.headers),
+            None => match ready!(Pin::new(waiting).poll(cx)) {
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    self.receiving = Receiving::Body(body);
+                    (head.status, head.headers)
+                }
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
+            },
+        };
+        let head = message::response_head(status, &headers);
+        match head.map(|head| (input.append(size, &head), head.len())) {
+            Some((count, length)) if count == length => Poll::Ready(Ok(count)),
+            _ => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn failed(&mut self, error: h2::Error) -> io::Error {
+        let unread = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+        self.refused |= unread && error.is_remote();
+        io::Error::other(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match ready!(self.receiving.poll_trailers(cx)) {
+        let Receiving::Body(receiving) = &mut self.receiving else { return Poll::Ready(Ok(0)) };
+        match ready!(receiving.poll_trailers(cx)) {
             Ok(trailers) => {
                 self.trailers = trailers.map(|fields| trailer_lines(&fields)).unwrap_or_default();
                 Poll::Ready(Ok(0))
             }
-            Err(error) => Poll::Ready(Err(io::Error::other(error))),
+            Err(error) => Poll::Ready(Err(self.failed(error))),
         }
     }
 }

@@ -1,0 +1,240 @@
+//! HTTP/2 connections to one endpoint, of one thread: few of them, each for many requests at a time.
+
+use crate::account::Ending;
+use crate::buffers::{Buffers, Input};
+use crate::deadline::Deadline;
+use crate::endpoint::connect::connect;
+use crate::http2::gather::{Gather, Gathered};
+use bascule_decide::table::{EndpointState, Target};
+use bascule_decide::time::Tick;
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Requests on one connection until its endpoint has said how many it allows, and the most however many it allows.
+const FIRST: usize = 100;
+const MOST: usize = 1000;
+/// What an endpoint may send ahead of one client, and ahead of all clients of one connection.
+const WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+/// A stream that sends no faster than its endpoint reads buffers this much at most.
+const SEND_BUFFER: usize = 64 * 1024;
+/// The longest head of a response, as HTTP/2 counts it: each field has 32 bytes more than it has (RFC 9113, 6.5.2).
+const HEADER_LIST: u32 = 64 * 1024 + 256 * 32;
+
+/// How a connection is opened when one is needed.
+#[derive(Clone)]
+pub(crate) struct Opening {
+    pub(crate) target: Target,
+    pub(crate) limit: Duration,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) now: Rc<dyn Fn() -> Tick>,
+}
+
+/// The connections of one thread to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Links {
+    state: Arc<EndpointState>,
+    open: RefCell<Vec<Rc<Link>>>,
+}
+
+/// One connection, perhaps still being opened.
+#[derive(Debug)]
+pub(crate) struct Link {
+    phase: RefCell<Phase>,
+    streams: Cell<usize>,
+    idle_since: Cell<Instant>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Opening(Vec<Waker>),
+    Open(SendRequest<Bytes>),
+    Failed(Ending),
+    /// It takes no more requests; those that are under way may end.
+    Leaving,
+}
+
+/// A request's place on a connection, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Lease(Rc<Link>);
+
+impl Links {
+    pub(crate) fn new(state: Arc<EndpointState>) -> Self {
+        Self { state, open: RefCell::default() }
+    }
+
+    /// A place on a connection that is open already.
+    pub(crate) fn find(&self) -> Option<Lease> {
+        let open = self.open.borrow();
+        let link = open.iter().find(|link| link.is_open() && link.has_room())?;
+        Some(Lease::on(link))
+    }
+
+    /// A place on a connection, which is opened if need be.
+    pub(crate) fn lease(&self, opening: &Opening) -> Lease {
+        let mut open = self.open.borrow_mut();
+        open.retain(|link| !link.is_over());
+        if let Some(link) = open.iter().find(|link| link.has_room()) {
+            return Lease::on(link);
+        }
+        let link = Rc::new(Link {
+            phase: RefCell::new(Phase::Opening(Vec::new())),
+            streams: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+        });
+        open.push(Rc::clone(&link));
+        let (opening, state) = (opening.clone(), Arc::clone(&self.state));
+        tokio::task::spawn_local(run(Rc::clone(&link), opening, state));
+        Lease::on(&link)
+    }
+
+    /// Closes those that were idle for too long, and forgets those that are over.
+    pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
+        self.open.borrow_mut().retain(|link| {
+            let idle = link.streams.get() == 0 && now.duration_since(link.idle_since.get()) >= timeout;
+            if idle && link.is_open() {
+                link.retire();
+            }
+            !link.is_over()
+        });
+    }
+}
+
+/// Connections end when nobody needs them any more.
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.open.borrow().iter().for_each(|link| link.retire());
+    }
+}
+
+impl Link {
+    fn is_open(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Open(_))
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Failed(_) | Phase::Leaving)
+    }
+
+    fn has_room(&self) -> bool {
+        let most = match &*self.phase.borrow() {
+            Phase::Opening(_) => FIRST,
+            Phase::Open(sender) => sender.current_max_send_streams().clamp(1, MOST),
+            Phase::Failed(_) | Phase::Leaving => 0,
+        };
+        self.streams.get() < most
+    }
+
+    fn is_now(&self, phase: Phase) {
+        if let Phase::Opening(waiting) = self.phase.replace(phase) {
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Takes no more requests. The connection ends when those that it has have ended.
+    fn retire(&self) {
+        self.is_now(Phase::Leaving);
+    }
+}
+
+impl Lease {
+    fn on(link: &Rc<Link>) -> Self {
+        link.streams.set(link.streams.get() + 1);
+        Self(Rc::clone(link))
+    }
+
+    /// Returns when requests can be sent, or says why they cannot.
+    pub(crate) async fn ready(&self) -> Result<(), Ending> {
+        poll_fn(|cx| match &mut *self.0.phase.borrow_mut() {
+            Phase::Opening(waiting) => {
+                waiting.push(cx.waker().clone());
+                Poll::Pending
+            }
+            Phase::Open(_) => Poll::Ready(Ok(())),
+            Phase::Failed(ending) => Poll::Ready(Err(*ending)),
+            Phase::Leaving => Poll::Ready(Err(Ending::EndpointClosed)),
+        })
+        .await
+    }
+
+    /// What sends one request; `None` when the connection takes no more.
+    pub(crate) fn sender(&self) -> Option<SendRequest<Bytes>> {
+        match &*self.0.phase.borrow() {
+            Phase::Open(sender) => Some(sender.clone()),
+            _ => None,
+        }
+    }
+
+    /// The endpoint takes no more requests on this connection.
+    pub(crate) fn retire(&self) {
+        self.0.retire();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let left = self.0.streams.get() - 1;
+        self.0.streams.set(left);
+        if left == 0 {
+            self.0.idle_since.set(Instant::now());
+        }
+    }
+}
+
+/// A connection from its beginning to its end.
+async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>) {
+    let mut deadline = Deadline::default();
+    let connected = connect(&opening.target, &mut deadline, opening.limit).await;
+    let counter = if connected.is_ok() { &state.connects } else { &state.connect_failures };
+    counter.fetch_add(1, Relaxed);
+    let socket = match connected {
+        Ok(socket) => socket,
+        Err(ending) => return link.is_now(Phase::Failed(ending)),
+    };
+    let now = Rc::clone(&opening.now);
+    let input = Input::new(Rc::clone(&opening.buffers));
+    let gather = Gather::new(socket, input, &opening.buffers, 0, move || now());
+    let shaken = settings().handshake::<_, Bytes>(Gathered(Rc::clone(&gather))).await;
+    let Ok((sender, mut connection)) = shaken else {
+        return link.is_now(Phase::Failed(Ending::EndpointReset));
+    };
+    connection.set_target_window_size(CONNECTION_WINDOW);
+    link.is_now(Phase::Open(sender));
+    state.idle.fetch_add(1, Relaxed);
+    poll_fn(|cx| poll_turn(&gather, &mut connection, cx)).await;
+    state.idle.fetch_sub(1, Relaxed);
+    link.retire();
+}
+
+fn settings() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(WINDOW)
+        .initial_max_send_streams(FIRST)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEADER_LIST);
+    builder
+}
+
+/// Ready when the connection has ended.
+fn poll_turn(
+    gather: &Gather,
+    connection: &mut Connection<Gathered, Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    gather.begin_turn();
+    let ended = Pin::new(connection).poll(cx).is_ready();
+    let flushed = gather.poll_flush(cx);
+    let broken = matches!(flushed, Poll::Ready(Err(_))) || gather.is_flooded();
+    if ended || broken { Poll::Ready(()) } else { Poll::Pending }
+}

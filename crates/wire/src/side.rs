@@ -15,7 +15,7 @@ pub(crate) enum Side {
     /// A connection of its own: heads and framing are among the bytes.
     Http1(Socket),
     /// One stream of a connection: bytes are payload alone.
-    Http2(Stream),
+    Http2(Box<Stream>),
 }
 
 impl Side {

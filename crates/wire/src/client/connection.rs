@@ -141,7 +141,7 @@ impl Connection {
         Self {
             worker: Rc::clone(&self.worker),
             acceptor: Rc::clone(&self.acceptor),
-            side: Side::Http2(stream),
+            side: Side::Http2(Box::new(stream)),
             peer: self.peer.clone(),
             input: Input::new(Rc::clone(&self.worker.buffers)),
             deadline: Deadline::default(),

@@ -168,7 +168,11 @@ impl Exchange<'_> {
         if let Answer::BodyMalformed(reason) = answer {
             self.outcome.reason = reason;
         }
-        let response = answer.render(fields, self.closes(), !self.request.is_head);
+        let response = if self.request.is_grpc {
+            answer.render_grpc(fields)
+        } else {
+            answer.render(fields, self.closes(), !self.request.is_head)
+        };
         async move { self.send(&response).await }
     }
 

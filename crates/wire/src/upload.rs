@@ -51,6 +51,14 @@ pub(crate) async fn upload(
     let coding = if to.request.framing == Framing::Chunked { Outgoing::Chunked } else { Outgoing::Plain };
     let limit = to.listener().limits.body_bytes.unwrap_or(u64::MAX);
     let mut head = head;
+    if to.client.http2().is_some() {
+        // What has come with the head leaves with it.
+        match poll_fn(|cx| Poll::Ready(to.client.poll_fill(input, Size::Relay, cx))).await {
+            Poll::Ready(Ok(0)) => drop(body.end(to.client)),
+            Poll::Ready(Err(_)) => return Err(UploadStop::ClientGone),
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
+        }
+    }
     loop {
         let (payload, taken) = body
             .take(input)

@@ -23,7 +23,10 @@ pub(crate) struct EndpointConnection {
 impl EndpointConnection {
     /// A stream of a connection that others use as well.
     pub(crate) fn on(lease: Lease) -> Self {
-        Self { side: Rc::new(Side::Http2(Box::new(Stream::to_endpoint(lease)))), deadline: Deadline::default() }
+        Self {
+            side: Rc::new(Side::Http2(Box::new(Stream::to_endpoint(lease)))),
+            deadline: Deadline::default(),
+        }
     }
 }
 

@@ -122,9 +122,11 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let state = &mut *self.0.borrow_mut();
         let held = std::mem::take(&mut state.held);
-        let Receiving::Body(receiving) = &mut state.receiving else {
-            return state.poll_head(input, size, cx);
+        let head = match &state.receiving {
+            Receiving::Body(_) => 0,
+            _ => ready!(state.poll_head(input, size, cx))?,
         };
+        let Receiving::Body(receiving) = &mut state.receiving else { return Poll::Ready(Ok(head)) };
         // Fails only on a stream that is gone, which the next read tells.
         let _ = receiving.flow_control().release_capacity(held);
         let mut taken = 0;
@@ -137,14 +139,14 @@ impl Stream {
             }
             match receiving.poll_data(cx) {
                 Poll::Ready(Some(Ok(more))) => state.rest = more,
+                _ if head + taken > 0 => break,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(state.failed(error))),
-                Poll::Pending if taken == 0 => return Poll::Pending,
-                Poll::Ready(None) if taken == 0 => return state.poll_end(cx),
-                Poll::Ready(None) | Poll::Pending => break,
+                Poll::Ready(None) => return state.poll_end(cx),
+                Poll::Pending => return Poll::Pending,
             }
         }
         state.held = taken;
-        Poll::Ready(Ok(taken))
+        Poll::Ready(Ok(head + taken))
     }
 
     /// The trailers that came behind the payload, as lines; complete once a fill found the end.

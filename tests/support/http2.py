@@ -1,5 +1,6 @@
 """An HTTP/2 client under full control of the test: well-behaved by the `h2` library, or any frame at all."""
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import h2.connection
 import h2.events
 import h2.settings
 from h2.errors import ErrorCodes
-from hyperframe.frame import Frame, HeadersFrame, SettingsFrame
+from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, SettingsFrame
 from tests.support.eventually import PATIENCE
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -44,7 +45,12 @@ class Http2Client:
     """One connection with prior knowledge. Blocks for `PATIENCE` seconds at most, then fails."""
 
     def __init__(
-        self, address: str, *, window: int = WINDOW, settings: dict[int, int] | None = None, begin: bool = True
+        self,
+        address: str,
+        *,
+        window: int = WINDOW,
+        settings: dict[int, int] | None = None,
+        begin: bool = True,
     ) -> None:
         """Connects to `ip:port` and shakes hands. `window` is what the peer may send ahead, of one stream.
 
@@ -78,6 +84,7 @@ class Http2Client:
         self.closed = False
         """The connection has ended."""
         self.pongs = 0
+        self._unread = b""
         if begin:
             self.flush()
 
@@ -160,9 +167,24 @@ class Http2Client:
         if not received:
             self.closed = True
             return
-        for event in self.h2.receive_data(received):
+        self._unread += received
+        for event in self.h2.receive_data(self._without_goodbyes()):
             self._note(event)
-        self.flush()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.flush()
+
+    def _without_goodbyes(self) -> bytes:
+        """The frames that are whole. The library takes a GOAWAY for the end, so it is told of none."""
+        told = b""
+        while len(self._unread) >= 9 and len(self._unread) >= (
+            length := 9 + int.from_bytes(self._unread[:3], "big")
+        ):
+            frame, self._unread = self._unread[:length], self._unread[length:]
+            if frame[3] == GoAwayFrame.type:
+                self.goodbye = ErrorCodes(int.from_bytes(frame[13:17], "big"))
+            else:
+                told += frame
+        return told
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Reads until `holds()`; fails when the connection ends before."""
@@ -201,8 +223,6 @@ class Http2Client:
                 answer.ended = True
             case h2.events.StreamReset(error_code=code):
                 answer.reset = ErrorCodes(code) if code is not None else None
-            case h2.events.ConnectionTerminated(error_code=code):
-                self.goodbye = ErrorCodes(code) if code is not None else None
             case h2.events.PingAckReceived():
                 self.pongs += 1
 

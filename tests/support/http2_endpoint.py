@@ -13,6 +13,7 @@ import h2.connection
 import h2.events
 import h2.settings
 from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
 from tests.support.eventually import PATIENCE, eventually
 
 from bascule import contract
@@ -100,8 +101,6 @@ class Link:
         """Says goodbye; streams beyond `last` were not looked at."""
         with self.lock:
             # The library would call the connection closed; its streams are to end first.
-            from hyperframe.frame import GoAwayFrame
-
             frame = GoAwayFrame(0, last_stream_id=last, error_code=int(code))
             self.socket.sendall(self.h2.data_to_send() + frame.serialize())
 
@@ -149,7 +148,7 @@ class Http2Endpoint:
         window: int = 65_535,
         reads: bool = True,
     ) -> None:
-        """`streams` and `window` are what it allows; without `reads` it takes no payload beyond the window."""
+        """`streams` and `window` are what it allows. Without `reads` the window never opens again."""
         self.behave, self.reads = behave, reads
         self.settings = {
             h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: streams,

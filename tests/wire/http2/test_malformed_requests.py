@@ -68,7 +68,7 @@ ALL = {**{name: head("GET", "/", extra) for name, extra in FIELDS.items()}, **HE
 def test_it_is_refused_and_no_endpoint_hears_of_it(fields: list[tuple[str, str]]) -> None:
     with serving() as (endpoint, plane), plane.connect_http2() as client:
         stream = client.request(fields)
-        client.until(lambda: client.closed or stream in client.answers and _is_over(client, stream))
+        client.until(lambda: client.closed or (stream in client.answers and _is_over(client, stream)))
         answer = client.answers[stream]
         assert answer.reset is not None or 400 <= answer.status < 600 or client.goodbye
         assert not endpoint.requests

@@ -1,4 +1,4 @@
-"""What a request over HTTP/2 becomes for an endpoint that speaks HTTP/1.1, and its response for the client."""
+"""What a request over HTTP/2 becomes for an endpoint of HTTP/1.1, and its response for the client."""
 
 import json
 import threading

@@ -82,7 +82,11 @@ impl Gather {
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut input = self.input.borrow_mut();
         if input.is_empty() {
-            if self.reads.get() == 0 || self.flood.get() {
+            if self.flood.get() {
+                // Nothing more is heard; whoever drives the connection ends it.
+                return Poll::Pending;
+            }
+            if self.reads.get() == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -55,7 +55,8 @@ pub(crate) async fn serve(connection: &mut Connection) {
         idle_since: Cell::new(Instant::now()),
         waker: RefCell::default(),
     });
-    let mut serving = Serving { connection, gather, server, streams, deadline, leaving: None };
+    let mut serving =
+        Serving { connection, gather, server, streams, deadline, leaving: None, flooded: false };
     poll_fn(|cx| serving.poll(cx)).await;
 }
 
@@ -129,6 +130,8 @@ struct Serving<'a> {
     deadline: Deadline,
     /// Since when no more streams are wanted.
     leaving: Option<Instant>,
+    /// The client was told that it sends too much of nothing.
+    flooded: bool,
 }
 
 impl Serving<'_> {
@@ -149,7 +152,7 @@ impl Serving<'_> {
         if let Poll::Ready(Err(_)) = self.gather.poll_flush(cx) {
             return Poll::Ready(());
         }
-        if self.gather.is_flooded() && self.leaving.is_none() {
+        if self.gather.is_flooded() && !std::mem::replace(&mut self.flooded, true) {
             self.server.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             self.leave();
             cx.waker().wake_by_ref();

@@ -23,6 +23,8 @@ pub(crate) struct Incoming {
     decoder: Decoder,
     /// That came behind the body over HTTP/2.
     told: Vec<u8>,
+    /// Over HTTP/2: what was read is all there is.
+    last: bool,
     /// All of it was taken.
     pub(crate) done: bool,
 }
@@ -30,14 +32,20 @@ pub(crate) struct Incoming {
 impl Incoming {
     pub(crate) fn new(framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self { framing, left, decoder: Decoder::default(), told: Vec::new(), done: framing == Framing::None }
+        Self {
+            framing,
+            left,
+            decoder: Decoder::default(),
+            told: Vec::new(),
+            last: false,
+            done: framing == Framing::None,
+        }
     }
 
     /// The body of a message with this framing that comes from `side`. HTTP/2 has a framing of its own, already taken off.
     pub(crate) fn from(side: &Side, framing: Framing) -> Self {
         match (side, framing) {
             (Side::Http2(_), Framing::Chunked) => Self::new(Framing::Close),
-            (Side::Http2(stream), Framing::Close) if stream.is_over() => Self::new(Framing::None),
             _ => Self::new(framing),
         }
     }
@@ -58,7 +66,10 @@ impl Incoming {
                 self.done = step.done;
                 Ok((step.payload, step.consumed))
             }
-            Framing::Close => Ok((input.len(), input.len())),
+            Framing::Close => {
+                self.done |= self.last;
+                Ok((input.len(), input.len()))
+            }
         }
     }
 
@@ -69,6 +80,13 @@ impl Incoming {
         skipped: usize,
     ) -> Result<(usize, usize), ChunkProblem> {
         input.behind(skipped, |input| self.take(input))
+    }
+
+    /// Looks whether the end of the body has come with what was read.
+    pub(crate) fn look_ahead(&mut self, side: &Side) {
+        if let Side::Http2(stream) = side {
+            self.last = stream.is_over();
+        }
     }
 
     /// What `side` says has ended: whether the body has, too.

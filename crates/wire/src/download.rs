@@ -96,6 +96,7 @@ impl<'a> Download<'a> {
             self.leg.input.consume(head.length);
         }
         loop {
+            body.look_ahead(&self.leg.connection().side);
             let piece = match self.piece(&mut body, passed) {
                 Ok(piece) => piece,
                 Err(()) => {

@@ -161,6 +161,8 @@ pub(crate) struct Leg {
     connecting: Option<Connecting>,
     /// The connection has served before: it may have gone stale.
     reused: bool,
+    /// It was, and this is another one.
+    renewed: bool,
     pub(crate) connect_took: Duration,
     pub(crate) input: Input,
     interim: u32,
@@ -174,6 +176,7 @@ impl Leg {
         let input = Input::new(Rc::clone(&held.worker.buffers));
         Self {
             reused: connection.is_some(),
+            renewed: false,
             held,
             connection,
             connecting: None,
@@ -202,14 +205,29 @@ impl Leg {
                 self.send(to, head).await?;
             }
             match self.wait(to, until).await {
-                Err(failure) if self.reused && is_stale(&failure, to.request.idempotent) => {
+                Err(failure) if self.may_renew(&failure, to.request.idempotent) => {
                     self.connection = None;
-                    self.reused = false;
+                    self.renewed = true;
                     to.sent.set(Sent::Nothing);
                 }
                 waited => return waited,
             }
         }
+    }
+
+    /// Whether the request may be sent once more, on a fresh connection to the same endpoint: the idle one had been
+    /// closed when we took it, or the endpoint has let us know that it did nothing.
+    fn may_renew(&self, failure: &Failed, idempotent: bool) -> bool {
+        !self.renewed
+            && match failure {
+                Failed::Endpoint { progress: Progress::Refused, .. } => true,
+                Failed::Endpoint {
+                    ending: Ending::EndpointClosed | Ending::EndpointReset,
+                    progress: Progress::Sent,
+                    ..
+                } => self.reused && idempotent,
+                _ => false,
+            }
     }
 
     /// Has a connection when it returns.
@@ -390,18 +408,5 @@ impl Leg {
             }
         })
         .await
-    }
-}
-
-/// Whether an idle connection had been closed by the endpoint when we took it, and the request may be sent once more.
-fn is_stale(failure: &Failed, idempotent: bool) -> bool {
-    match failure {
-        Failed::Endpoint { progress: Progress::Refused, .. } => true,
-        Failed::Endpoint {
-            ending: Ending::EndpointClosed | Ending::EndpointReset,
-            progress: Progress::Sent,
-            ..
-        } => idempotent,
-        _ => false,
     }
 }

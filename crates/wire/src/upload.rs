@@ -60,6 +60,7 @@ pub(crate) async fn upload(
         }
     }
     loop {
+        body.look_ahead(to.client);
         let (payload, taken) = body
             .take(input)
             .map_err(|problem| UploadStop::Client(Answer::BodyMalformed(problem.reason())))?;

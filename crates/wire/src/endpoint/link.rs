@@ -44,6 +44,8 @@ pub(crate) struct Opening {
 pub(crate) struct Links {
     state: Arc<EndpointState>,
     open: RefCell<Vec<Rc<Link>>>,
+    /// How many requests the endpoint allows on one connection, as far as we know.
+    allowed: Cell<usize>,
 }
 
 /// One connection, perhaps still being opened.
@@ -69,13 +71,13 @@ pub(crate) struct Lease(Rc<Link>);
 
 impl Links {
     pub(crate) fn new(state: Arc<EndpointState>) -> Self {
-        Self { state, open: RefCell::default() }
+        Self { state, open: RefCell::default(), allowed: Cell::new(FIRST) }
     }
 
     /// A place on a connection that is open already.
     pub(crate) fn find(&self) -> Option<Lease> {
         let open = self.open.borrow();
-        let link = open.iter().find(|link| link.is_open() && link.has_room())?;
+        let link = open.iter().find(|link| link.is_open() && self.has_room(link))?;
         Some(Lease::on(link))
     }
 
@@ -83,7 +85,7 @@ impl Links {
     pub(crate) fn lease(&self, opening: &Opening) -> Lease {
         let mut open = self.open.borrow_mut();
         open.retain(|link| !link.is_over());
-        if let Some(link) = open.iter().find(|link| link.has_room()) {
+        if let Some(link) = open.iter().find(|link| self.has_room(link)) {
             return Lease::on(link);
         }
         let link = Rc::new(Link {
@@ -92,9 +94,16 @@ impl Links {
             idle_since: Cell::new(Instant::now()),
         });
         open.push(Rc::clone(&link));
-        let (opening, state) = (opening.clone(), Arc::clone(&self.state));
-        tokio::task::spawn_local(run(Rc::clone(&link), opening, state));
+        let (opening, state, allowed) = (opening.clone(), Arc::clone(&self.state), self.allowed.get());
+        tokio::task::spawn_local(run(Rc::clone(&link), opening, state, allowed));
         Lease::on(&link)
+    }
+
+    fn has_room(&self, link: &Link) -> bool {
+        if let Phase::Open(sender) = &*link.phase.borrow() {
+            self.allowed.set(sender.current_max_send_streams().clamp(1, MOST));
+        }
+        !link.is_over() && link.streams.get() < self.allowed.get()
     }
 
     /// Closes those that were idle for too long, and forgets those that are over.
@@ -123,15 +132,6 @@ impl Link {
 
     fn is_over(&self) -> bool {
         matches!(&*self.phase.borrow(), Phase::Failed(_) | Phase::Leaving)
-    }
-
-    fn has_room(&self) -> bool {
-        let most = match &*self.phase.borrow() {
-            Phase::Opening(_) => FIRST,
-            Phase::Open(sender) => sender.current_max_send_streams().clamp(1, MOST),
-            Phase::Failed(_) | Phase::Leaving => 0,
-        };
-        self.streams.get() < most
     }
 
     fn is_now(&self, phase: Phase) {
@@ -191,7 +191,7 @@ impl Drop for Lease {
 }
 
 /// A connection from its beginning to its end.
-async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>) {
+async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowed: usize) {
     let mut deadline = Deadline::default();
     let connected = connect(&opening.target, &mut deadline, opening.limit).await;
     let counter = if connected.is_ok() { &state.connects } else { &state.connect_failures };
@@ -203,7 +203,7 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>) {
     let now = Rc::clone(&opening.now);
     let input = Input::new(Rc::clone(&opening.buffers));
     let gather = Gather::new(socket, input, &opening.buffers, 0, move || now());
-    let shaken = settings().handshake::<_, Bytes>(Gathered(Rc::clone(&gather))).await;
+    let shaken = settings(allowed).handshake::<_, Bytes>(Gathered(Rc::clone(&gather))).await;
     let Ok((sender, mut connection)) = shaken else {
         return link.is_now(Phase::Failed(Ending::EndpointReset));
     };
@@ -215,12 +215,12 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>) {
     link.retire();
 }
 
-fn settings() -> Builder {
+fn settings(allowed: usize) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
         .initial_window_size(WINDOW)
-        .initial_max_send_streams(FIRST)
+        .initial_max_send_streams(allowed)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(HEADER_LIST);
     builder

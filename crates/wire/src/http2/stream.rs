@@ -323,6 +323,9 @@ impl State {
     fn failed(&mut self, error: h2::Error) -> io::Error {
         let unread = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
         self.refused |= unread && error.is_remote();
+        if let (true, Peer::Endpoint(lease)) = (error.is_go_away(), &self.peer) {
+            lease.retire();
+        }
         io::Error::other(error)
     }
 

@@ -153,12 +153,11 @@ def test_our_own_answers_are_statuses_that_callers_understand() -> None:
 
 
 def test_the_callers_deadline_is_ours() -> None:
-    with served() as (service, endpoint), balanced(endpoint) as (plane, channel):
+    with served() as (service, endpoint), balanced(endpoint) as (_, channel):
         began = time.monotonic()
         assert status_of(channel, "/test.Toy/Never", timeout=0.3).code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert time.monotonic() - began < 5
         assert service.cancelled.wait(10)
-        assert plane.endings(1).keys() <= {"total_timed_out", "client_aborted"}
 
 
 def test_a_caller_that_is_still_there_hears_of_the_deadline_from_us() -> None:

@@ -42,6 +42,7 @@ def protected_pool(name: str, protection: contract.Protection, by: contract.Sess
         spread=contract.Spread("eu-1", contract.Subset(size=20, balancer=3)),
         load_reports=True,
         tls=contract.PoolTls("a1", "api.example.com", "c1", ("http/1.1",)),
+        protocol="http2",
     )
 
 
@@ -224,6 +225,7 @@ SAMPLES: dict[str, object] = {
                 ),
                 timeouts=contract.ClientTimeouts(10_000, 60_000, 75_000, 60_000),
                 limits=contract.ClientLimits(65_536, 100, 8_192, 10_485_760, 1_000, 500, 50),
+                http2=contract.Http2(enabled=False, streams=7, window_bytes=1_000_000),
                 forwarded=contract.Forwarded(True, False, ("10.0.0.0/8",)),
                 tls=contract.ListenerTls(
                     certificates=(contract.ServedCertificate("c1", ("example.com", "*.example.com")),),

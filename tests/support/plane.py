@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from tests.support.endpoints import Script, ScriptedEndpoint
 from tests.support.eventually import PATIENCE, eventually
+from tests.support.http2 import Http2Client
 from tests.support.raw import RawClient
 from tests.support.strict import Response
 
@@ -146,6 +147,7 @@ def listener(
     limits: contract.ClientLimits | None = None,
     forwarded: contract.Forwarded | None = None,
     tls: contract.ListenerTls | None = None,
+    http2: contract.Http2 | None = None,
 ) -> contract.Listener:
     """A listener; without routes all goes to the pool "site". Binds are `ip:port` or `unix:/path`."""
     binds = [bind] if isinstance(bind, str) else bind
@@ -157,6 +159,7 @@ def listener(
         limits=limits or client_limits(),
         forwarded=forwarded or contract.Forwarded(x_forwarded=False, rfc7239=False, trusted=()),
         tls=tls,
+        http2=http2 or contract.Http2(),
     )
 
 
@@ -250,6 +253,10 @@ class RunningPlane:
     def connect(self, listener: str = "web", *, receive_buffer: int | None = None) -> RawClient:
         """A client connection to the first bind of the listener."""
         return RawClient(self.address(listener), receive_buffer=receive_buffer)
+
+    def connect_http2(self, listener: str = "web", **options: Any) -> Http2Client:
+        """A client connection that speaks HTTP/2. Options are those of `Http2Client`."""
+        return Http2Client(self.address(listener), **options)
 
     def ask(self, content: bytes, *, to: str = "GET") -> Response:
         """Sends one request on a connection of its own and reads the response."""

@@ -48,6 +48,27 @@ pub struct Listener {
     /// How it speaks TLS; `None`: it does not.
     #[serde(default)]
     pub tls: Option<ListenerTls>,
+    /// HTTP/2 from clients.
+    #[serde(default)]
+    pub http2: Http2,
+}
+
+/// HTTP/2 from clients: offered by TLS, and spoken with prior knowledge without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http2 {
+    /// Otherwise a client that speaks it anyway is told that its version is not supported.
+    pub enabled: bool,
+    /// Streams that may be open at a time, per connection; at least 1.
+    pub streams: u32,
+    /// What a stream may send ahead of its endpoint, 65536 to 1073741824. A connection may send as much for each of its streams.
+    pub window_bytes: u32,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self { enabled: true, streams: 100, window_bytes: 65_536 }
+    }
 }
 
 /// An address to accept on.
@@ -308,6 +329,20 @@ pub struct Pool {
     /// How TLS is spoken to them; `None`: it is not.
     #[serde(default)]
     pub tls: Option<PoolTls>,
+    /// What its endpoints speak.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// A version of HTTP that endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1: a connection for each request at a time.
+    #[default]
+    Http1,
+    /// HTTP/2, known to be spoken: many requests at a time on few connections.
+    Http2,
 }
 
 /// Which of the endpoints are used first. The default is: all alike.

@@ -9,6 +9,8 @@
 //! | What does this snapshot mean? | snapshot | [`table`] |
 //! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
 //! | Who is this, by its certificate? | TLS handshake | [`identity`] |
+//! | The same over HTTP/2, and is it too much? | head, frame | [`http2`] |
+//! | Is it a gRPC call? | request | [`grpc`] |
 //! | Which path is this, whoever reads it? | request | [`path`] |
 //! | Which route takes it? | request | [`route`] |
 //! | What keeps it together with others? | request | [`sessions`] |
@@ -27,9 +29,11 @@ pub mod balance;
 pub mod catalog;
 pub mod edits;
 pub mod endpoint;
+pub mod grpc;
 pub mod guard;
 pub mod headers;
 pub mod http1;
+pub mod http2;
 pub mod identity;
 pub mod limit;
 pub mod load_report;

@@ -5,6 +5,8 @@
 pub enum Progress {
     /// No connection was made: the endpoint has seen nothing.
     NotConnected,
+    /// The endpoint has said that it did nothing with the request (HTTP/2: RFC 9113, 8.7).
+    Refused,
     /// Bytes were written to a connection and no byte came back.
     Sent,
     /// A response has begun.
@@ -21,7 +23,7 @@ pub fn is_idempotent(method: &str) -> bool {
 /// `replayable`: every byte of the request that was sent can be sent again.
 pub fn may_try_again(progress: Progress, idempotent: bool, replayable: bool) -> bool {
     match progress {
-        Progress::NotConnected => replayable,
+        Progress::NotConnected | Progress::Refused => replayable,
         Progress::Sent => replayable && idempotent,
         Progress::Answered => false,
     }

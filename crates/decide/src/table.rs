@@ -11,7 +11,8 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, IdleConnections, Retries, RouteTimeouts, Snapshot, Spread,
+    self, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts, Snapshot,
+    Spread,
 };
 use serde_json::{Map, Value};
 
@@ -57,6 +58,8 @@ pub struct Listener {
     pub limits: ClientLimits,
     /// What endpoints are told about the client.
     pub forwarded: ForwardedPolicy,
+    /// HTTP/2 from clients.
+    pub http2: Http2,
 }
 
 /// What endpoints are told about the client.
@@ -118,6 +121,8 @@ pub struct Pool {
     pub sessions: Option<PoolSessions>,
     /// Reported load changes weights.
     pub load_reports: bool,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
     /// What it has learned. Shared by all tables and threads.
     pub state: Arc<PoolState>,
     /// How an endpoint is picked.
@@ -294,6 +299,7 @@ fn compile_pool(
         spread: pool.spread.clone(),
         sessions,
         load_reports: pool.load_reports,
+        protocol: pool.protocol,
         state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
         probe_path: None,
@@ -337,6 +343,7 @@ fn compile_listener(
         index: index?,
         timeouts: listener.timeouts.clone(),
         limits: listener.limits.clone(),
+        http2: listener.http2.clone(),
         forwarded: ForwardedPolicy {
             x_forwarded: listener.forwarded.x_forwarded,
             rfc7239: listener.forwarded.rfc7239,

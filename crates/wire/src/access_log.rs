@@ -11,7 +11,8 @@ pub(crate) struct LogFacts {
     pub(crate) method: String,
     pub(crate) host: String,
     pub(crate) target: Vec<u8>,
-    pub(crate) http11: bool,
+    /// `HTTP/1.1`, for example; empty when the request could not be read.
+    pub(crate) protocol: &'static str,
     pub(crate) user_agent: Option<Vec<u8>>,
     pub(crate) referer: Option<Vec<u8>>,
 }
@@ -54,7 +55,7 @@ impl Line<'_> {
             ("method", self.facts.method.as_bytes()),
             ("host", self.facts.host.as_bytes()),
             ("target", &self.facts.target),
-            ("protocol", self.protocol().as_bytes()),
+            ("protocol", self.facts.protocol.as_bytes()),
             ("ending", self.ending.as_bytes()),
         ];
         for (name, value) in texts {
@@ -90,7 +91,7 @@ impl Line<'_> {
             or_dash(&self.facts.method)
         );
         escaped(out, &self.facts.target, true);
-        let _ = write!(out, " {}\" {} {} \"", self.protocol(), self.status, self.sent_bytes);
+        let _ = write!(out, " {}\" {} {} \"", self.facts.protocol, self.status, self.sent_bytes);
         escaped(out, self.facts.referer.as_deref().unwrap_or(b"-"), true);
         out.extend_from_slice(b"\" \"");
         escaped(out, self.facts.user_agent.as_deref().unwrap_or(b"-"), true);
@@ -106,15 +107,6 @@ impl Line<'_> {
             ms[3],
             ms[4]
         );
-    }
-
-    fn protocol(&self) -> &'static str {
-        match self.facts.http11 {
-            // What could not be read has no version.
-            _ if self.facts.method.is_empty() => "",
-            true => "HTTP/1.1",
-            false => "HTTP/1.0",
-        }
     }
 }
 
@@ -210,7 +202,7 @@ mod tests {
             method: "GET".to_owned(),
             host: "a.example".to_owned(),
             target: b"/x?y".to_vec(),
-            http11: true,
+            protocol: "HTTP/1.1",
             user_agent: Some(b"curl\"\n\x1b\xff".to_vec()),
             referer: None,
         }

@@ -1,6 +1,7 @@
 //! The responses that we make ourselves. One variant for each reason a client may see.
 
 use crate::account::Ending;
+use bascule_decide::grpc::Code;
 use bascule_decide::http1::Malformed;
 use std::io::Write;
 use std::time::SystemTime;
@@ -94,6 +95,37 @@ impl Answer {
             Self::Failed(_) if self.status() == 504 => "the endpoint did not answer in time",
             Self::Failed(_) => "the endpoint did not answer properly",
         }
+    }
+
+    /// How a gRPC call ends with this.
+    fn grpc_code(self) -> Code {
+        match self {
+            Self::NoRoute => Code::Unimplemented,
+            Self::RateLimited | Self::BodyTooLarge => Code::ResourceExhausted,
+            Self::Refused(_) | Self::BodyMalformed(_) | Self::NotTls => Code::Internal,
+            Self::Failed(Ending::ResponseTimedOut | Ending::TryTimedOut | Ending::TotalTimedOut) => {
+                Code::DeadlineExceeded
+            }
+            Self::NoEndpoint | Self::Shed | Self::ClientTooSlow | Self::Misdirected | Self::Failed(_) => {
+                Code::Unavailable
+            }
+        }
+    }
+
+    /// The whole response to a gRPC call: a status in the place of trailers, and nothing else.
+    pub(crate) fn render_grpc(self, fields: &[(&str, String)]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        let _ = write!(
+            out,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nGrpc-Status: {}\r\nGrpc-Message: {}\r\n",
+            self.grpc_code() as u8,
+            self.sentence()
+        );
+        for (name, value) in fields {
+            let _ = write!(out, "{name}: {value}\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        out
     }
 
     /// The whole response, with more fields. `with_body` is false for HEAD.

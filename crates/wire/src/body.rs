@@ -2,9 +2,13 @@
 
 use crate::buffers::Input;
 use crate::deadline::Deadline;
+use crate::http2::message::add_lines;
+use crate::http2::stream::Stream;
+use crate::side::Side;
 use crate::socket::{Socket, WriteStop};
 use bascule_decide::http1::Framing;
 use bascule_decide::http1::chunked::{ChunkProblem, Decoder, copy_trailers};
+use http::HeaderMap;
 use std::io::{IoSlice, Write};
 use std::time::Duration;
 
@@ -17,6 +21,10 @@ pub(crate) struct Incoming {
     framing: Framing,
     left: u64,
     decoder: Decoder,
+    /// That came behind the body over HTTP/2.
+    told: Vec<u8>,
+    /// Over HTTP/2: what was read is all there is.
+    last: bool,
     /// All of it was taken.
     pub(crate) done: bool,
 }
@@ -24,7 +32,22 @@ pub(crate) struct Incoming {
 impl Incoming {
     pub(crate) fn new(framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self { framing, left, decoder: Decoder::default(), done: framing == Framing::None }
+        Self {
+            framing,
+            left,
+            decoder: Decoder::default(),
+            told: Vec::new(),
+            last: false,
+            done: framing == Framing::None,
+        }
+    }
+
+    /// The body of a message with this framing that comes from `side`. HTTP/2 has a framing of its own, already taken off.
+    pub(crate) fn from(side: &Side, framing: Framing) -> Self {
+        match (side, framing) {
+            (Side::Http2(_), Framing::Chunked) => Self::new(Framing::Close),
+            _ => Self::new(framing),
+        }
     }
 
     /// Takes what `input` has of the body: so many bytes at its front are payload now, and so many are to be
@@ -43,7 +66,10 @@ impl Incoming {
                 self.done = step.done;
                 Ok((step.payload, step.consumed))
             }
-            Framing::Close => Ok((input.len(), input.len())),
+            Framing::Close => {
+                self.done |= self.last;
+                Ok((input.len(), input.len()))
+            }
         }
     }
 
@@ -56,16 +82,27 @@ impl Incoming {
         input.behind(skipped, |input| self.take(input))
     }
 
-    /// The stream has ended: whether the body has, too.
-    pub(crate) fn end(&mut self) -> bool {
+    /// Looks whether the end of the body has come with what was read.
+    pub(crate) fn look_ahead(&mut self, side: &Side) {
+        if let Side::Http2(stream) = side {
+            self.last = stream.is_over();
+        }
+    }
+
+    /// What `side` says has ended: whether the body has, too.
+    pub(crate) fn end(&mut self, side: &Side) -> bool {
         self.done |= self.framing == Framing::Close;
+        if let Side::Http2(stream) = side {
+            self.told = stream.take_trailers();
+        }
         self.done
     }
 
     /// The trailers that travel on, each line with its CRLF.
     fn trailers(&self) -> Result<Vec<u8>, ChunkProblem> {
         let mut trailers = Vec::new();
-        copy_trailers(self.decoder.trailers(), &mut trailers)?;
+        let raw = if self.told.is_empty() { self.decoder.trailers() } else { &self.told };
+        copy_trailers(raw, &mut trailers)?;
         Ok(trailers)
     }
 }
@@ -77,6 +114,8 @@ pub(crate) enum Outgoing {
     Plain,
     /// In chunks.
     Chunked,
+    /// In frames of HTTP/2.
+    Frames,
 }
 
 /// Why a piece could not be sent.
@@ -98,10 +137,14 @@ impl Piece<'_> {
     /// Sends all of it in as few system calls as it takes. Returns how many bytes that were.
     pub(crate) async fn send(
         self,
-        to: &Socket,
+        to: &Side,
         deadline: &mut Deadline,
         pause: Duration,
     ) -> Result<u64, PieceStop> {
+        let to = match to {
+            Side::Http1(socket) => socket,
+            Side::Http2(stream) => return Box::pin(self.send_frames(stream, deadline, pause)).await,
+        };
         let mut size = [0; 20];
         let (mut before, mut after, mut end) = (&size[..0], &b""[..], Vec::new());
         if self.coding == Outgoing::Chunked {
@@ -126,6 +169,24 @@ impl Piece<'_> {
             write_parts(to, &all, deadline, pause).await
         };
         sent.map_err(PieceStop::Write).map(|()| total as u64)
+    }
+
+    async fn send_frames(
+        self,
+        to: &Stream,
+        deadline: &mut Deadline,
+        pause: Duration,
+    ) -> Result<u64, PieceStop> {
+        if !self.head.is_empty() {
+            to.ask(self.head, false).map_err(PieceStop::Write)?;
+        }
+        let mut end = None;
+        if self.body.done {
+            let trailers = end.insert(HeaderMap::new());
+            add_lines(&self.body.trailers().map_err(PieceStop::Trailers)?, trailers);
+        }
+        let sent = to.send(self.payload, end, deadline, pause).await;
+        sent.map_err(PieceStop::Write).map(|()| self.payload.len() as u64)
     }
 }
 

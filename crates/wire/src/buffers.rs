@@ -59,6 +59,29 @@ impl Input {
         Self { buffers, lent: None, start: 0, end: 0 }
     }
 
+    /// Takes all of it, and leaves nothing.
+    pub(crate) fn take(&mut self) -> Self {
+        let nothing = Self::new(Rc::clone(&self.buffers));
+        std::mem::replace(self, nothing)
+    }
+
+    /// Puts as many of `bytes` behind those there are as there is room for; returns how many.
+    pub(crate) fn append(&mut self, size: Size, bytes: &[u8]) -> usize {
+        let mut left = bytes;
+        while !left.is_empty() {
+            self.make_room(size);
+            let Some(lent) = &mut self.lent else { break };
+            let count = left.len().min(lent.len() - self.end);
+            if count == 0 {
+                break;
+            }
+            lent[self.end..self.end + count].copy_from_slice(&left[..count]);
+            self.end += count;
+            left = &left[count..];
+        }
+        bytes.len() - left.len()
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         self.lent.as_ref().map_or(&[], |lent| &lent[self.start..self.end])
     }

@@ -7,10 +7,11 @@ use crate::client::connection::After;
 use crate::deadline::Deadline;
 use crate::endpoint::idle::EndpointConnection;
 use crate::forward::{Failed, Forward, Relayed, Sent};
-use crate::head::{Head, Kind};
+use crate::head::{Head, Kind, Written};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
 use crate::tunnel::tunnel;
+use http::Response;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::task::Poll;
@@ -24,11 +25,13 @@ pub(crate) struct Download<'a> {
     /// Of the client's connection.
     deadline: &'a mut Deadline,
     sent_bytes: u64,
+    /// A client that speaks HTTP/2 gets the head with what is sent next.
+    head_waits: bool,
 }
 
 impl<'a> Download<'a> {
     pub(crate) fn new(to: &'a Forward<'a>, leg: &'a mut Leg, deadline: &'a mut Deadline) -> Self {
-        Self { to, leg, deadline, sent_bytes: 0 }
+        Self { to, leg, deadline, sent_bytes: 0, head_waits: false }
     }
 
     /// Waits for the final head and passes it on, and what follows. `client_input` is what the client has said beyond
@@ -45,11 +48,11 @@ impl<'a> Download<'a> {
     /// Passes a head on, and all that follows a final one. `None` after an interim one: there is more to come.
     pub(crate) async fn pass(
         &mut self,
-        head: Head,
+        mut head: Head,
         client_input: &mut Input,
     ) -> Result<Option<Relayed>, Failed> {
         if head.kind == Kind::Interim {
-            Box::pin(self.pass_interim(&head)).await?;
+            Box::pin(self.pass_interim(&mut head)).await?;
             return Ok(None);
         }
         let began = Instant::now();
@@ -59,9 +62,9 @@ impl<'a> Download<'a> {
         };
         self.to.began.set(head.status);
         let mut relayed = if head.kind == Kind::Upgrade {
-            Box::pin(self.upgraded(&head, client_input)).await
+            Box::pin(self.upgraded(&mut head, client_input)).await
         } else {
-            self.body(&head, began).await
+            self.body(&mut head, began).await
         };
         relayed.response = Some(response);
         relayed.sent_bytes = self.sent_bytes;
@@ -69,14 +72,11 @@ impl<'a> Download<'a> {
     }
 
     /// Interim responses are passed on to clients that understand them (RFC 9110, 15.2).
-    async fn pass_interim(&mut self, head: &Head) -> Result<(), Failed> {
+    async fn pass_interim(&mut self, head: &mut Head) -> Result<(), Failed> {
         self.leg.count_interim()?;
         let wanted = self.to.request.http11 && (head.status != 100 || self.to.request.expects_continue);
         if wanted {
-            let bytes = head.written.as_deref().unwrap_or(&self.leg.input.bytes()[..head.length]);
-            self.sent_bytes += bytes.len() as u64;
-            let sent =
-                self.to.client.write_all(&mut [IoSlice::new(bytes)], self.deadline, self.to.send()).await;
+            let sent = self.send_head(head).await;
             sent.map_err(|_| Failed::ClientGone)?;
         }
         self.leg.input.consume(head.length);
@@ -84,17 +84,19 @@ impl<'a> Download<'a> {
     }
 
     /// Passes the final response on: the head together with what there is of the body, then the rest.
-    async fn body(&mut self, head: &Head, began: Instant) -> Relayed {
-        let mut body = Incoming::new(head.framing);
+    async fn body(&mut self, head: &mut Head, began: Instant) -> Relayed {
+        let mut body = Incoming::from(&self.leg.connection().side, head.framing);
         let mut ended = began;
-        let mut unsent = head.written.as_deref();
-        let mut passed = if unsent.is_some() {
-            self.leg.input.consume(head.length);
-            0
-        } else {
-            head.length
+        let (mut unsent, mut passed) = match std::mem::replace(&mut head.written, Written::Same) {
+            Written::Same => (Vec::new(), head.length),
+            Written::Anew(written) => (written, 0),
+            Written::Http2(written) => (self.announce(*written, head), 0),
         };
+        if passed == 0 {
+            self.leg.input.consume(head.length);
+        }
         loop {
+            body.look_ahead(&self.leg.connection().side);
             let piece = match self.piece(&mut body, passed) {
                 Ok(piece) => piece,
                 Err(()) => {
@@ -104,18 +106,19 @@ impl<'a> Download<'a> {
                     };
                 }
             };
-            if let Err(ending) = self.send(head, &body, &piece, unsent.take().unwrap_or_default()).await {
+            if let Err(ending) = self.send(head, &body, &piece, &unsent).await {
                 return Relayed::cut(head.status, ending);
             }
-            passed = 0;
+            unsent.clear();
+            (passed, self.head_waits) = (0, false);
             self.leg.input.consume(piece.taken);
             if body.done {
                 break;
             }
-            self.to.know_both(&self.leg.connection().socket);
+            self.to.know_both(&self.leg.connection().side);
             match self.more().await {
                 Ok(true) => {}
-                Ok(false) if body.end() => {}
+                Ok(false) if body.end(&self.leg.connection().side) => {}
                 Ok(false) => return Relayed::cut(head.status, Ending::ResponseCut),
                 Err(ending) => return Relayed::cut(head.status, ending),
             }
@@ -150,7 +153,8 @@ impl<'a> Download<'a> {
             passed if plain => (&b""[..], &bytes[..passed + piece.payload]),
             passed => (&bytes[..passed], &bytes[passed..passed + piece.payload]),
         };
-        if first.is_empty() && payload.is_empty() && !(head.coding == Outgoing::Chunked && body.done) {
+        let ends = body.done && head.coding != Outgoing::Plain;
+        if first.is_empty() && payload.is_empty() && !ends && !self.head_waits {
             return Ok(());
         }
         let piece = Piece { head: first, payload, body, coding: head.coding };
@@ -170,9 +174,9 @@ impl<'a> Download<'a> {
         let to = self.to;
         let mut watching = true;
         let mut waiting = false;
-        let (EndpointConnection { socket, deadline }, input) = self.leg.receiving();
+        let (EndpointConnection { side, deadline }, input) = self.leg.receiving();
         poll_fn(|cx| {
-            match input.poll_fill(socket, Size::Relay, cx) {
+            match side.poll_fill(input, Size::Relay, cx) {
                 Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count > 0)),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::ResponseCut)),
                 Poll::Pending => {}
@@ -202,23 +206,40 @@ impl<'a> Download<'a> {
         Relayed { reusable, after, ..Relayed::ended(head.status, Ending::Ok, ended) }
     }
 
-    async fn upgraded(&mut self, head: &Head, client_input: &mut Input) -> Relayed {
-        let written = head.written.as_deref().unwrap_or_default();
-        if self
-            .to
-            .client
-            .write_all(&mut [IoSlice::new(written)], self.deadline, self.to.send())
-            .await
-            .is_err()
-        {
+    /// Sends a head that no body follows.
+    async fn send_head(&mut self, head: &mut Head) -> Result<(), WriteStop> {
+        let bytes = match std::mem::replace(&mut head.written, Written::Same) {
+            Written::Same => self.leg.input.bytes()[..head.length].to_vec(),
+            Written::Anew(written) => written,
+            Written::Http2(interim) if head.kind == Kind::Interim => {
+                return self.to.client.http2().map_or(Ok(()), |stream| stream.inform(*interim));
+            }
+            Written::Http2(written) => self.announce(*written, head),
+        };
+        self.sent_bytes += bytes.len() as u64;
+        self.to.client.write_all(&mut [IoSlice::new(&bytes)], self.deadline, self.to.send()).await
+    }
+
+    /// Has the client's stream send a head with what is sent next; there are no bytes to be sent here.
+    fn announce(&mut self, written: Response<()>, head: &Head) -> Vec<u8> {
+        if let Some(stream) = self.to.client.http2() {
+            stream.announce(written);
+            self.sent_bytes += head.length as u64;
+            self.head_waits = true;
+        }
+        Vec::new()
+    }
+
+    async fn upgraded(&mut self, head: &mut Head, client_input: &mut Input) -> Relayed {
+        if self.send_head(head).await.is_err() {
             return Relayed::cut(head.status, Ending::ClientAborted);
         }
         self.leg.input.consume(head.length);
-        self.to.know_both(&self.leg.connection().socket);
+        self.to.know_both(&self.leg.connection().side);
         let (connection, input) = self.leg.receiving();
         let sent =
-            tunnel((self.to.client, client_input), (&connection.socket, input), self.to.tunnel_limit()).await;
-        self.sent_bytes += written.len() as u64 + sent;
+            tunnel((self.to.client, client_input), (&connection.side, input), self.to.tunnel_limit()).await;
+        self.sent_bytes += sent;
         Relayed::cut(head.status, Ending::Tunnelled)
     }
 }

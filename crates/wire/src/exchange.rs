@@ -11,11 +11,11 @@ use crate::client::connection::{After, Connection};
 use crate::client::http1::{Destination, Refusal, Request};
 use crate::forward::Relayed;
 use crate::local::LocalTable;
+use crate::side::Side;
 use bascule_decide::balance::Slot;
 use bascule_decide::http1::Framing;
 use bascule_decide::limit::Admission;
 use std::future::Future;
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -168,7 +168,11 @@ impl Exchange<'_> {
         if let Answer::BodyMalformed(reason) = answer {
             self.outcome.reason = reason;
         }
-        let response = answer.render(fields, self.closes(), !self.request.is_head);
+        let response = if self.request.is_grpc {
+            answer.render_grpc(fields)
+        } else {
+            answer.render(fields, self.closes(), !self.request.is_head)
+        };
         async move { self.send(&response).await }
     }
 
@@ -186,8 +190,8 @@ impl Exchange<'_> {
             let close = self.closes();
             let listener = &self.request.table.table().listeners[self.request.listener];
             let pause = Duration::from_millis(listener.timeouts.send_ms);
-            let Connection { socket, deadline, .. } = &mut *self.connection;
-            if socket.write_all(&mut [IoSlice::new(response)], deadline, pause).await.is_err() {
+            let Connection { side, deadline, .. } = &mut *self.connection;
+            if side.answer(response, deadline, pause).await.is_err() {
                 return self.gone(Ending::ClientAborted);
             }
             self.outcome.sent_bytes = response.len() as u64;
@@ -202,6 +206,9 @@ impl Exchange<'_> {
     /// Stage 8: counts, and writes the access log if it is on.
     fn account(&mut self) {
         self.accounted = true;
+        if let Side::Http2(stream) = &self.connection.side {
+            stream.close(self.outcome.ending);
+        }
         let Outcome { ending, status, received_bytes, sent_bytes, endpoint, response, .. } = self.outcome;
         let ended = self.outcome.ended.unwrap_or_else(Instant::now);
         self.connection.idle_since = ended;

@@ -8,7 +8,7 @@ use crate::client::http1::Request;
 use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::leg::Leg;
-use crate::socket::Socket;
+use crate::side::Side;
 use crate::upload::{UploadStop, upload, upload_failed};
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 /// What one forwarding needs to know.
 pub(crate) struct Forward<'a> {
     pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) client: &'a Socket,
+    pub(crate) client: &'a Side,
     pub(crate) request: &'a Request,
     pub(crate) client_text: &'a str,
     /// Whether the client's connection ends with this response; asked when its head is written.
@@ -51,6 +51,11 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// The endpoint did nothing with the request, and said so.
+    pub(crate) fn refused() -> Self {
+        Self::Endpoint { ending: Ending::EndpointReset, reason: "", progress: Progress::Refused }
+    }
+
     pub(crate) fn not_connected(ending: Ending, reason: &'static str) -> Self {
         Self::Endpoint { ending, reason, progress: Progress::NotConnected }
     }
@@ -118,10 +123,10 @@ pub(crate) async fn both(
 ) -> Result<Relayed, Failed> {
     let received = Cell::new(0);
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
-    let socket = Rc::clone(&leg.connection().socket);
+    let endpoint = Rc::clone(&leg.connection().side);
     to.sent.set(Sent::Partly);
     let mut download = Download::new(to, leg, deadline);
-    let mut uploading = pin!(upload(to, &socket, head, input, &received));
+    let mut uploading = pin!(upload(to, &endpoint, head, input, &received));
     let mut downloading = pin!(download.run(&mut nothing));
     let mut relayed = poll_fn(|cx| {
         if to.sent.get() == Sent::Partly
@@ -151,7 +156,7 @@ impl Forward<'_> {
 
     /// Has the runtime know both sides, which a long body needs: only then does it share the thread fairly.
     /// A side that cannot be known fails at its next read or write.
-    pub(crate) fn know_both(&self, endpoint: &Socket) {
+    pub(crate) fn know_both(&self, endpoint: &Side) {
         let _ = self.client.register();
         let _ = endpoint.register();
     }

@@ -5,24 +5,35 @@ use crate::body::Outgoing;
 use crate::buffers::Input;
 use crate::client::session::Session;
 use crate::forward::{Failed, Forward, Sent};
+use crate::http2::message::{add_lines, response};
 use crate::leg::Held;
 use bascule_decide::edits::Edits;
 use bascule_decide::http1::response::{BadResponse, Shape, parse};
-use bascule_decide::http1::{Field, Framing, field_room};
+use bascule_decide::http1::{Field, Framing, ResponseHead, field_room};
 use bascule_decide::retry::Progress;
+use bascule_decide::template::Facts;
+use http::Response;
 
 /// The head of a response, read and rewritten.
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) framing: Framing,
-    /// What the client gets; `None` when it is what the endpoint sent.
-    pub(crate) written: Option<Vec<u8>>,
+    pub(crate) written: Written,
     /// Bytes of the endpoint's head.
     pub(crate) length: usize,
     pub(crate) kind: Kind,
     pub(crate) persistent: bool,
     pub(crate) close: bool,
     pub(crate) coding: Outgoing,
+}
+
+/// What the client gets.
+pub(crate) enum Written {
+    /// What the endpoint sent.
+    Same,
+    Anew(Vec<u8>),
+    /// Over HTTP/2.
+    Http2(Box<Response<()>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +61,20 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
     let no_edits = Edits::default();
     let edits =
         request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);
+    let cookie = if kind == Kind::Interim { Vec::new() } else { session_cookie(to, held, head.fields) };
+    if to.client.http2().is_some() {
+        let facts = request.facts(to.client_text);
+        return Ok(Some(Head {
+            status: head.status,
+            framing: head.framing,
+            written: Written::Http2(Box::new(http2_head(&head, bytes, kind, edits, &facts, &cookie))),
+            length: head.length,
+            kind,
+            persistent: head.persistent,
+            close: false,
+            coding: Outgoing::Frames,
+        }));
+    }
     let framed = matches!(head.framing, Framing::None | Framing::Length(_)) || request.http11;
     let close = kind == Kind::Final
         && ((to.is_last)() || !request.persistent || !matches!(to.sent.get(), Sent::Wholly(_)) || !framed);
@@ -60,14 +85,15 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
         chunk: head.framing == Framing::Close && request.http11,
     };
     let chunked = request.http11 && matches!(head.framing, Framing::Chunked | Framing::Close);
-    let cookie = if kind == Kind::Interim { Vec::new() } else { session_cookie(to, held, head.fields) };
-    let written = (!cookie.is_empty() || !head.passes_unchanged(shape, edits)).then(|| {
+    let written = if cookie.is_empty() && head.passes_unchanged(shape, edits) {
+        Written::Same
+    } else {
         let mut out = Vec::with_capacity(head.length + 64 + cookie.len());
         head.write(bytes, shape, edits, &request.facts(to.client_text), &mut out);
         // Before the empty line.
         out.splice(out.len() - 2..out.len() - 2, cookie);
-        out
-    });
+        Written::Anew(out)
+    };
     let coding = if chunked { Outgoing::Chunked } else { Outgoing::Plain };
     Ok(Some(Head {
         status: head.status,
@@ -79,6 +105,28 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
         close,
         coding,
     }))
+}
+
+/// The same head for a client that speaks HTTP/2. A tunnel is opened with 200 there (RFC 8441, 5).
+fn http2_head(
+    head: &ResponseHead<'_, '_>,
+    bytes: &[u8],
+    kind: Kind,
+    edits: &Edits,
+    facts: &Facts<'_>,
+    cookie: &[u8],
+) -> Response<()> {
+    let status = if kind == Kind::Upgrade { 200 } else { head.status };
+    let mut written = response(status, &bytes[..head.length], head.kept(edits));
+    if kind == Kind::Upgrade {
+        written.headers_mut().remove("sec-websocket-accept");
+    }
+    if !cookie.is_empty() || !edits.is_empty() {
+        let mut lines = cookie.to_vec();
+        edits.append(facts, &mut lines);
+        add_lines(&lines, written.headers_mut());
+    }
+    written
 }
 
 /// What the client has to be told about its session; the application's own cookie is learned on the way.

@@ -3,12 +3,13 @@
 use crate::account::Ending;
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
-use crate::endpoint::connect::{NotConnected, connect};
+use crate::endpoint::connect::NotConnected;
 use crate::endpoint::idle::EndpointConnection;
+use crate::endpoint::open::{self, Connecting};
 use crate::forward::{Failed, Forward, Sent, endpoint_failed};
 use crate::head::{Head, Kind, bad_response, read_head};
 use crate::local::LocalTable;
-use crate::socket::{Socket, WriteStop};
+use crate::socket::WriteStop;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::balance::Slot;
@@ -21,11 +22,8 @@ use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::io::IoSlice;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -161,8 +159,6 @@ impl Drop for Held {
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<(Socket, Deadline), NotConnected>>>>;
-
 /// One try under way.
 pub(crate) struct Leg {
     pub(crate) held: Held,
@@ -170,6 +166,8 @@ pub(crate) struct Leg {
     connecting: Option<Connecting>,
     /// The connection has served before: it may have gone stale.
     reused: bool,
+    /// It was, and this is another one.
+    renewed: bool,
     pub(crate) connect_took: Duration,
     pub(crate) input: Input,
     interim: u32,
@@ -179,10 +177,11 @@ pub(crate) struct Leg {
 
 impl Leg {
     pub(crate) fn new(held: Held) -> Self {
-        let connection = held.table.idle(held.pool, held.attempt.slot).take();
+        let connection = open::take(&held.table, held.pool, held.attempt.slot);
         let input = Input::new(Rc::clone(&held.worker.buffers));
         Self {
             reused: connection.is_some(),
+            renewed: false,
             held,
             connection,
             connecting: None,
@@ -212,14 +211,29 @@ impl Leg {
             }
             match self.receive(to, until).await {
                 // An endpoint may close an idle connection whenever it likes: nothing is held against it.
-                Err(failure) if self.reused && to.request.idempotent && is_stale(&failure) => {
+                Err(failure) if self.may_renew(&failure, to.request.idempotent) => {
                     self.connection = None;
-                    self.reused = false;
+                    self.renewed = true;
                     to.sent.set(Sent::Nothing);
                 }
                 received => return received.map_err(|failure| self.broken(failure)),
             }
         }
+    }
+
+    /// Whether the request may be sent once more, on a fresh connection to the same endpoint: the idle one had been
+    /// closed when we took it, or the endpoint has let us know that it did nothing.
+    fn may_renew(&self, failure: &Failed, idempotent: bool) -> bool {
+        !self.renewed
+            && match failure {
+                Failed::Endpoint { progress: Progress::Refused, .. } => true,
+                Failed::Endpoint {
+                    ending: Ending::EndpointClosed | Ending::EndpointReset,
+                    progress: Progress::Sent,
+                    ..
+                } => self.reused && idempotent,
+                _ => false,
+            }
     }
 
     /// Has a connection when it returns.
@@ -253,16 +267,10 @@ impl Leg {
     /// False when `until` came first.
     async fn connect(&mut self, until: Option<Instant>) -> Result<bool, Failed> {
         let began = Instant::now();
-        let connecting = self.connecting.get_or_insert_with(|| {
-            let (target, limit_ms) = (self.held.endpoint().target.clone(), self.held.pool().connect_ms);
-            let tls = self.held.table.secured().pool(self.held.pool).cloned();
-            Box::pin(async move {
-                let mut deadline = Deadline::default();
-                let socket =
-                    connect(&target, tls.as_deref(), &mut deadline, Duration::from_millis(limit_ms)).await?;
-                Ok((socket, deadline))
-            })
-        });
+        let held = &self.held;
+        let connecting = self
+            .connecting
+            .get_or_insert_with(|| open::open(&held.worker, &held.table, held.pool, held.attempt.slot));
         if let Some(until) = until {
             self.alarm.set(until);
         }
@@ -276,12 +284,9 @@ impl Leg {
         self.connect_took += began.elapsed();
         let Some(opened) = opened else { return Ok(false) };
         self.connecting = None;
-        let state = &self.held.endpoint().state;
-        let counter = if opened.is_ok() { &state.connects } else { &state.connect_failures };
-        counter.fetch_add(1, Relaxed);
         match opened {
-            Ok((socket, deadline)) => {
-                self.connection = Some(EndpointConnection { socket: Rc::new(socket), deadline });
+            Ok(connection) => {
+                self.connection = Some(connection);
                 Ok(true)
             }
             Err(NotConnected { ending, reason, told }) => {
@@ -299,8 +304,8 @@ impl Leg {
     }
 
     async fn send(&mut self, to: &Forward<'_>, head: &[u8]) -> Result<(), Failed> {
-        let EndpointConnection { socket, deadline } = self.connection();
-        match socket.write_all(&mut [IoSlice::new(head)], deadline, to.idle()).await {
+        let EndpointConnection { side, deadline } = self.connection();
+        match side.ask(head, &[], deadline, to.idle()).await {
             Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
             // It may have closed after an answer of its own accord (408); what it said is read later.
             Err(WriteStop::Failed) => to.sent.set(Sent::Broken(Instant::now())),
@@ -372,15 +377,18 @@ impl Leg {
         watching: &mut bool,
     ) -> Result<bool, Failed> {
         let Self { connection, input, interim, .. } = self;
-        let Some(EndpointConnection { socket, deadline }) = connection else { return Ok(false) };
+        let Some(EndpointConnection { side, deadline }) = connection else { return Ok(false) };
         // What has begun to answer has done the work: nobody else is to do it again.
         let begun = !input.is_empty() || *interim > 0;
         let progress = if begun { Progress::Answered } else { Progress::Sent };
         let failed = |ending| Poll::Ready(Err(Failed::Endpoint { ending, reason: "", progress }));
         poll_fn(|cx| {
-            match input.poll_fill(socket, Size::Relay, cx) {
+            match side.poll_fill(input, Size::Relay, cx) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(true)),
                 Poll::Ready(Ok(0)) => return failed(Ending::EndpointClosed),
+                Poll::Ready(Err(_)) if side.was_refused() => {
+                    return Poll::Ready(Err(Failed::refused()));
+                }
                 Poll::Ready(Err(_)) => return failed(Ending::EndpointReset),
                 Poll::Pending => {}
             }
@@ -413,16 +421,4 @@ impl Leg {
         })
         .await
     }
-}
-
-/// Whether an idle connection had been closed by the endpoint when we took it, and the request may be sent once more.
-fn is_stale(failure: &Failed) -> bool {
-    matches!(
-        failure,
-        Failed::Endpoint {
-            ending: Ending::EndpointClosed | Ending::EndpointReset,
-            progress: Progress::Sent,
-            ..
-        }
-    )
 }

@@ -36,19 +36,19 @@ pub(crate) fn send_copy(worker: &Rc<Worker>, request: &Request, head: &[u8], inp
     let held = Held::new(worker, &request.table, mirror.pool, attempt);
     held.pool().state.counted.mirrored.fetch_add(1, Relaxed);
     worker.mirrored.set(worker.mirrored.get() + 1);
-    let (bytes, to_head, worker) = ([head, body].concat(), request.is_head, Rc::clone(worker));
+    let (head, body, to_head, worker) = (head.to_vec(), body.to_vec(), request.is_head, Rc::clone(worker));
     tokio::task::spawn_local(async move {
-        let _ = timeout(PATIENCE, copy(&worker, held, &bytes, to_head)).await;
+        let _ = timeout(PATIENCE, copy(&worker, held, (&head, &body), to_head)).await;
         worker.mirrored.set(worker.mirrored.get() - 1);
     });
 }
 
-async fn copy(worker: &Worker, held: Held, bytes: &[u8], to_head: bool) {
+async fn copy(worker: &Worker, held: Held, request: (&[u8], &[u8]), to_head: bool) {
     let mut leg = Leg::new(held);
     if leg.open().await.is_err() {
         return;
     }
-    match quiet::exchange(leg.connection(), bytes, to_head, &worker.buffers).await {
+    match quiet::exchange(leg.connection(), request, to_head, &worker.buffers).await {
         Some(answered) => {
             leg.held.answered(answered.status, Instant::now());
             if answered.reusable {

@@ -1,8 +1,6 @@
 //! Endpoints are asked how busy they are, for algorithms that go by what they say.
 
-use crate::deadline::Deadline;
-use crate::endpoint::connect::connect;
-use crate::endpoint::idle::EndpointConnection;
+use crate::endpoint::open;
 use crate::local::LocalTable;
 use crate::quiet;
 use crate::worker::Worker;
@@ -36,17 +34,11 @@ pub(crate) fn probe(worker: &Rc<Worker>, table: &Rc<LocalTable>, pool: usize) {
 /// A probe is no try: it counts nowhere, and a failed one only means that nothing was heard.
 async fn ask(worker: &Worker, table: &LocalTable, (pool, slot): (usize, Slot), request: &[u8]) -> Option<()> {
     let settings = &table.table().pools[pool];
-    let mut connection = match table.idle(pool, slot).take() {
+    let mut connection = match open::take(table, pool, slot) {
         Some(connection) => connection,
-        None => {
-            let mut deadline = Deadline::default();
-            let target = &settings.endpoints[slot.index()].target;
-            let tls = table.secured().pool(pool).map(|tls| &**tls);
-            let socket = connect(target, tls, &mut deadline, PATIENCE).await.ok()?;
-            EndpointConnection { socket: Rc::new(socket), deadline }
-        }
+        None => open::open(worker, table, pool, slot).await.ok()?,
     };
-    let answered = quiet::exchange(&mut connection, request, false, &worker.buffers).await?;
+    let answered = quiet::exchange(&mut connection, (request, &[]), false, &worker.buffers).await?;
     if answered.reusable {
         table.idle(pool, slot).put(connection, Instant::now(), settings.idle.per_thread);
     }

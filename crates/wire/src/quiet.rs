@@ -7,7 +7,6 @@ use bascule_decide::http1::response::{MAX_HEAD, parse};
 use bascule_decide::http1::{Framing, field_room};
 use bascule_decide::load_report::{Report, find, parse as parse_report};
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,19 +24,19 @@ pub(crate) struct Answered {
     pub(crate) report: Option<Report>,
 }
 
-/// Sends `request` and reads the answer to its end. `None`: the endpoint broke off, or spoke nonsense.
+/// Sends a request, its head and its body, and reads the answer to its end. `None`: the endpoint broke off, or spoke nonsense.
 /// The caller limits the time.
 pub(crate) async fn exchange(
     connection: &mut EndpointConnection,
-    request: &[u8],
+    (head, body): (&[u8], &[u8]),
     to_head: bool,
     buffers: &Rc<Buffers>,
 ) -> Option<Answered> {
-    let EndpointConnection { socket, deadline } = connection;
-    socket.write_all(&mut [IoSlice::new(request)], deadline, PAUSE).await.ok()?;
+    let EndpointConnection { side, deadline } = connection;
+    side.ask(head, body, deadline, PAUSE).await.ok()?;
     let mut input = Input::new(Rc::clone(buffers));
     let (status, framing, persistent, mut report) = loop {
-        let count = poll_fn(|cx| input.poll_fill(socket, Size::Relay, cx)).await.ok()?;
+        let count = poll_fn(|cx| side.poll_fill(&mut input, Size::Relay, cx)).await.ok()?;
         if count == 0 || input.len() > MAX_HEAD {
             return None;
         }
@@ -60,9 +59,9 @@ pub(crate) async fn exchange(
             let reusable = persistent && input.is_empty() && framing != Framing::Close;
             return Some(Answered { status, reusable, report });
         }
-        let count = poll_fn(|cx| input.poll_fill(socket, Size::Relay, cx)).await.ok()?;
+        let count = poll_fn(|cx| side.poll_fill(&mut input, Size::Relay, cx)).await.ok()?;
         if count == 0 {
-            return body.end().then_some(Answered { status, reusable: false, report });
+            return body.end(side).then_some(Answered { status, reusable: false, report });
         }
     }
 }

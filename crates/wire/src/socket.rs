@@ -39,10 +39,6 @@ impl Socket {
         self.tls = Some(Box::new(RefCell::new(session)));
     }
 
-    pub(crate) fn is_secure(&self) -> bool {
-        self.tls.is_some()
-    }
-
     fn session(&self) -> Option<RefMut<'_, Session>> {
         self.tls.as_ref().map(|tls| tls.borrow_mut())
     }
@@ -57,10 +53,14 @@ impl Socket {
         self.session().map(|mut tls| look(&mut tls))
     }
 
-    /// The protocol that both sides have agreed to speak within TLS, as in `h2`; `None`: they have not.
-    #[allow(dead_code, reason = "HTTP/2 will ask")]
-    pub(crate) fn alpn(&self) -> Option<Vec<u8>> {
-        self.session().and_then(|tls| tls.alpn().map(<[u8]>::to_vec))
+    /// Whether both sides have agreed to speak this protocol within TLS (`h2`).
+    pub(crate) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        self.session().is_some_and(|tls| tls.alpn() == Some(protocol))
+    }
+
+    /// Takes the connection out; what stays is gone.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { stream: self.stream.take(), tls: self.tls.take() }
     }
 
     /// Makes the socket known to the runtime, which can wait for it from now on.
@@ -81,7 +81,8 @@ impl Socket {
         }
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    /// Writes what the peer takes at once. `Ok(0)` is a connection that takes nothing any more.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self.session() {
             Some(mut tls) => tls.poll_write(cx, &self.stream, parts),
             None => self.stream.poll_write(cx, parts),
@@ -89,7 +90,7 @@ impl Socket {
     }
 
     /// Ready once the system has taken everything that was written. In the clear that is always so.
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.session().map_or(Poll::Ready(Ok(())), |mut tls| tls.poll_flush(cx, &self.stream))
     }
 

@@ -42,6 +42,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Takes the stream out; what stays is gone.
+    pub(crate) fn take(&mut self) -> Self {
+        Self(RefCell::new(self.0.replace(State::Gone)))
+    }
+
     pub(crate) fn is_fresh(&self) -> bool {
         matches!(&*self.0.borrow(), State::Fresh(_))
     }

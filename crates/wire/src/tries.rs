@@ -205,7 +205,7 @@ impl Exchange<'_> {
         let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
-        let Connection { worker, acceptor, socket: client, input, deadline, peer, served, .. } =
+        let Connection { worker, acceptor, side: client, input, deadline, peer, served, .. } =
             &mut *self.connection;
         let listener = &request.table.table().listeners[request.listener];
         let is_last = || is_last(worker, acceptor, *served, listener);

@@ -2,7 +2,7 @@
 
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
-use crate::socket::Socket;
+use crate::side::Side;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 /// Relays until both directions have ended, one breaks, or `idle` passes without a byte in either.
 /// Returns how many bytes went to the client.
 pub(crate) async fn tunnel(
-    client: (&Socket, &mut Input),
-    endpoint: (&Socket, &mut Input),
+    client: (&Side, &mut Input),
+    endpoint: (&Side, &mut Input),
     idle: Duration,
 ) -> u64 {
     let (to_client, to_endpoint) = (Cell::new(0), Cell::new(0));
@@ -49,9 +49,9 @@ pub(crate) async fn tunnel(
 
 /// One direction, to its end, which is passed on. False when it broke.
 async fn relay(
-    from: &Socket,
+    from: &Side,
     input: &mut Input,
-    to: &Socket,
+    to: &Side,
     moved: &Cell<Instant>,
     bytes: &Cell<u64>,
     pause: Duration,
@@ -66,7 +66,7 @@ async fn relay(
             input.consume(input.len());
             moved.set(Instant::now());
         }
-        match poll_fn(|cx| input.poll_fill(from, Size::Relay, cx)).await {
+        match poll_fn(|cx| from.poll_fill(input, Size::Relay, cx)).await {
             Ok(0) => {
                 to.finish_writing();
                 return true;

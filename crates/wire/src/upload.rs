@@ -6,7 +6,8 @@ use crate::body::{Incoming, Outgoing, Piece, PieceStop};
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
 use crate::forward::{Failed, Forward, Relayed, endpoint_failed};
-use crate::socket::{Socket, WriteStop};
+use crate::side::Side;
+use crate::socket::WriteStop;
 use bascule_decide::http1::Framing;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -40,17 +41,26 @@ pub(crate) fn upload_failed(stop: UploadStop, began: u16) -> Result<Relayed, Fai
 /// Sends the head and then the body as it arrives, in the framing in which it came.
 pub(crate) async fn upload(
     to: &Forward<'_>,
-    endpoint: &Socket,
+    endpoint: &Side,
     head: &[u8],
     input: &mut Input,
     received: &Cell<u64>,
 ) -> Result<(), UploadStop> {
     let mut deadline = Deadline::default();
-    let mut body = Incoming::new(to.request.framing);
+    let mut body = Incoming::from(to.client, to.request.framing);
     let coding = if to.request.framing == Framing::Chunked { Outgoing::Chunked } else { Outgoing::Plain };
     let limit = to.listener().limits.body_bytes.unwrap_or(u64::MAX);
     let mut head = head;
+    if to.client.http2().is_some() {
+        // What has come with the head leaves with it.
+        match poll_fn(|cx| Poll::Ready(to.client.poll_fill(input, Size::Relay, cx))).await {
+            Poll::Ready(Ok(0)) => drop(body.end(to.client)),
+            Poll::Ready(Err(_)) => return Err(UploadStop::ClientGone),
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
+        }
+    }
     loop {
+        body.look_ahead(to.client);
         let (payload, taken) = body
             .take(input)
             .map_err(|problem| UploadStop::Client(Answer::BodyMalformed(problem.reason())))?;
@@ -71,12 +81,13 @@ pub(crate) async fn upload(
         }
         to.know_both(endpoint);
         deadline.start(Duration::from_millis(to.listener().timeouts.body_ms));
-        let read = poll_fn(|cx| match input.poll_fill(to.client, Size::Relay, cx) {
+        let read = poll_fn(|cx| match to.client.poll_fill(input, Size::Relay, cx) {
             Poll::Ready(read) => Poll::Ready(Some(read)),
             Poll::Pending => deadline.poll(cx).map(|()| None),
         });
         match read.await {
             Some(Ok(1..)) => {}
+            Some(Ok(0)) if body.end(to.client) => {}
             Some(_) => return Err(UploadStop::ClientGone),
             None => return Err(UploadStop::Client(Answer::ClientTooSlow)),
         }

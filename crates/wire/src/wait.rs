@@ -29,12 +29,12 @@ pub(crate) async fn wait_for_room(
     let pool = &table.table().pools[course.pool];
     let began = Instant::now();
     // Only a client that the runtime knows is seen to leave.
-    if exchange.connection.socket.register().is_err() {
+    if exchange.connection.side.register().is_err() {
         return Err(Failed::ClientGone);
     }
     let priority = exchange.priority();
     let until = exchange.request.until;
-    let client = &exchange.connection.socket;
+    let client = &exchange.connection.side;
     let mut line = InLine { worker: &worker, pool, ticket: None };
     let (mut alarm, mut watching) = (Deadline::default(), true);
     let ask = exchange.ask(&course.tried);

@@ -87,6 +87,8 @@ pub(crate) struct Worker {
     /// Waits in [`Worker::finish`] for the last connection.
     finishing: RefCell<Option<Waker>>,
     log: RefCell<LogBatch>,
+    /// Where heads are composed.
+    pub(crate) scratch: RefCell<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -125,6 +127,7 @@ impl Worker {
             accepting: Cell::new(0),
             finishing: RefCell::default(),
             log: RefCell::default(),
+            scratch: RefCell::default(),
         })
     }
 

@@ -14,6 +14,7 @@ from pydantic import (
 
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
 from bascule.config.checks import Check, Expect
+from bascule.config.http2 import Http2, Http2OrOff
 from bascule.config.http_values import Network
 from bascule.config.keys import KeyBy
 from bascule.config.places import Places
@@ -99,6 +100,7 @@ __all__ = [
     "HeaderEdits",
     "Hedge",
     "Hsts",
+    "Http2",
     "IdleConnections",
     "KeyBy",
     "Listener",
@@ -246,6 +248,8 @@ class Listener(Section):
     """How much a client may send."""
     forwarded: Forwarded = Forwarded()
     """What endpoints are told about the client."""
+    http2: Http2OrOff = Http2()
+    """HTTP/2 from clients: `on` (the default), `off`, or `{streams, window}`."""
 
 
 class AccessLog(Section):

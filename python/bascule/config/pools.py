@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, StrictStr, Tag, model_validator
 
 from bascule.config.addresses import Domain, EndpointAddress, NamedAddress, Nameserver
 from bascule.config.checks import Check, check_in_full
+from bascule.config.http2 import Protocol
 from bascule.config.problems import Mistake
 from bascule.config.protection import (
     Ejection,
@@ -254,6 +255,9 @@ class Pool(Section):
     `{port, host, every, timeout, send}`."""
     load: LoadUrlOrOff = alternative()
     """Ask each endpoint for its load, which changes its weight: a path, or `{path, every, timeout}`."""
+    protocol: Protocol = "http1"
+    """What the endpoints speak: `http1`, or HTTP/2, which puts many requests at a time on one connection:
+    `h2` within TLS, `h2c` without."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
     wrong than the endpoints. `0%` turns this off."""

@@ -33,7 +33,6 @@ LONGEST_HSTS = 10 * YEAR
 _TEXT = {"type": "string"}
 
 FilePath = Annotated[StrictStr, Field(min_length=1)]
-Alpn = Literal["h2", "http/1.1"]
 
 
 class CertificateFile(Section):
@@ -133,11 +132,6 @@ class ListenerTls(Section):
         Literal["1.2", "1.3"], BeforeValidator(lambda it: str(it) if isinstance(it, float) else it)
     ] = "1.2"
     """Older versions of TLS are refused."""
-    alpn: Annotated[tuple[Alpn, ...], Field(min_length=1), ShortForm(one_or_list, (_TEXT,))] = (
-        "h2",
-        "http/1.1",
-    )
-    """What is offered within TLS, most preferred first."""
     tickets: Annotated[
         Tickets | None,
         ShortForm(_tickets, ({"enum": ["on", "off", True, False]},)),
@@ -182,8 +176,6 @@ class PoolTls(Section):
     """What we show when endpoints ask: a PEM file, with its chain."""
     key: FilePath | None = alternative()
     """The PEM file of its key; by default it is in the same file."""
-    alpn: Annotated[tuple[Alpn, ...], ShortForm(one_or_list, (_TEXT,))] = ("http/1.1",)
-    """What we offer to speak within TLS, most preferred first."""
 
     @model_validator(mode="after")
     def _is_of_one_mind(self) -> "PoolTls":

@@ -266,6 +266,19 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Http2:
+    """HTTP/2 from clients: offered by TLS, and spoken with prior knowledge without it."""
+
+    enabled: bool = True
+    """Otherwise a client that speaks it anyway is told that its version is not supported."""
+    streams: U32 = 100
+    """Streams that may be open at a time, per connection; at least 1."""
+    window_bytes: U32 = 65_536
+    """What a stream may send ahead of its endpoint, 65536 to 1073741824. A connection may send as much for
+    each of its streams."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """One set of addresses that share routes, limits and time limits."""
 
@@ -283,6 +296,8 @@ class Listener:
     """What endpoints are told about the client."""
     tls: ListenerTls | None = None
     """How it speaks TLS; `None`: it does not."""
+    http2: Http2 = Http2()
+    """HTTP/2 from clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +377,11 @@ class Spread:
     """Of very many endpoints this balancer uses a part."""
 
 
+Protocol = Literal["http1", "http2"]
+"""A version of HTTP that endpoints speak: HTTP/1.1 with a connection for each request at a time, or HTTP/2,
+known to be spoken, with many requests at a time on few connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """Endpoints that can serve the same traffic."""
@@ -390,6 +410,8 @@ class Pool:
     """Endpoints report their load in the field `endpoint-load-metrics` (ORCA): it changes their weights."""
     tls: PoolTls | None = None
     """How TLS is spoken to them; `None`: it is not."""
+    protocol: Protocol = "http1"
+    """What its endpoints speak."""
 
 
 AccessLogFormat = Literal["json", "combined"]

@@ -109,6 +109,7 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         sessions=plan_sessions(pool.sessions),
         spread=plan_spread(config, pool),
         load_reports=pool.load_reports or pool.load is not None,
+        protocol="http1" if pool.protocol == "http1" else "http2",
     )
     tls = plan_pool_tls(config, name, pool)
     return PlannedPool(

@@ -52,7 +52,7 @@ def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:
         yield f"listener {new.id}: opens {_listed(opened)}"
     if closed:
         yield f"listener {new.id}: closes {_listed(closed)}; its connections drain"
-    for part in ("timeouts", "limits", "forwarded"):
+    for part in ("timeouts", "limits", "forwarded", "http2"):
         for change in differences(getattr(old, part), getattr(new, part)):
             yield f"listener {new.id}: {part}.{change}"
     yield from _routes(new.id, old.routes, new.routes)

@@ -36,7 +36,7 @@ def _pool(old: PlannedPool, new: PlannedPool) -> Iterator[str]:
     yield from _sessions(one.sessions, other.sessions)
     if one.spread.subset != other.spread.subset:
         yield f"subset: {_subset(one.spread.subset)} → {_subset(other.spread.subset)}"
-    yield from differences(one, other, ("load_reports",))
+    yield from differences(one, other, ("load_reports", "protocol"))
     if old.tls != new.tls:
         yield _tls(old.tls, new.tls)
 

@@ -9,6 +9,7 @@ from bascule.config.model import (
     Bind,
     CertificateTest,
     HeaderEdits,
+    Http2,
     Listener,
     Match,
     PathTest,
@@ -54,12 +55,19 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
         forwarded=contract.Forwarded(
             listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
         ),
+        http2=_http2(listener.http2),
     )
 
 
 def _secured(route: contract.Route, listener: Listener) -> contract.Route:
     hsts = listener.hsts if listener.tls is not None else None
     return replace(route, response_headers=with_hsts(route.response_headers, hsts))
+
+
+def _http2(http2: Http2 | None) -> contract.Http2:
+    if http2 is None:
+        return contract.Http2(enabled=False)
+    return contract.Http2(streams=http2.streams, window_bytes=http2.window)
 
 
 def _ids(routes: list[Route]) -> list[str]:

@@ -38,7 +38,7 @@ def plan_listener_tls(config: Config, name: str, listener: Listener) -> PlannedL
         self_signed=(*OURSELVES, *_hosts(listener)) if tls.self_signed else (),
         refuse_unknown=tls.unknown_name == "refuse",
         oldest="tls12" if tls.min_version == "1.2" else "tls13",
-        alpn=tls.alpn,
+        alpn=("http/1.1",) if listener.http2 is None else ("h2", "http/1.1"),
         tickets=None
         if tls.tickets is None
         else tuple(
@@ -80,7 +80,7 @@ def plan_pool_tls(config: Config, name: str, pool: Pool) -> PlannedPoolTls | Non
         authorities=planned_authorities(config, name, tls),
         server_name=tls.server_name or _resolved_name(pool),
         certificate=planned_certificate(config, name, tls),
-        alpn=tls.alpn,
+        alpn=("h2",) if pool.protocol == "h2" else ("http/1.1",),
     )
 
 

@@ -46,6 +46,16 @@ def endpoints_can_be_verified(config: Config, _: contract.Catalog) -> Iterator[P
             yield from _certificate(config, path, shown)
 
 
+def http_2_is_spoken_where_it_says(config: Config, _: contract.Catalog) -> Iterator[Problem]:
+    """`h2` is HTTP/2 within TLS, and `h2c` HTTP/2 without."""
+    for name, pool in config.pools.items():
+        span = config.places.value(("pools", name, "protocol"))
+        if pool.protocol == "h2" and pool.tls is None:
+            yield span.problem("`h2` is HTTP/2 within TLS, which this pool does not speak", "add tls: on, or write h2c")
+        if pool.protocol == "h2c" and pool.tls is not None:
+            yield span.problem("`h2c` is HTTP/2 without TLS, which this pool speaks", "write h2")
+
+
 def certificates_are_asked_for(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """A route by client certificate is on a listener that asks for one."""
     for name, listener in config.listeners.items():
@@ -181,6 +191,7 @@ RULES = (
     clients_can_be_verified,
     certificates_are_asked_for,
     endpoints_can_be_verified,
+    http_2_is_spoken_where_it_says,
     ticket_keys_can_be_read,
     https_is_somewhere_else,
     hsts_is_sent_over_tls,

@@ -102,6 +102,7 @@ def test_every_default_is_visible_in_the_effective_configuration() -> None:
         "requests_per_connection": "none",
         "connections_per_client": "none",
     }
+    assert web["http2"] == {"streams": 100, "window": "64KiB"}
     route = web["routes"][0]
     assert route["timeouts"] == {
         "response": "30s",

@@ -118,6 +118,26 @@ def test_everything_written_becomes_a_plan(folder: Path) -> None:
     assert plan.listeners[0].routes[0].response_headers.set[0].value == "max-age=2592000"
 
 
+def test_http_2_is_offered_unless_it_is_off(folder: Path) -> None:
+    for http2, expected in [("on", ("h2", "http/1.1")), ("off", ("http/1.1",))]:
+        plan, _ = reviewed(folder, f"tls: {{certificates: a.pem}}, http2: {http2}, {ANSWER}")
+        assert plan is not None and plan.tls["web"].alpn == expected
+
+
+def test_the_version_that_endpoints_speak_goes_with_their_tls(folder: Path) -> None:
+    pool = "pools: {api: {endpoints: [10.0.0.1:443], protocol: %s}}"
+    web = "tls: {certificates: a.pem}, pool: api"
+    assert said(folder, web, pool % "h2") == [
+        "3: `h2` is HTTP/2 within TLS, which this pool does not speak (error)"
+    ]
+    assert said(folder, web, pool % "h2c, tls: {ca: ca.pem}") == [
+        "3: `h2c` is HTTP/2 without TLS, which this pool speaks (error)"
+    ]
+    plan, _ = reviewed(folder, web, pool % "h2, tls: {ca: ca.pem}")
+    assert plan is not None and plan.pools[0].tls is not None
+    assert (plan.pools[0].tls.alpn, plan.pools[0].protocol) == (("h2",), "http2")
+
+
 def test_a_redirect_keeps_the_method_where_it_must(folder: Path) -> None:
     plan, problems = reviewed(folder, "redirect_to_https: 8443")
     assert problems == [] and plan is not None

@@ -189,7 +189,6 @@ REQUEST_LINES = [
     ("HTTP/+1.1", b"GET / HTTP/+1.1\r\nHost: a\r\n\r\n", {400, 505}),
     ("a version in lower case", b"GET / http/1.1\r\nHost: a\r\n\r\n", {400, 505}),
     ("another protocol's version", b"GET / ICY/1.1\r\nHost: a\r\n\r\n", {400, 505}),
-    ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 505}),
     (
         "the beginning of TLS",
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"x" * 64 + b"\r\n\r\n",
@@ -197,6 +196,7 @@ REQUEST_LINES = [
     ),
     ("a PROXY line", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n" + _GET + b"\r\n", {400}),
     ("a binary PROXY header", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + b"\0" * 12 + _GET + b"\r\n", {400}),
+    ("the preface of HTTP/3", b"PRI * HTTP/3.0\r\n\r\nSM\r\n\r\n", {400, 505}),
     ("CONNECT", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", {400, 405, 501}),
     (
         "CONNECT with a body",

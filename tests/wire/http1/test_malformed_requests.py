@@ -111,7 +111,7 @@ BYTE_BY_BYTE = of(
     "two Hosts",
     "a fragment",
     "HTTP/2.0",
-    "the preface of HTTP/2",
+    "the preface of HTTP/3",
     "a bare LF behind a size",
     "a chunk longer than its size",
     "a bare LF in an extension",

@@ -42,3 +42,14 @@ def test_h2load_over_http_1_gets_an_answer_to_every_request(pipelined: int) -> N
         assert "20000 succeeded, 0 failed, 0 errored, 0 timeout" in said, said
         assert "status codes: 20000 2xx, 0 3xx, 0 4xx, 0 5xx" in said, said
         assert plane.endings(20_000) == {"ok": 20_000}
+
+
+@pytest.mark.parametrize(("clients", "streams"), [(1, 100), (20, 10)])
+def test_h2load_over_http_2_gets_an_answer_to_every_request(clients: int, streams: int) -> None:
+    with in_front_of_nginx(threads=2) as plane:
+        said = run_tool(
+            "h2load", "-n", "20000", "-c", str(clients), "-m", str(streams), f"http://{plane.address()}/"
+        )
+        assert "20000 succeeded, 0 failed, 0 errored, 0 timeout" in said, said
+        assert plane.endings(20_000) == {"ok": 20_000}
+        assert plane.stats().listeners[0].accepted == clients

@@ -245,7 +245,7 @@ impl Edits {
     }
 
     /// Appends the fields that the route adds.
-    pub(super) fn append(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
+    pub fn append(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
         for (name, template) in &self.add {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");

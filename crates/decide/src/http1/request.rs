@@ -49,6 +49,12 @@ pub enum Malformed {
     Expectation,
     /// More connection options than any client needs.
     ConnectionOptions,
+    /// HTTP/2: a name or a value that no field can have.
+    Field,
+    /// HTTP/2: a field that speaks of the connection.
+    ConnectionField,
+    /// HTTP/2: a protocol named by something other than CONNECT.
+    Protocol,
 }
 
 impl Malformed {
@@ -90,6 +96,9 @@ impl Malformed {
             Self::CodingUnknown => "transfer codings other than chunked are not supported",
             Self::Expectation => "the expectation is not 100-continue",
             Self::ConnectionOptions => "the Connection field lists too many options",
+            Self::Field => "a field has a name or a value that fields cannot have",
+            Self::ConnectionField => "a field speaks of the connection, which HTTP/2 forbids",
+            Self::Protocol => "only CONNECT names a protocol",
         }
     }
 }
@@ -207,6 +216,18 @@ pub fn parse<'b, 'f>(
     };
     head.read_fields()?;
     Ok(Some(head))
+}
+
+impl<'b, 'f> RequestHead<'b, 'f> {
+    /// The fields that travel on into HTTP/2, which has an authority instead of a `Host`, and frames bodies itself.
+    pub fn kept(&self) -> impl Iterator<Item = &'f Header<'b>> + use<'b, 'f> {
+        let dropped = self.dropped;
+        let fields = self.fields.iter().enumerate();
+        let travels = |name: &str| !matches!(classify(name), Known::Host | Known::TransferEncoding);
+        fields
+            .filter(move |(position, field)| !dropped.contains(*position) && travels(field.name))
+            .map(|(_, field)| field)
+    }
 }
 
 impl<'b> RequestHead<'b, '_> {

@@ -226,6 +226,15 @@ impl ResponseHead<'_, '_> {
             && self.dropped.is_empty()
     }
 
+    /// The fields that travel on into HTTP/2, which frames bodies itself. What `edits` add comes behind them.
+    pub fn kept<'a>(&'a self, edits: &Edits) -> impl Iterator<Item = &'a Header<'a>> + use<'a> {
+        let mut dropped = self.dropped;
+        self.coding.into_iter().for_each(|position| dropped.insert(position));
+        edits.mark_dropped(self.fields, &mut dropped);
+        let fields = self.fields.iter().enumerate();
+        fields.filter(move |(position, _)| !dropped.contains(*position)).map(|(_, field)| field)
+    }
+
     /// Appends the head for the client, its empty line included. `bytes` are those that were parsed.
     pub fn write(&self, bytes: &[u8], shape: Shape, edits: &Edits, facts: &Facts<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1");

@@ -1,7 +1,7 @@
 //! Request targets and authorities: what a request line and a `Host` may name (RFC 9112, 3.2; RFC 3986, 3.2).
 
-use super::content_length;
 use super::request::Malformed;
+use super::{content_length, layout};
 use std::borrow::Cow;
 
 /// The request target, taken apart. The path is as it was sent.
@@ -16,6 +16,13 @@ pub struct Target<'b> {
 }
 
 impl<'b> Target<'b> {
+    /// Path and query as they stand in the head that was read.
+    pub fn as_bytes(&self, head: &'b [u8]) -> &'b [u8] {
+        let start = layout::offset(head, self.path);
+        let length = self.path.len() + self.query.map_or(0, |query| 1 + query.len());
+        &head[start..start + length]
+    }
+
     pub(super) fn parse(target: &'b [u8], method: &str) -> Result<Self, Malformed> {
         if target.iter().any(|byte| !matches!(byte, b'!'..=b'~') || *byte == b'#') {
             return Err(Malformed::Target);
@@ -73,7 +80,7 @@ pub fn routing_host(authority: &[u8]) -> Cow<'_, str> {
 }
 
 /// Whether this is a name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without its rarities).
-pub(super) fn is_authority(value: &[u8]) -> bool {
+pub(crate) fn is_authority(value: &[u8]) -> bool {
     let (host_holds, port) = match value.first() {
         Some(b'[') => {
             let Some(end) = memchr::memchr(b']', value) else { return false };

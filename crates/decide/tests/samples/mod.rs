@@ -6,8 +6,8 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::mark::Mark;
 use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
-    Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits,
-    IdleConnections, Listener, Matcher, Pool, Retries, Route, RouteTimeouts, Snapshot, Spread,
+    Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits, Http2,
+    IdleConnections, Listener, Matcher, Pool, Protocol, Retries, Route, RouteTimeouts, Snapshot, Spread,
     usual_priority,
 };
 use serde_json::{Map, Value, json};
@@ -53,6 +53,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         spread: Spread::default(),
         load_reports: false,
         tls: None,
+        protocol: Protocol::Http1,
     }
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
             requests_per_connection: None,
             connections_per_client: None,
         },
+        http2: Http2::default(),
         forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
         tls: None,
     }

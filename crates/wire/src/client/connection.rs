@@ -8,18 +8,19 @@ use crate::client::http1::{Refusal, Request, read_request};
 use crate::client::secure::Secure;
 use crate::deadline::Deadline;
 use crate::exchange;
+use crate::http2::{self, stream::Stream};
+use crate::side::Side;
 use crate::socket::Socket;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::http1::has_empty_line;
 use bascule_decide::table::Listener;
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,12 +29,12 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Who the client is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     /// `None` for Unix sockets.
     pub(crate) ip: Option<IpAddr>,
     /// The address in text; empty for Unix sockets.
-    pub(crate) text: Box<str>,
+    pub(crate) text: Rc<str>,
 }
 
 impl Peer {
@@ -47,24 +48,49 @@ impl Peer {
     }
 }
 
-/// One client connection.
+/// One client connection, or one stream of it: what an exchange sees of its client.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) acceptor: Rc<Acceptor>,
-    pub(crate) socket: Socket,
+    pub(crate) side: Side,
     pub(crate) peer: Peer,
     pub(crate) input: Input,
     pub(crate) deadline: Deadline,
     /// Requests answered so far.
     pub(crate) served: u64,
-    counters: Arc<ListenerCounters>,
     /// The end of the last exchange; at first, when the connection was accepted.
     pub(crate) idle_since: Instant,
-    registration: usize,
     /// Where it speaks TLS: what the handshake has told.
-    pub(crate) secure: Option<Box<Secure>>,
+    pub(crate) secure: Option<Rc<Secure>>,
+    /// `None` for a stream.
+    arrival: Option<Arrival>,
+}
+
+/// A connection's place among those of its thread and listener, for as long as this lives.
+#[derive(Debug)]
+struct Arrival {
+    worker: Rc<Worker>,
+    counters: Arc<ListenerCounters>,
+    registration: usize,
     _seat: Option<Seat>,
+}
+
+impl Arrival {
+    fn new(worker: &Rc<Worker>, acceptor: &Acceptor, seat: Option<Seat>) -> Self {
+        let registration = worker.register();
+        let counters = Arc::clone(&acceptor.counters.borrow());
+        counters.accepted.fetch_add(1, Relaxed);
+        counters.open.fetch_add(1, Relaxed);
+        Self { worker: Rc::clone(worker), counters, registration, _seat: seat }
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.counters.open.fetch_sub(1, Relaxed);
+        self.worker.farewell(self.registration);
+    }
 }
 
 /// What becomes of the connection after an exchange.
@@ -80,6 +106,8 @@ pub(crate) enum After {
 
 enum Next {
     Request(Box<Request>),
+    /// The client speaks HTTP/2.
+    Http2,
     Refused(Refusal),
     Closed,
 }
@@ -99,24 +127,34 @@ impl Connection {
         peer: Peer,
         seat: Option<Seat>,
     ) -> Self {
-        let input = Input::new(Rc::clone(&worker.buffers));
-        let registration = worker.register();
-        let counters = Arc::clone(&acceptor.counters.borrow());
-        counters.accepted.fetch_add(1, Relaxed);
-        counters.open.fetch_add(1, Relaxed);
+        let arrival = Some(Arrival::new(&worker, &acceptor, seat));
         Self {
+            input: Input::new(Rc::clone(&worker.buffers)),
             worker,
             acceptor,
-            socket,
+            side: Side::Http1(socket),
             peer,
-            input,
             deadline: Deadline::default(),
             served: 0,
-            counters,
             idle_since: Instant::now(),
-            registration,
             secure: None,
-            _seat: seat,
+            arrival,
+        }
+    }
+
+    /// A stream of this connection.
+    pub(crate) fn stream(&self, stream: Stream) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            acceptor: Rc::clone(&self.acceptor),
+            side: Side::Http2(Box::new(stream)),
+            peer: self.peer.clone(),
+            input: Input::new(Rc::clone(&self.worker.buffers)),
+            deadline: Deadline::default(),
+            served: self.served,
+            idle_since: self.idle_since,
+            secure: self.secure.clone(),
+            arrival: None,
         }
     }
 
@@ -130,13 +168,14 @@ impl Connection {
                 // On the heap, so that a connection between two requests is small.
                 Next::Request(request) => Box::pin(exchange::serve(self, request)).await,
                 Next::Refused(refusal) => Box::pin(self.refuse(refusal)).await,
-                Next::Closed => return self.socket.part(),
+                Next::Http2 => return Box::pin(http2::serve(self)).await,
+                Next::Closed => return self.side.part(),
             };
             self.served += 1;
             match after {
                 // A client that comes again is waited for, and shares the thread fairly.
-                After::Keep => drop(self.socket.register()),
-                After::Close => return self.socket.part(),
+                After::Keep => drop(self.side.register()),
+                After::Close => return self.side.part(),
                 After::Cut => return,
                 After::Linger => return Box::pin(self.linger()).await,
             }
@@ -145,12 +184,51 @@ impl Connection {
 
     /// `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.socket.is_secure() { "https" } else { "http" }
+        if self.secure.is_some() { "https" } else { "http" }
     }
 
     /// Whether the response to come is the last one on this connection.
     pub(crate) fn is_last(&self, listener: &Listener) -> bool {
         is_last(&self.worker, &self.acceptor, self.served, listener)
+    }
+
+    /// Whether no more requests are wanted.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.worker.stopping.get() || self.acceptor.closing.get()
+    }
+
+    /// Whether the request that was counted last is the last one that the listener allows.
+    pub(crate) fn was_last(&self) -> bool {
+        let table = self.worker.table();
+        let Some(place) = self.acceptor.place(table.table()) else { return true };
+        let limit = table.table().listeners[place].limits.requests_per_connection;
+        limit.is_some_and(|limit| self.served >= limit)
+    }
+
+    /// Wakes the task when [`Connection::is_closing`] changes.
+    pub(crate) fn wake_when_closing(&self, cx: &Context<'_>) {
+        if let Some(arrival) = &self.arrival {
+            self.worker.wake_when_closing(arrival.registration, cx);
+        }
+    }
+
+    /// Whether the client speaks HTTP/2: as both sides have agreed within TLS, or because it begins with the preface, as far as
+    /// that is here; `None`: it may.
+    fn prefers_http2(&self) -> Option<bool> {
+        if let Some(secure) = &self.secure {
+            return Some(secure.http2);
+        }
+        let (bytes, preface) = (self.input.bytes(), http2::PREFACE);
+        let length = bytes.len().min(preface.len());
+        if self.served > 0 || bytes[..length] != preface[..length] {
+            return Some(false);
+        }
+        let table = self.worker.table();
+        let place = self.acceptor.place(table.table());
+        if !place.is_some_and(|place| table.table().listeners[place].http2.enabled) {
+            return Some(false);
+        }
+        (length == preface.len()).then_some(true)
     }
 
     /// Waits for the next request, whose head may come in pieces or may be here already.
@@ -161,8 +239,13 @@ impl Connection {
         loop {
             if !self.input.is_empty() {
                 let began = *began.get_or_insert_with(Instant::now);
+                let http2 = self.prefers_http2();
+                if http2 == Some(true) {
+                    return Next::Http2;
+                }
                 let bytes = self.input.bytes();
-                if bytes.len() >= enough || has_empty_line(bytes, seen_before(seen)) {
+                let is_http1 = http2 == Some(false);
+                if is_http1 && (bytes.len() >= enough || has_empty_line(bytes, seen_before(seen))) {
                     let now = if seen == 0 { began } else { Instant::now() };
                     match read_request(self, began, now) {
                         Ok(Some(request)) => return Next::Request(request),
@@ -193,16 +276,18 @@ impl Connection {
         let limit = self.time_limit(began);
         self.deadline.set(limit);
         // Who has just shaken hands has a request: it comes a round trip later.
-        let is_new = self.served == 0 && self.socket.is_secure();
-        let Self { worker, acceptor, socket, input, deadline, registration, .. } = self;
+        let is_new = self.served == 0 && self.secure.is_some();
+        let Self { worker, acceptor, side, input, deadline, arrival, .. } = self;
         poll_fn(|cx| {
-            match input.poll_fill(socket, Size::Head, cx) {
+            match side.poll_fill(input, Size::Head, cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Read::End),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
                 Poll::Pending => {}
             }
             if began.is_none() {
-                worker.wake_when_closing(*registration, cx);
+                if let Some(arrival) = arrival {
+                    worker.wake_when_closing(arrival.registration, cx);
+                }
                 if worker.stopping.get() || acceptor.closing.get() {
                     if !is_new {
                         return Poll::Ready(Read::End);
@@ -215,7 +300,8 @@ impl Connection {
         .await
     }
 
-    fn time_limit(&self, began: Option<Instant>) -> Instant {
+    /// When the connection has waited long enough: for the rest of a head, or for the next one.
+    pub(crate) fn time_limit(&self, began: Option<Instant>) -> Instant {
         let table = self.worker.table();
         let Some(listener) = self.acceptor.place(table.table()) else { return Instant::now() };
         let timeouts = &table.table().listeners[listener].timeouts;
@@ -227,10 +313,10 @@ impl Connection {
     }
 
     /// Answers a request that cannot be served; its framing is not to be trusted, so the connection ends.
-    async fn refuse(&mut self, refusal: Refusal) -> After {
+    pub(crate) async fn refuse(&mut self, refusal: Refusal) -> After {
         let response = refusal.answer.render(&[], true, true);
         let received = self.input.len() as u64;
-        let _ = self.socket.write_all(&mut [IoSlice::new(&response)], &mut self.deadline, LINGER).await;
+        let _ = self.side.answer(&response, &mut self.deadline, LINGER).await;
         let table = self.worker.table();
         if let Some(listener) = refusal.listener.or_else(|| self.acceptor.place(table.table())) {
             self.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
@@ -251,14 +337,14 @@ impl Connection {
     /// Says that we are done, then reads and forgets what the client still sends: closing at once would
     /// reset the connection, and the client might never see the answer.
     async fn linger(&mut self) {
-        self.socket.finish_writing();
+        self.side.finish_writing();
         self.deadline.start(LINGER);
         let mut left = LINGER_BYTES;
         self.input.consume(self.input.len());
-        let Self { socket, input, deadline, .. } = self;
+        let Self { side, input, deadline, .. } = self;
         poll_fn(|cx| {
             while left > 0 {
-                match input.poll_fill(socket, Size::Relay, cx) {
+                match side.poll_fill(input, Size::Relay, cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(count)) => {
                         left = left.saturating_sub(count);
@@ -286,8 +372,6 @@ fn seen_before(seen: usize) -> usize {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.counters.open.fetch_sub(1, Relaxed);
-        self.worker.farewell(self.registration);
         if std::thread::panicking() {
             let message = format!(
                 "serving {}",

@@ -7,6 +7,7 @@ use crate::client::session::Session;
 use crate::local::LocalTable;
 use bascule_contract::snapshot::RouteTimeouts;
 use bascule_decide::balance::Key;
+use bascule_decide::grpc;
 use bascule_decide::http1::forwarded::{Onward, Told};
 use bascule_decide::http1::request::parse;
 use bascule_decide::http1::{Framing, HeadLimits, Malformed, RequestHead, field_room, routing_host};
@@ -38,6 +39,8 @@ pub(crate) struct Request {
     /// The client allows another request on this connection.
     pub(crate) persistent: bool,
     pub(crate) is_head: bool,
+    /// It expects answers as gRPC gives them.
+    pub(crate) is_grpc: bool,
     pub(crate) idempotent: bool,
     pub(crate) expects_continue: bool,
     pub(crate) upgrade: Option<Box<[u8]>>,
@@ -134,7 +137,10 @@ pub(crate) fn read_request(
     };
     let path = path_of(&head).map_err(|problem| refuse(Answer::Refused(Malformed::Path(problem))))?;
     let client = || head.client(connection.peer.ip, &listener.forwarded.trusted);
-    let log = connection.worker.log_is_on().then(|| Box::new(log_facts(&head, client())));
+    let log = connection
+        .worker
+        .log_is_on()
+        .then(|| Box::new(log_facts(&head, client(), connection.side.http2().is_some())));
     if announces_too_much(&head, listener) {
         return Err(Refusal { answer: Answer::BodyTooLarge, began, listener: Some(place), facts: log });
     }
@@ -154,7 +160,9 @@ pub(crate) fn read_request(
     };
     let route = listener.index.find(&asked);
     let trusted = is_trusted(connection, listener);
-    let until = route.and_then(|route| until(&head, &listener.routes[route].timeouts, began, trusted));
+    let is_grpc = connection.side.http2().is_some() && grpc::is_call(head.fields);
+    let until =
+        route.and_then(|route| until(&head, &listener.routes[route].timeouts, began, (trusted, is_grpc)));
     let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes, until, trusted };
     let (to, facts) = match route.map(|route| &listener.routes[route]) {
         None => (Destination::Answer(Answer::NoRoute), None),
@@ -180,6 +188,7 @@ pub(crate) fn read_request(
         http11: head.http11,
         persistent: head.persistent,
         is_head: head.method == "HEAD",
+        is_grpc,
         idempotent: is_idempotent(head.method),
         expects_continue: head.expects_continue,
         upgrade: head.upgrade.map(Into::into),
@@ -204,19 +213,20 @@ fn is_trusted(connection: &Connection, listener: &Listener) -> bool {
     connection.peer.ip.is_none_or(|ip| listener.forwarded.trusted.contains(ip))
 }
 
-/// When the whole exchange is over: as the route says, or sooner when a trusted client says so.
+/// When the whole exchange is over: as the route says, or sooner when a trusted client says so, or a gRPC call.
 fn until(
     head: &RequestHead<'_, '_>,
     timeouts: &RouteTimeouts,
     began: Instant,
-    trusted: bool,
+    (trusted, is_grpc): (bool, bool),
 ) -> Option<Instant> {
     let told = timeouts.deadline_header.as_deref().filter(|_| trusted).and_then(|name| {
         let field = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(field.value).ok()?.trim().parse::<u64>().ok()
     });
-    let least = timeouts.total_ms.into_iter().chain(told).min()?;
-    began.checked_add(Duration::from_millis(least))
+    let called = is_grpc.then(|| grpc::timeout_us(head.fields)).flatten().map(Duration::from_micros);
+    let least = timeouts.total_ms.into_iter().chain(told).map(Duration::from_millis).chain(called).min()?;
+    began.checked_add(least)
 }
 
 fn limits(listener: &Listener) -> HeadLimits {
@@ -314,7 +324,7 @@ impl Reading<'_> {
             _ => Cow::Borrowed(self.path),
         };
         let fallback =
-            if self.head.authority.is_empty() { self.connection.socket.local_text() } else { String::new() };
+            if self.head.authority.is_empty() { self.connection.side.local_text() } else { String::new() };
         let onward = Onward {
             path: &rewritten,
             fallback_host: &fallback,
@@ -355,7 +365,7 @@ impl Reading<'_> {
     }
 }
 
-fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>) -> LogFacts {
+fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>, http2: bool) -> LogFacts {
     let field = |name: &str| {
         head.fields
             .iter()
@@ -372,7 +382,11 @@ fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>) -> LogFacts {
         method: head.method.to_owned(),
         host: String::from_utf8_lossy(head.authority).into_owned(),
         target,
-        http11: head.http11,
+        protocol: match head.http11 {
+            _ if http2 => "HTTP/2.0",
+            true => "HTTP/1.1",
+            false => "HTTP/1.0",
+        },
         user_agent: field("user-agent"),
         referer: field("referer"),
     }

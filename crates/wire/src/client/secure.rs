@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::client::connection::Connection;
+use crate::side::Side;
 use crate::tls::fault::{Fault, in_words};
 use crate::tls::server::ServerTls;
 use crate::tls::session::Session;
@@ -10,6 +11,7 @@ use bascule_decide::identity::Identity;
 use rustls::Connection as Tls;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -21,6 +23,8 @@ pub(crate) struct Secure {
     tls: Arc<ServerTls>,
     /// The host that it asked for; lower case.
     server_name: Option<Box<str>>,
+    /// It agreed to speak HTTP/2.
+    pub(crate) http2: bool,
     /// Whom its certificate names; few show one.
     identity: Option<Box<Identity>>,
 }
@@ -46,11 +50,12 @@ impl Connection {
         let Some(tls) = table.secured().listener(place) else { return false };
         let Ok(session) = tls.accept() else { return false };
         let tls = Arc::clone(tls);
-        self.socket.secure(Session::new(session));
+        let Side::Http1(socket) = &mut self.side else { return false };
+        socket.secure(Session::new(session));
         let limit = Duration::from_millis(table.table().listeners[place].timeouts.head_ms);
         drop(table);
         self.deadline.set(self.idle_since + limit);
-        let Self { socket, deadline, .. } = self;
+        let Self { side: Side::Http1(socket), deadline, .. } = self else { return false };
         let shaken = poll_fn(|cx| {
             if let Poll::Ready(shaken) = socket.poll_handshake(cx) {
                 return Poll::Ready(Some(shaken));
@@ -80,7 +85,9 @@ impl Connection {
     }
 
     fn know(&mut self, tls: Arc<ServerTls>) {
-        let told = self.socket.with_session(|session| {
+        let Side::Http1(socket) = &self.side else { return };
+        let http2 = socket.has_agreed_on(b"h2");
+        let told = socket.with_session(|session| {
             let server_name = match session.connection() {
                 Tls::Server(server) => server.server_name().map(Into::into),
                 Tls::Client(_) => None,
@@ -93,15 +100,16 @@ impl Connection {
         let counters = self.acceptor.counters.borrow();
         counters.handshakes.fetch_add(1, Relaxed);
         counters.resumed.fetch_add(resumed.into(), Relaxed);
-        self.secure = Some(Box::new(Secure { tls, server_name, identity }));
+        self.secure = Some(Rc::new(Secure { tls, server_name, http2, identity }));
     }
 
     /// Counts a handshake that failed. `None`: it took too long.
     fn has_failed(&self, error: Option<&io::Error>) {
-        let first = self.socket.with_session(|session| session.first_byte()).flatten();
+        let Side::Http1(socket) = &self.side else { return };
+        let first = socket.with_session(|session| session.first_byte()).flatten();
         let fault = error.map_or(Fault::TimedOut, |error| Fault::of(error, first));
         if fault == Fault::PlainHttp {
-            self.socket.say_in_the_clear(&Answer::NotTls.render(&[], true, true));
+            socket.say_in_the_clear(&Answer::NotTls.render(&[], true, true));
         }
         let counters = self.acceptor.counters.borrow();
         counters.failed_handshakes[fault as usize].fetch_add(1, Relaxed);

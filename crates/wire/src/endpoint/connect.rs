@@ -23,6 +23,18 @@ pub(crate) struct NotConnected {
     pub(crate) told: Option<String>,
 }
 
+impl NotConnected {
+    /// There is no more to say than this.
+    pub(crate) fn plainly(ending: Ending) -> Self {
+        Self { ending, reason: "", told: None }
+    }
+
+    /// The same for another one who waited; the operator is told once.
+    pub(crate) fn again(&mut self) -> Self {
+        Self { ending: self.ending, reason: self.reason, told: self.told.take() }
+    }
+}
+
 /// Connects within `limit`, which includes the TLS handshake, or says how it failed.
 pub(crate) async fn connect(
     target: &Target,
@@ -30,15 +42,17 @@ pub(crate) async fn connect(
     deadline: &mut Deadline,
     limit: Duration,
 ) -> Result<Socket, NotConnected> {
-    let (mut socket, connected) = begin(target).map_err(|error| not_connected(ending_of(&error)))?;
+    let (mut socket, connected) = begin(target).map_err(|error| NotConnected::plainly(ending_of(&error)))?;
     if connected && tls.is_none() {
         return Ok(socket);
     }
     deadline.start(limit);
     if !connected {
         poll_fn(|cx| match socket.poll_connected(cx) {
-            Poll::Ready(opened) => Poll::Ready(opened.map_err(|error| not_connected(ending_of(&error)))),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(not_connected(Ending::ConnectTimedOut))),
+            Poll::Ready(opened) => {
+                Poll::Ready(opened.map_err(|error| NotConnected::plainly(ending_of(&error))))
+            }
+            Poll::Pending => deadline.poll(cx).map(|()| Err(NotConnected::plainly(Ending::ConnectTimedOut))),
         })
         .await?;
     }
@@ -59,13 +73,9 @@ async fn shake_hands(
     socket.secure(Session::new(session));
     poll_fn(|cx| match socket.poll_handshake(cx) {
         Poll::Ready(shaken) => Poll::Ready(shaken.map_err(|error| untrusted(&error))),
-        Poll::Pending => deadline.poll(cx).map(|()| Err(not_connected(Ending::ConnectTimedOut))),
+        Poll::Pending => deadline.poll(cx).map(|()| Err(NotConnected::plainly(Ending::ConnectTimedOut))),
     })
     .await
-}
-
-fn not_connected(ending: Ending) -> NotConnected {
-    NotConnected { ending, reason: "", told: None }
 }
 
 fn untrusted(error: &io::Error) -> NotConnected {

@@ -1,7 +1,9 @@
 //! Open connections to one endpoint that are free for reuse, of one thread.
 
 use crate::deadline::Deadline;
-use crate::socket::Socket;
+use crate::endpoint::link::{Lease, Links};
+use crate::http2::stream::Stream;
+use crate::side::Side;
 use crate::tls::endpoint::EndpointTls;
 use bascule_decide::table::EndpointState;
 use std::cell::RefCell;
@@ -15,8 +17,18 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct EndpointConnection {
     /// Shared, because a request goes out while its response comes back.
-    pub(crate) socket: Rc<Socket>,
+    pub(crate) side: Rc<Side>,
     pub(crate) deadline: Deadline,
+}
+
+impl EndpointConnection {
+    /// A stream of a connection that others use as well.
+    pub(crate) fn on(lease: Lease) -> Self {
+        Self {
+            side: Rc::new(Side::Http2(Box::new(Stream::to_endpoint(lease)))),
+            deadline: Deadline::default(),
+        }
+    }
 }
 
 /// Idle connections, the one used last on top: the rest can grow old and close.
@@ -26,11 +38,13 @@ pub(crate) struct IdleConnections {
     /// What all of them speak TLS with.
     tls: Option<Arc<EndpointTls>>,
     open: RefCell<Vec<(EndpointConnection, Instant)>>,
+    /// Those that speak HTTP/2.
+    pub(crate) links: Links,
 }
 
 impl IdleConnections {
     pub(crate) fn new(state: Arc<EndpointState>, tls: Option<Arc<EndpointTls>>) -> Self {
-        Self { state, tls, open: RefCell::default() }
+        Self { links: Links::new(Arc::clone(&state)), state, tls, open: RefCell::default() }
     }
 
     /// Whether they are what a pool wants that speaks TLS like this: its settings may have changed.
@@ -47,7 +61,7 @@ impl IdleConnections {
         let mut open = self.open.borrow_mut();
         while let Some((connection, _)) = open.pop() {
             self.state.idle.fetch_sub(1, Relaxed);
-            if connection.socket.is_quiet() {
+            if connection.side.is_quiet() {
                 return Some(connection);
             }
         }
@@ -57,7 +71,7 @@ impl IdleConnections {
     /// Keeps a connection, unless `limit` are kept already.
     pub(crate) fn put(&self, connection: EndpointConnection, now: Instant, limit: u32) {
         let mut open = self.open.borrow_mut();
-        if open.len() < limit as usize && connection.socket.is_quiet() {
+        if open.len() < limit as usize && connection.side.is_quiet() {
             open.push((connection, now));
             self.state.idle.fetch_add(1, Relaxed);
         }
@@ -65,11 +79,10 @@ impl IdleConnections {
 
     /// Closes those that were idle for too long, and those that the endpoint has closed.
     pub(crate) fn sweep(&self, now: Instant, timeout: Duration) {
+        self.links.sweep(now, timeout);
         let mut open = self.open.borrow_mut();
         let before = open.len();
-        open.retain(|(connection, since)| {
-            now.duration_since(*since) < timeout && connection.socket.is_quiet()
-        });
+        open.retain(|(connection, since)| now.duration_since(*since) < timeout && connection.side.is_quiet());
         self.state.idle.fetch_sub(u32::try_from(before - open.len()).unwrap_or(0), Relaxed);
     }
 }

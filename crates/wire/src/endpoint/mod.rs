@@ -2,3 +2,5 @@
 
 pub(crate) mod connect;
 pub(crate) mod idle;
+pub(crate) mod link;
+pub(crate) mod open;

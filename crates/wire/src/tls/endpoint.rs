@@ -11,8 +11,6 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
-/// What can be spoken within TLS to endpoints. HTTP/2 adds `h2`, once it is.
-const SPOKEN: &[&str] = &["http/1.1"];
 /// Sessions that are remembered for each pool: several for each endpoint of a large one.
 const SESSIONS: usize = 4096;
 
@@ -54,8 +52,7 @@ impl EndpointTls {
             }
             None => builder.with_no_client_auth(),
         };
-        let spoken = wanted.alpn.iter().filter(|protocol| SPOKEN.contains(&protocol.as_str()));
-        config.alpn_protocols = spoken.map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config.alpn_protocols = wanted.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let name = |name: &String| {
             ServerName::try_from(name.clone()).map_err(|_| format!("\"{name}\" is not the name of a server"))

@@ -11,9 +11,6 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 use std::sync::Arc;
 
-/// What can be spoken within TLS here. HTTP/2 adds `h2`, once it is.
-const SPOKEN: &[&str] = &["http/1.1"];
-
 /// What a listener speaks TLS with.
 #[derive(Debug)]
 pub(crate) struct ServerTls {
@@ -54,8 +51,7 @@ impl ServerTls {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&choice) as Arc<dyn ResolvesServerCert>);
-        let spoken = wanted.alpn.iter().filter(|protocol| SPOKEN.contains(&protocol.as_str()));
-        config.alpn_protocols = spoken.map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config.alpn_protocols = wanted.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         // Ours: AES-128 is as good as AES-256 against anything that is known, and cheaper on both sides.
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -37,17 +37,15 @@ impl Vault {
         for one in material {
             match one {
                 Material::Certificate { id, chain, key } => {
-                    if let Entry::Vacant(place) = self.certificates.entry(id) {
-                        let read = certificate(&chain, &key.0)
-                            .map_err(|what| format!("certificate {}: {what}", place.key()))?;
-                        place.insert(Arc::new(read));
+                    let fault = |what| format!("certificate {id}: {what}");
+                    if let Entry::Vacant(place) = self.certificates.entry(id.clone()) {
+                        place.insert(Arc::new(certificate(&chain, &key.0).map_err(fault)?));
                     }
                 }
                 Material::Authorities { id, certificates, revoked } => {
-                    if let Entry::Vacant(place) = self.authorities.entry(id) {
-                        let read = authorities(&certificates, &revoked)
-                            .map_err(|what| format!("authorities {}: {what}", place.key()))?;
-                        place.insert(Arc::new(read));
+                    let fault = |what| format!("authorities {id}: {what}");
+                    if let Entry::Vacant(place) = self.authorities.entry(id.clone()) {
+                        place.insert(Arc::new(authorities(&certificates, &revoked).map_err(fault)?));
                     }
                 }
             }

@@ -60,6 +60,8 @@ TICK = 0.3
 GOALS = (
     Goal("Keep-alive: CPU per request, ratio to the best peer", "keepalive", _ratio(LESS_CPU), 0.85),
     Goal("New connection per request: the same", "close", _ratio(LESS_CPU), 0.90),
+    Goal("HTTP/2: CPU per request, ratio to nginx", "http2", _ratio(LESS_CPU, ["nginx"]), 1.0),
+    Goal("HTTP/2: CPU per request, ratio to HAProxy", "http2", _ratio(LESS_CPU, ["haproxy"]), 1.25),
     Goal("One connection: added latency, ratio to the best peer", "latency", _ratio(LESS_WAITING), 1.0),
     Goal("10 MB bodies: GB per CPU-second, ratio to nginx", "bulk", _ratio(MORE_BYTES, ["nginx"]), 1.0, True),
     Goal("Bytes per idle connection", "idle", _median("bytes_per_connection"), 1536, digits=0),

@@ -143,6 +143,10 @@ def _command(target: Target, wanted: Wanted, folder: Path) -> list[str]:
     return [target.program, *filled]
 
 
+_HTTP2 = {"nginx": " http2", "haproxy": " proto h2"}
+"""How a listener is told that its clients speak HTTP/2 without TLS."""
+
+
 def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
     """Fills in a configuration template. A line with `@ENDPOINTS@` becomes one line for each of them."""
     lines = []
@@ -157,6 +161,7 @@ def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
     values: Mapping[str, object] = {
         "PORT": target.port,
         "FOLDER": folder,
+        "HTTP2": _HTTP2.get(target.name, "") if wanted.http2 else "",
         "ACCESS_LOG": folder / "access.log combined" if wanted.access_log else "off",
         "IDLE": max(256, 4 * len(wanted.endpoints)),
     }

@@ -118,6 +118,16 @@ SCENARIOS = (
         seconds=3,
     ),
     Scenario(
+        "http2",
+        "HTTP/2 from clients to endpoints of HTTP/1.1: 16 connections with 16 streams each",
+        COST[:4],
+        LESS_CPU,
+        targets=("nginx", "haproxy", "bascule"),
+        cases=(Case(wanted=Wanted(http2=True), load=Load(connections=16, streams=16)),),
+        rounds=5,
+        seconds=3,
+    ),
+    Scenario(
         "latency",
         "One connection: what is added to a request straight to the origin",
         (

@@ -28,6 +28,8 @@ class Wanted:
     routes_by: str = ""
     """`host` (h0.test, h1.test …), `path` (/p0/, /p1/ …), or all traffic by one route."""
     routes: int = 1
+    http2: bool = False
+    """Whether clients speak HTTP/2 with prior knowledge. Bascule understands it without being told."""
     blockable: bool = False
     """Whether Python can be made to stand still (configs/bascule.py)."""
 
@@ -43,6 +45,8 @@ class Load:
     """`/big` is 10 MB, all else 1 KiB. `%` becomes a number below `variants`, as it does in `host`."""
     host: str = "lab.test"
     variants: int = 1
+    streams: int = 0
+    """Requests that each connection has at a time, over HTTP/2 by h2load; 0 is HTTP/1.1."""
 
     def arguments(self) -> list[str]:
         """As c/load.c takes them."""

@@ -211,20 +211,24 @@ class Http2Client:
         answer = self.answers.setdefault(getattr(event, "stream_id", 0) or 0, Answer())
         match event:
             case h2.events.InformationalResponseReceived(headers=fields):
-                answer.interim.append(int(dict(fields)[":status"]))
+                answer.interim.append(int(_texts(fields)[":status"]))
             case h2.events.ResponseReceived(headers=fields):
-                answer.fields = {name: value for name, value in fields if name != ":status"}
-                answer.status = int(dict(fields)[":status"])
+                answer.fields = _texts(fields)
+                answer.status = int(answer.fields.pop(":status"))
             case h2.events.DataReceived(data=data):
                 answer.body += data
             case h2.events.TrailersReceived(headers=fields):
-                answer.trailers = dict(fields)
+                answer.trailers = _texts(fields)
             case h2.events.StreamEnded():
                 answer.ended = True
             case h2.events.StreamReset(error_code=code):
                 answer.reset = ErrorCodes(code) if code is not None else None
             case h2.events.PingAckReceived():
                 self.pongs += 1
+
+
+def _texts(fields: Iterable[Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in fields}
 
 
 def settings_frame(values: dict[int, int] | None = None, *, ack: bool = False) -> SettingsFrame:

@@ -5,13 +5,15 @@
 //! | stage | file | decides in |
 //! |---|---|---|
 //! | 1 accept | `client/accept.rs` | limits of the listener: `decide/table.rs` |
-//! | 2 connection | `client/connection.rs`, `client/secure.rs` and `tls/` where it speaks TLS | certificate by name: `decide/server_names.rs` |
-//! | 3 decode | `client/http1.rs` | `decide/http1/request.rs`, `decide/path.rs` |
+//! | 2 connection | `client/connection.rs`; `client/secure.rs`, `tls/`; `http2/serve.rs` | `decide/server_names.rs`, `decide/http2/flood.rs` |
+//! | 3 decode | `client/http1.rs`, `http2/message.rs` | `decide/http1/request.rs`, `decide/http2/message.rs`, `decide/path.rs` |
 //! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
 //! | 5 pick | `tries.rs`, `wait.rs` | `decide/pick.rs` → `decide/balance/*`, `decide/guard/*` |
 //! | 6 forward | `leg.rs`, `race.rs`, `forward.rs`, `upload.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
 //! | 7 respond | `head.rs`, `download.rs` or `answer.rs`, `tunnel.rs` | `decide/http1/response.rs` |
 //! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
+//!
+//! The client and the endpoint are two sides (`side.rs`); only they know which version of HTTP is spoken.
 //!
 //! Each thread (`worker.rs`) has its own runtime, listeners, idle connections and counters. The threads share
 //! one pointer to the live table (`plane.rs`) and the atomics of each endpoint; nothing is locked on the way of a request.

@@ -16,7 +16,7 @@ from tests.support.plane import RunningPlane, listener, pool, prefix, route
 from bascule import contract
 
 
-class Service(grpc.GenericRpcHandler):
+class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Methods of all four kinds, on plain bytes."""
 
     def __init__(self, name: str) -> None:

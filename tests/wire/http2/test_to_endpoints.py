@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -16,7 +17,7 @@ from tests.support.raw import request
 
 @contextmanager
 def before(
-    behave: Behaviour = answer_ended, only: object = None, **options: int
+    behave: Behaviour = answer_ended, only: object = None, **options: Any
 ) -> Iterator[tuple[Http2Endpoint, RunningPlane]]:
     """One endpoint that speaks HTTP/2 and a plane in front of it."""
     with Http2Endpoint(behave, **options) as endpoint:

@@ -9,8 +9,10 @@ use crate::time::Tick;
 /// Frames of that kind that are free, and again after [`REFILL_US`].
 const ALLOWANCE: i64 = 1000;
 const REFILL_US: u64 = 10_000_000;
-/// Bytes sent to the peer that pay for one of its frames: it has to open its window for them.
-const PAID_BY_BYTES: usize = 1024;
+/// Bytes sent to the peer that pay for one of its frames: it has to open its window for them, and some measure the way
+/// with a PING for each message that they get. An answer to a PING has 17 bytes and one to SETTINGS 9, so that neither
+/// pays for the next one.
+const PAID_BY_BYTES: usize = 32;
 /// A cancelled stream costs more than its request brought.
 const RESET: i64 = 3;
 
@@ -150,6 +152,21 @@ mod tests {
             meter.wrote(16_384);
             assert_eq!(meter.read(&[frame(8, 0, 4), frame(8, 0, 4)].concat(), || Tick(1)), Ok(()));
         }
+    }
+
+    #[test]
+    fn short_messages_pay_for_a_ping_each_and_pongs_do_not_pay_for_pings() {
+        let (mut streaming, mut flooding) = (Meter::new(0, Tick(0)), Meter::new(0, Tick(0)));
+        let ping = frame(6, 0, 8);
+        let mut endured = 0;
+        for _ in 0..10_000 {
+            // A PONG, and a message of 10 bytes with the 5 that gRPC puts before it.
+            streaming.wrote(17 + 9 + 15);
+            assert_eq!(streaming.read(&ping, || Tick(1)), Ok(()));
+            flooding.wrote(17);
+            endured += u32::from(flooding.read(&ping, || Tick(1)).is_ok());
+        }
+        assert!(endured < 2500, "{endured}");
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct ListenerStats {
     /// Connections closed at once because their client had as many as it may have.
     #[serde(default)]
     pub turned_away: u64,
+    /// Upgraded connections open now; they are among the requests in flight.
+    #[serde(default)]
+    pub tunnels: u64,
 }
 
 /// What one (listener, route, endpoint) has seen. `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.

@@ -157,6 +157,7 @@ impl Binds {
             requests: counters.requests.load(Relaxed),
             in_flight: counters.in_flight.load(Relaxed),
             turned_away: counters.turned_away.load(Relaxed),
+            tunnels: counters.tunnels.load(Relaxed),
         };
         self.counters.iter().map(stats).collect()
     }

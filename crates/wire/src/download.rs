@@ -10,7 +10,7 @@ use crate::forward::{Failed, Forward, Relayed, Sent};
 use crate::head::{Head, Kind};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
-use crate::tunnel::tunnel;
+use crate::tunnel::{Open, tunnel};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::task::Poll;
@@ -216,10 +216,15 @@ impl<'a> Download<'a> {
         self.leg.input.consume(head.length);
         self.to.know_both(&self.leg.connection().socket);
         let (connection, input) = self.leg.receiving();
-        let sent =
+        let _open = Open::begin(&self.to.counters.tunnels);
+        let carried =
             tunnel((self.to.client, client_input), (&connection.socket, input), self.to.tunnel_limit()).await;
-        self.sent_bytes += written.len() as u64 + sent;
-        Relayed::cut(head.status, Ending::Tunnelled)
+        self.sent_bytes += written.len() as u64 + carried.to_client;
+        Relayed {
+            received_bytes: carried.to_endpoint,
+            reason: if carried.was_silent { "nothing moved for as long as timeouts.tunnel" } else { "" },
+            ..Relayed::cut(head.status, Ending::Tunnelled)
+        }
     }
 }
 

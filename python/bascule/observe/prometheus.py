@@ -85,7 +85,8 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
             "Requests whose head was read, well-formed or not.",
             lambda it: it.requests,
         ),
-        ("in_flight", "gauge", "Requests in flight now.", lambda it: it.in_flight),
+        ("in_flight", "gauge", "Requests in flight now, tunnels among them.", lambda it: it.in_flight),
+        ("tunnels", "gauge", "Upgraded connections (WebSocket) open now.", lambda it: it.tunnels),
     )
     for name, kind, text, value in columns:
         samples: list[_Sample] = [((("listener", it.listener),), value(it)) for it in listeners]

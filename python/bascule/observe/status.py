@@ -174,4 +174,5 @@ def _numbers(counted: contract.ListenerStats) -> dict[str, object]:
         "open": counted.open,
         "requests": counted.requests,
         "in_flight": counted.in_flight,
+        "tunnels": counted.tunnels,
     }

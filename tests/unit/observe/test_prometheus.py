@@ -195,7 +195,7 @@ def test_what_the_requests_of_a_pool_met_is_counted() -> None:
 
 
 def test_a_listener_tells_its_connections() -> None:
-    listener = contract.ListenerStats("web", accepted=10, open=2, requests=30, in_flight=1)
+    listener = contract.ListenerStats("web", accepted=10, open=2, requests=30, in_flight=1, tunnels=1)
     page = render(contract.Stats(listeners=(listener,)), ABOUT)
     values = re.findall(r'^bascule_listener_(\w+)\{listener="web"\} (\d+)$', page, re.M)
     assert values == [
@@ -203,6 +203,7 @@ def test_a_listener_tells_its_connections() -> None:
         ("accepted_total", "10"),
         ("requests_total", "30"),
         ("in_flight", "1"),
+        ("tunnels", "1"),
     ]
 
 

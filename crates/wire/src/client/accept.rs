@@ -32,6 +32,7 @@ pub(crate) struct ListenerCounters {
     pub(crate) open: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) in_flight: AtomicU64,
+    pub(crate) tunnels: AtomicU64,
     pub(crate) turned_away: AtomicU64,
     /// Open connections by client, while the listener limits them.
     clients: Mutex<HashMap<IpAddr, u32>>,

@@ -79,6 +79,8 @@ impl LocalTable {
                 idle: lists,
             });
         }
+        // Not by being dropped: an old table that a tunnel holds may have them for days.
+        idle.values().for_each(|gone| gone.close());
         *idle = kept;
         let random = RefCell::new(Random::seeded(random.next()));
         Self { live, pools, random, series: RefCell::default() }

@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::socket::Socket;
 use bascule_decide::table::EndpointState;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,11 +23,13 @@ pub(crate) struct EndpointConnection {
 pub(crate) struct IdleConnections {
     state: Arc<EndpointState>,
     open: RefCell<Vec<(EndpointConnection, Instant)>>,
+    /// The endpoint is gone; exchanges of an old generation may still be there.
+    closed: Cell<bool>,
 }
 
 impl IdleConnections {
     pub(crate) fn new(state: Arc<EndpointState>) -> Self {
-        Self { state, open: RefCell::default() }
+        Self { state, open: RefCell::default(), closed: Cell::new(false) }
     }
 
     /// One that is still open as far as we know. One that said anything, even goodbye, is dropped.
@@ -45,10 +47,16 @@ impl IdleConnections {
     /// Keeps a connection, unless `limit` are kept already.
     pub(crate) fn put(&self, connection: EndpointConnection, now: Instant, limit: u32) {
         let mut open = self.open.borrow_mut();
-        if open.len() < limit as usize && connection.socket.is_quiet() {
+        if !self.closed.get() && open.len() < limit as usize && connection.socket.is_quiet() {
             open.push((connection, now));
             self.state.idle.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Closes all, and keeps none from now on.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.sweep(Instant::now(), Duration::ZERO);
     }
 
     /// Closes those that were idle for too long, and those that the endpoint has closed.

@@ -218,6 +218,17 @@ def get(address: str, path: str = "/", **headers: str) -> Answer:
         connection.close()
 
 
+def reload(folder: Path) -> None:
+    """Has the balancer of `folder` read its configuration again, without a process for the command."""
+    connection = _Connection(f"unix:{folder}/admin.sock")
+    try:
+        connection.request("POST", "/reload")
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+    finally:
+        connection.close()
+
+
 class Getting:
     """A GET that somebody waits for in a thread of their own."""
 

@@ -41,6 +41,9 @@ pub struct ListenerStats {
     /// Connections closed at once because their client had as many as it may have.
     #[serde(default)]
     pub turned_away: u64,
+    /// Upgraded connections open now; they are among the requests in flight.
+    #[serde(default)]
+    pub tunnels: u64,
     /// TLS handshakes that succeeded.
     #[serde(default)]
     pub handshakes: u64,

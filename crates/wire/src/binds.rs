@@ -161,6 +161,7 @@ impl Binds {
             handshakes: counters.handshakes.load(Relaxed),
             resumed: counters.resumed.load(Relaxed),
             failed_handshakes: failed_handshakes(counters),
+            tunnels: counters.tunnels.load(Relaxed),
         };
         self.counters.iter().map(stats).collect()
     }

@@ -10,7 +10,7 @@ use crate::forward::{Failed, Forward, Relayed, Sent};
 use crate::head::{Head, Kind, Written};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
-use crate::tunnel::tunnel;
+use crate::tunnel::{Open, tunnel};
 use http::Response;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -237,10 +237,15 @@ impl<'a> Download<'a> {
         self.leg.input.consume(head.length);
         self.to.know_both(&self.leg.connection().side);
         let (connection, input) = self.leg.receiving();
-        let sent =
+        let _open = Open::begin(&self.to.counters.tunnels);
+        let carried =
             tunnel((self.to.client, client_input), (&connection.side, input), self.to.tunnel_limit()).await;
-        self.sent_bytes += sent;
-        Relayed::cut(head.status, Ending::Tunnelled)
+        self.sent_bytes += carried.to_client;
+        Relayed {
+            received_bytes: carried.to_endpoint,
+            reason: if carried.was_silent { "nothing moved for as long as timeouts.tunnel" } else { "" },
+            ..Relayed::cut(head.status, Ending::Tunnelled)
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 pub(crate) struct Exchange<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) request: &'a Request,
-    counters: Arc<ListenerCounters>,
+    pub(crate) counters: Arc<ListenerCounters>,
     pub(crate) outcome: Outcome,
     accounted: bool,
 }

@@ -3,6 +3,7 @@
 use crate::account::Ending;
 use crate::answer::Answer;
 use crate::buffers::Input;
+use crate::client::accept::ListenerCounters;
 use crate::client::connection::After;
 use crate::client::http1::Request;
 use crate::deadline::Deadline;
@@ -27,6 +28,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) client: &'a Side,
     pub(crate) request: &'a Request,
     pub(crate) client_text: &'a str,
+    pub(crate) counters: &'a ListenerCounters,
     /// Whether the client's connection ends with this response; asked when its head is written.
     pub(crate) is_last: &'a dyn Fn() -> bool,
     /// The status, once the client was sent the first byte of the response.

@@ -68,9 +68,10 @@ impl LocalTable {
             let mut lists = Vec::with_capacity(pool.endpoints.len());
             for endpoint in &pool.endpoints {
                 let key = (Arc::clone(&pool.id), Arc::clone(&endpoint.id), endpoint.target.clone());
-                let list = idle.remove(&key).filter(|list| list.speak(tls)).unwrap_or_else(|| {
-                    Rc::new(IdleConnections::new(Arc::clone(&endpoint.state), tls.cloned()))
-                });
+                let list = match idle.get(&key).filter(|list| list.speak(tls)).map(Rc::clone) {
+                    Some(list) => list,
+                    None => Rc::new(IdleConnections::new(Arc::clone(&endpoint.state), tls.cloned())),
+                };
                 lists.push(Rc::clone(&list));
                 kept.insert(key, list);
             }
@@ -81,6 +82,9 @@ impl LocalTable {
                 idle: lists,
             });
         }
+        // Not by being dropped: an old table that a tunnel holds may have them for days.
+        let is_kept = |key, list| kept.get(key).is_some_and(|other| Rc::ptr_eq(other, list));
+        idle.iter().filter(|(key, list)| !is_kept(key, list)).for_each(|(_, gone)| gone.close());
         *idle = kept;
         let random = RefCell::new(Random::seeded(random.next()));
         Self { live, pools, random, series: RefCell::default() }

@@ -205,6 +205,7 @@ impl Exchange<'_> {
         let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
+        let counters = &*self.counters;
         let Connection { worker, acceptor, side: client, input, deadline, peer, served, .. } =
             &mut *self.connection;
         let listener = &request.table.table().listeners[request.listener];
@@ -214,6 +215,7 @@ impl Exchange<'_> {
             client,
             request,
             client_text: &peer.text,
+            counters,
             is_last: &is_last,
             began,
             tried: &tried,

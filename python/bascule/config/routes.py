@@ -268,7 +268,8 @@ class RouteTimeouts(Section):
     total: DurationOrNone = None
     """The whole exchange; then 504, or a cut when the response has begun."""
     tunnel: Duration = 3600 * SECOND
-    """Silence on an upgraded connection (WebSocket), both directions; then it is closed."""
+    """Silence on an upgraded connection (WebSocket), both directions; then it is closed. So it is when one
+    side takes nothing of what waits for it for as long."""
     deadline_header: EditableHeader | None = None
     """A header that tells the endpoint how many milliseconds are left of `total`. Clients in the listener's
     `trusted` networks shorten the time by sending it themselves."""

@@ -76,6 +76,8 @@ class ListenerStats:
     """Requests in flight now."""
     turned_away: U64 = 0
     """Connections closed at once because their client had as many as it may have."""
+    tunnels: U64 = 0
+    """Upgraded connections open now; they are among the requests in flight."""
     handshakes: U64 = 0
     """TLS handshakes that succeeded."""
     resumed: U64 = 0

@@ -93,7 +93,8 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
             "Requests whose head was read, well-formed or not.",
             lambda it: it.requests,
         ),
-        ("in_flight", "gauge", "Requests in flight now.", lambda it: it.in_flight),
+        ("in_flight", "gauge", "Requests in flight now, tunnels among them.", lambda it: it.in_flight),
+        ("tunnels", "gauge", "Upgraded connections (WebSocket) open now.", lambda it: it.tunnels),
         ("tls_handshakes_total", "counter", "TLS handshakes that succeeded.", lambda it: it.handshakes),
         ("tls_resumed_total", "counter", "TLS handshakes that resumed a session.", lambda it: it.resumed),
     )

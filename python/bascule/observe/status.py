@@ -175,6 +175,7 @@ def _numbers(counted: contract.ListenerStats) -> dict[str, object]:
         "open": counted.open,
         "requests": counted.requests,
         "in_flight": counted.in_flight,
+        "tunnels": counted.tunnels,
     }
 
 

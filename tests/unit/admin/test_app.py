@@ -49,6 +49,7 @@ async def test_status_tells_listeners_pools_and_endpoints(scene: Running, client
             "open": 2,
             "requests": 9,
             "in_flight": 1,
+            "tunnels": 0,
         }
     ]
     (pool,) = status["pools"]

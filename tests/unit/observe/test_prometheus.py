@@ -201,6 +201,7 @@ def test_a_listener_tells_its_connections() -> None:
         open=2,
         requests=30,
         in_flight=1,
+        tunnels=1,
         handshakes=9,
         resumed=4,
         failed_handshakes=(contract.FailedHandshakes("closed", 3),),
@@ -212,6 +213,7 @@ def test_a_listener_tells_its_connections() -> None:
         ("accepted_total", "10"),
         ("requests_total", "30"),
         ("in_flight", "1"),
+        ("tunnels", "1"),
         ("tls_handshakes_total", "9"),
         ("tls_resumed_total", "4"),
     ]

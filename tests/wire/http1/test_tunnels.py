@@ -3,16 +3,12 @@
 import hashlib
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.support.endpoints import OK, Conversation, Step, answering, each, play, response
-from tests.support.plane import RunningPlane, listener, pool, prefix, route, route_timeouts, serving
+from tests.support.plane import listener, prefix, route, route_timeouts, serving
 from tests.support.raw import RawClient, request
-from websockets.sync.client import connect
-from websockets.sync.server import Server, ServerConnection, serve
 
 from bascule import contract
 
@@ -239,35 +235,6 @@ def test_a_tunnel_carries_megabytes_both_ways() -> None:
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-@contextmanager
-def websocket_server() -> Iterator[str]:
-    """A WebSocket server that sends back what it gets; its `ip:port`."""
-
-    def send_back(connection: ServerConnection) -> None:
-        for message in connection:
-            connection.send(message)
-
-    server: Server = serve(send_back, "127.0.0.1", 0, compression="deflate")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        host, port = server.socket.getsockname()
-        yield f"{host}:{port}"
-    finally:
-        server.shutdown()
-        thread.join()
-
-
-def test_a_ready_made_websocket_client_talks_to_a_ready_made_server() -> None:
-    with websocket_server() as server, RunningPlane([pool(server)]) as plane:
-        with connect(f"ws://{plane.address()}/chat", max_size=None) as socket:
-            for message in ("hello", b"\0" * 70_000, "x" * 1_000_000):
-                socket.send(message)
-                assert socket.recv() == message
-            assert socket.ping().wait(10)
-        assert plane.endings(1) == {"tunnelled": 1}
 
 
 def test_tunnels_of_several_clients_keep_to_themselves() -> None:

@@ -34,6 +34,7 @@ pub(crate) struct ListenerCounters {
     pub(crate) open: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) in_flight: AtomicU64,
+    pub(crate) tunnels: AtomicU64,
     pub(crate) turned_away: AtomicU64,
     pub(crate) handshakes: AtomicU64,
     pub(crate) resumed: AtomicU64,

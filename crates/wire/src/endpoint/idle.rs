@@ -6,7 +6,7 @@ use crate::http2::stream::Stream;
 use crate::side::Side;
 use crate::tls::endpoint::EndpointTls;
 use bascule_decide::table::EndpointState;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,13 +38,16 @@ pub(crate) struct IdleConnections {
     /// What all of them speak TLS with.
     tls: Option<Arc<EndpointTls>>,
     open: RefCell<Vec<(EndpointConnection, Instant)>>,
+    /// The endpoint is gone; exchanges of an old generation may still be there.
+    closed: Cell<bool>,
     /// Those that speak HTTP/2.
     pub(crate) links: Links,
 }
 
 impl IdleConnections {
     pub(crate) fn new(state: Arc<EndpointState>, tls: Option<Arc<EndpointTls>>) -> Self {
-        Self { links: Links::new(Arc::clone(&state)), state, tls, open: RefCell::default() }
+        let (links, open) = (Links::new(Arc::clone(&state)), RefCell::default());
+        Self { links, state, tls, open, closed: Cell::new(false) }
     }
 
     /// Whether they are what a pool wants that speaks TLS like this: its settings may have changed.
@@ -71,10 +74,16 @@ impl IdleConnections {
     /// Keeps a connection, unless `limit` are kept already.
     pub(crate) fn put(&self, connection: EndpointConnection, now: Instant, limit: u32) {
         let mut open = self.open.borrow_mut();
-        if open.len() < limit as usize && connection.side.is_quiet() {
+        if !self.closed.get() && open.len() < limit as usize && connection.side.is_quiet() {
             open.push((connection, now));
             self.state.idle.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Closes all, and keeps none from now on.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.sweep(Instant::now(), Duration::ZERO);
     }
 
     /// Closes those that were idle for too long, and those that the endpoint has closed.

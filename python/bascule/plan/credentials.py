@@ -30,7 +30,7 @@ def named_by(snapshot: contract.Snapshot | None) -> frozenset[str]:
     pools = [pool.tls for pool in snapshot.pools if pool.tls is not None]
     return frozenset(
         [
-            *(each.id for tls in listeners for each in tls.certificates),
+            *(each.id for tls in listeners for each in (*tls.certificates, *tls.challenges)),
             *(tls.clients.authorities for tls in listeners if tls.clients is not None),
             *(it for tls in pools for it in (tls.authorities, tls.certificate) if it is not None),
         ]

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::client::connection::Connection;
 use crate::tls::fault::{Fault, in_words};
-use crate::tls::server::ServerTls;
+use crate::tls::server::{CHALLENGE, ServerTls};
 use crate::tls::session::Session;
 use bascule_contract::event::What;
 use bascule_decide::identity::Identity;
@@ -39,7 +39,8 @@ impl Connection {
         self.acceptor.place(table.table()).is_some_and(|place| table.secured().listener(place).is_some())
     }
 
-    /// The handshake. False: it failed, which the client has been told if it could be, and the connection ends.
+    /// The handshake. False: it failed, which the client has been told if it could be, or was all that was wanted, and
+    /// the connection ends.
     pub(crate) async fn shake_hands(&mut self) -> bool {
         let table = self.worker.table();
         let Some(place) = self.acceptor.place(table.table()) else { return false };
@@ -61,7 +62,7 @@ impl Connection {
         match shaken {
             Some(Ok(())) => {
                 self.know(tls);
-                true
+                !self.was_a_challenge()
             }
             Some(Err(error)) => {
                 self.has_failed(Some(&error));
@@ -72,6 +73,11 @@ impl Connection {
                 false
             }
         }
+    }
+
+    /// Whether the client was an authority, which has seen what it came for (RFC 8737, 4).
+    fn was_a_challenge(&self) -> bool {
+        self.socket.with_session(|session| session.alpn() == Some(CHALLENGE)).unwrap_or(false)
     }
 
     /// Whom the client's certificate names, if it has shown one.

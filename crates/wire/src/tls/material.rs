@@ -67,8 +67,9 @@ impl Vault {
         let listeners = || snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let pools = || snapshot.pools.iter().filter_map(|pool| pool.tls.as_ref());
         let served = listeners().flat_map(|tls| tls.certificates.iter().map(|one| one.id.as_str()));
+        let challenges = listeners().flat_map(|tls| tls.challenges.iter().map(|one| one.id.as_str()));
         let shown = pools().filter_map(|tls| tls.certificate.as_deref());
-        let certificates: HashSet<&str> = served.chain(shown).collect();
+        let certificates: HashSet<&str> = served.chain(shown).chain(challenges).collect();
         let of_clients = listeners().filter_map(|tls| Some(tls.clients.as_ref()?.authorities.as_str()));
         let of_endpoints = pools().filter_map(|tls| tls.authorities.as_deref());
         let authorities: HashSet<&str> = of_clients.chain(of_endpoints).collect();

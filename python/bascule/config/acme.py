@@ -3,10 +3,10 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StrictStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, model_validator
 
 from bascule.config.problems import Mistake
-from bascule.config.secrets import Key
+from bascule.config.secrets import Password
 from bascule.config.section import Section, alternative
 from bascule.config.values import DurationOrZero, ShortForm, one_or_list, shown, text
 
@@ -56,13 +56,19 @@ def read_email(value: object) -> str:
     return written
 
 
+def _few_enough(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not 1 <= len(names) <= MOST_NAMES:
+        raise Mistake(f"a certificate is for 1 to {MOST_NAMES} names, not {len(names)}")
+    return names
+
+
 CertificateName = Annotated[StrictStr, BeforeValidator(read_certificate_name)]
 
 CertificateNames = Annotated[
     tuple[
         Annotated[
             tuple[CertificateName, ...],
-            Field(min_length=1, max_length=MOST_NAMES),
+            AfterValidator(_few_enough),
             ShortForm(one_or_list, (_TEXT,)),
         ],
         ...,
@@ -79,7 +85,7 @@ class ExternalAccount(Section):
 
     key_id: Annotated[StrictStr, Field(min_length=1)]
     """As the authority gave it."""
-    hmac_key: Key
+    hmac_key: Password
     """As the authority gave it: base64url. Best from the environment: `"${ACME_HMAC_KEY}"`."""
 
 
@@ -99,11 +105,11 @@ class Acme(Section):
     once for all of them. By default `acme` in the state directory of systemd or of the user."""
     challenge: Literal["http-01", "tls-alpn-01", "dns-01"] = "http-01"
     """How we prove that a name is ours. `http-01`: on port 80, which listeners without `tls` answer by
-    themselves. `tls-alpn-01`: on port 443, which listeners with `tls` do. `dns-01`: through `dns_hook`, and the
-    only one for wildcards."""
+    themselves. `tls-alpn-01`: on port 443, which listeners with `tls` do. `dns-01`: through `dns_hook`, and
+    the only one for wildcards."""
     dns_hook: Annotated[StrictStr, Field(min_length=1)] | None = alternative()
-    """A Python file with `present(name, value)` and `remove(name, value)`, which put a TXT record into the DNS
-    and take it away; plain functions or `async` ones."""
+    """A Python file with `present(name, value)` and `remove(name, value)`, which put a TXT record into the
+    DNS and take it away; plain functions or `async` ones."""
     dns_wait: DurationOrZero = 10 * SECOND
     """Between `present` and asking the authority to look."""
     ca: Annotated[StrictStr, Field(min_length=1)] | None = alternative()

@@ -157,8 +157,8 @@ class ListenerTls(Section):
         if not self.certificates and not self.acme and not self.self_signed:
             raise Mistake(
                 "this listener has no certificate to show",
-                "write tls: {certificates: site.pem}, tls: {acme: shop.example.com}, or tls: {self_signed: true}"
-                " for development",
+                "write tls: {certificates: site.pem}, {acme: shop.example.com}, or {self_signed: true} for"
+                " development",
             )
         if (self.certificates or self.acme) and self.self_signed:
             instead = "certificates" if self.certificates else "acme"

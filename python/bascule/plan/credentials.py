@@ -16,6 +16,8 @@ class Held:
     """By the ids of those that speak TLS to their endpoints."""
     material: Mapping[str, contract.Material] = field(default_factory=dict, repr=False)
     """Everything that these name, by its id."""
+    answers: tuple[contract.Route, ...] = ()
+    """What is tried before all routes where clients do not speak TLS: what authorities ask for (ACME)."""
 
 
 NOTHING_HELD = Held()

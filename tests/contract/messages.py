@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bascule import contract
 
-MESSAGES = {
+MESSAGES: dict[str, Any] = {
     "Settings": contract.Settings,
     "Snapshot": contract.Snapshot,
     "Material": contract.Material,

@@ -145,6 +145,7 @@ def listener(
     timeouts: contract.ClientTimeouts | None = None,
     limits: contract.ClientLimits | None = None,
     forwarded: contract.Forwarded | None = None,
+    tls: contract.ListenerTls | None = None,
 ) -> contract.Listener:
     """A listener; without routes all goes to the pool "site". Binds are `ip:port` or `unix:/path`."""
     binds = [bind] if isinstance(bind, str) else bind
@@ -155,6 +156,7 @@ def listener(
         timeouts=timeouts or client_timeouts(),
         limits=limits or client_limits(),
         forwarded=forwarded or contract.Forwarded(x_forwarded=False, rfc7239=False, trusted=()),
+        tls=tls,
     )
 
 
@@ -174,6 +176,7 @@ class RunningPlane:
         threads: int = 1,
         access_log: contract.AccessLog | None = None,
         stores: Iterable[contract.Store] = (),
+        material: Iterable[contract.Material] = (),
     ) -> None:
         """Starts the threads and applies the first snapshot. Raises `SnapshotRefused` when it is refused."""
         self.plane = embedded.start(contract.Settings(threads=threads, seed=1))
@@ -185,6 +188,7 @@ class RunningPlane:
         """All that were pulled so far, oldest first."""
         self._returned = 0
         try:
+            self.give(*material)
             self.apply(pools, listeners, access_log=access_log, stores=stores)
         except BaseException:
             self.plane.stop(0)
@@ -226,6 +230,11 @@ class RunningPlane:
         )
         self.receipt = codec.decode(contract.Receipt, self.plane.apply(codec.encode(snapshot)))
         return self.receipt
+
+    def give(self, *material: contract.Material) -> None:
+        """Hands over certificates, keys and authorities that the next snapshot names."""
+        if material:
+            self.plane.give(codec.encode(material))
 
     def mark(self, *marks: contract.Mark) -> None:
         """Tells the plane what was observed about endpoints."""

@@ -31,6 +31,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "BASCULE_ADMIN": f"unix:{folder}/admin.sock",
         "TMPDIR": str(folder),
+        "XDG_STATE_HOME": f"{folder}/state",
         "COLUMNS": "100",
     }
 
@@ -121,7 +122,7 @@ class Bascule:
 
     def addresses(self) -> list[str]:
         """What its listeners accept on, as it said at the start."""
-        return [it[1] for line in self.said if (it := re.match(r"  listening +(?:http://)?(\S+)", line))]
+        return [it[1] for line in self.said if (it := re.match(r"  listening +(?:https?://)?(\S+)", line))]
 
     def address(self) -> str:
         """What its first listener accepts on."""

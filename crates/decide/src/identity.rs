@@ -24,7 +24,9 @@ impl Identity {
     /// Of a certificate in DER.
     pub fn of(certificate: &[u8]) -> Self {
         let mut fingerprint = String::with_capacity(64);
-        Sha256::digest(certificate).iter().for_each(|byte| drop(write!(fingerprint, "{byte:02x}")));
+        for byte in Sha256::digest(certificate) {
+            let _ = write!(fingerprint, "{byte:02x}");
+        }
         let (subject, dns, uris) = read(certificate).unwrap_or_default();
         let mut own = Self { subject, dns, uris, fingerprint, element: String::new() };
         own.element = own.element();
@@ -33,8 +35,12 @@ impl Identity {
 
     fn element(&self) -> String {
         let mut out = format!("Hash={};Subject=\"{}\"", self.fingerprint, quoted(&self.subject));
-        self.uris.iter().for_each(|uri| drop(write!(out, ";URI={}", bare(uri))));
-        self.dns.iter().for_each(|name| drop(write!(out, ";DNS={}", bare(name))));
+        for uri in &self.uris {
+            let _ = write!(out, ";URI={}", bare(uri));
+        }
+        for name in &self.dns {
+            let _ = write!(out, ";DNS={}", bare(name));
+        }
         out
     }
 }

@@ -76,7 +76,7 @@ class TicketKey(Section):
 class Tickets(Section):
     """How clients resume a session without a whole handshake."""
 
-    title: ClassVar[str] = "`tickets`"
+    title: ClassVar[str] = "tickets"
 
     keys: Annotated[
         tuple[
@@ -101,7 +101,7 @@ def _tickets(value: Any) -> Any:
 class ClientCertificates(Section):
     """How clients prove who they are."""
 
-    title: ClassVar[str] = "`client_certificates`"
+    title: ClassVar[str] = "the client certificates of a listener"
 
     mode: Literal["required", "optional"] = "required"
     """`required`: who shows none is refused. `optional`: routes decide, with `match: {client_certificate:
@@ -116,7 +116,7 @@ class ClientCertificates(Section):
 class ListenerTls(Section):
     """How a listener speaks TLS."""
 
-    title: ClassVar[str] = "`tls` of a listener"
+    title: ClassVar[str] = "the TLS of a listener"
 
     certificates: Annotated[
         tuple[Annotated[CertificateFile, ShortForm(_certificate, (_TEXT,))], ...],
@@ -174,7 +174,7 @@ class ListenerTls(Section):
 class PoolTls(Section):
     """How TLS is spoken to endpoints."""
 
-    title: ClassVar[str] = "`tls` of a pool"
+    title: ClassVar[str] = "the TLS of a pool"
 
     verify: bool = True
     """Endpoints must prove who they are. Off, anybody in between can be one."""
@@ -232,7 +232,7 @@ def _written_time(milliseconds: int) -> str:
 class Hsts(Section):
     """`Strict-Transport-Security` (RFC 6797): browsers come back over TLS only."""
 
-    title: ClassVar[str] = "`hsts`"
+    title: ClassVar[str] = "HSTS"
 
     max_age: Annotated[
         int,

@@ -55,6 +55,7 @@ def listeners(seen: Seen) -> list[dict[str, object]]:
                 if bound.listener == listener.id
             ],
             **_numbers(counted.get(listener.id, contract.ListenerStats(listener.id))),
+            **(_handshakes(counted.get(listener.id)) if listener.tls is not None else {}),
         }
         for listener in seen.live.snapshot.listeners
     ]
@@ -174,9 +175,15 @@ def _numbers(counted: contract.ListenerStats) -> dict[str, object]:
         "open": counted.open,
         "requests": counted.requests,
         "in_flight": counted.in_flight,
+    }
+
+
+def _handshakes(counted: contract.ListenerStats | None) -> dict[str, object]:
+    counted = counted or contract.ListenerStats()
+    return {
         "tls": {
             "handshakes": counted.handshakes,
             "resumed": counted.resumed,
             "failed": {it.reason: it.count for it in counted.failed_handshakes},
-        },
+        }
     }

@@ -123,12 +123,13 @@ def _matchers(match: Match) -> Iterable[contract.Matcher]:
         yield contract.Matcher("header", {"name": name, "test": _test(test)})
     for name, test in match.query.items():
         yield contract.Matcher("query", {"name": name, "test": _test(test)})
-    yield from _certificate(match.client_certificate)
+    yield from plan_matchers(match.client_certificate)
     for name, options in match.others.items():
         yield contract.Matcher(name, options)
 
 
-def _certificate(test: CertificateTest | None) -> Iterable[contract.Matcher]:
+def plan_matchers(test: CertificateTest | None) -> Iterable[contract.Matcher]:
+    """One matcher for each part of a certificate that is tested."""
     if test is None:
         return
     if test.present is not None:

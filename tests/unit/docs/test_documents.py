@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.certificates import Authority
 from tests.support.catalogs import catalog
 
 from bascule.config.load import Text
@@ -78,8 +79,26 @@ def test_a_configuration_that_is_shown_is_valid(written: str, tmp_path: Path) ->
         written = f"pools: {{app: {{endpoints: 10.0.0.1:8000}}}}\n{written}"
     # A log file may be anywhere; its directory need not be there on this machine.
     written = written.replace("/var/log/bascule", str(tmp_path))
-    _, problems = review(Text.of(written, "bascule.yaml", {}), catalog())
+    folder = with_certificates(tmp_path) if "tls:" in written else tmp_path
+    written = re.sub(r"/(etc/letsencrypt|run/secrets)/", f"{folder}/", written)
+    environment = {"TICKET_KEY": "0123456789abcdef"}
+    _, problems = review(Text.of(written, f"{folder}/bascule.yaml", environment), catalog())
     assert list(map(str, problems)) == []
+
+
+def with_certificates(folder: Path) -> Path:
+    """The files that configurations in documents name."""
+    authority = Authority()
+    authority.issue("site.example", "shop.example").write(folder, "site")
+    authority.issue("shop.example").write_apart(folder, "shop")
+    authority.issue("balancer.example").write(folder, "balancer")
+    (folder / "live").mkdir()
+    authority.issue("other.example").write(folder / "live", "other")
+    for name in ("staff-ca", "internal-ca"):
+        authority.write(folder, name)
+    (folder / "staff.crl").write_text(authority.revoke())
+    (folder / "old-ticket-key").write_text("fedcba9876543210")
+    return folder
 
 
 def test_the_file_of_the_readme_is_the_one_whose_plan_is_golden() -> None:

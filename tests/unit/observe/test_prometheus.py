@@ -195,7 +195,16 @@ def test_what_the_requests_of_a_pool_met_is_counted() -> None:
 
 
 def test_a_listener_tells_its_connections() -> None:
-    listener = contract.ListenerStats("web", accepted=10, open=2, requests=30, in_flight=1)
+    listener = contract.ListenerStats(
+        "web",
+        accepted=10,
+        open=2,
+        requests=30,
+        in_flight=1,
+        handshakes=9,
+        resumed=4,
+        failed_handshakes=(contract.FailedHandshakes("closed", 3),),
+    )
     page = render(contract.Stats(listeners=(listener,)), ABOUT)
     values = re.findall(r'^bascule_listener_(\w+)\{listener="web"\} (\d+)$', page, re.M)
     assert values == [
@@ -203,7 +212,10 @@ def test_a_listener_tells_its_connections() -> None:
         ("accepted_total", "10"),
         ("requests_total", "30"),
         ("in_flight", "1"),
+        ("tls_handshakes_total", "9"),
+        ("tls_resumed_total", "4"),
     ]
+    assert 'bascule_listener_tls_failed_total{listener="web",reason="closed"} 3' in page.splitlines()
 
 
 def test_names_cannot_break_out_of_a_label() -> None:

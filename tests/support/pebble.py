@@ -1,4 +1,4 @@
-"""Debian's pebble, an ACME server for tests, with a DNS server of its own: started for as long as a `with` lasts."""
+"""Debian's pebble, an ACME server for tests, with a DNS server of its own."""
 
 import json
 import os

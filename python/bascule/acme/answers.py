@@ -15,7 +15,7 @@ from bascule.acme.apart import Apart, in_thread
 from bascule.clock import Clock
 from bascule.plan.credentials import Held
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 2.0
 LASTS_S = 3600.0
 """What was left behind by a balancer that died is not answered for longer."""
 

@@ -74,6 +74,7 @@ async def _proven(
     finally:
         for each in answers:
             file_of(storage.challenges, each).unlink(missing_ok=True)
+        await around.answers.look()
 
 
 async def _until_shown(answers: list[Answer], around: Surroundings) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from bascule import contract
 from bascule.config.model import Acme, Bind, Config, Listener
 from bascule.config.problems import Problem
+from bascule.wording import in_words
 
 HOOKS = ("present", "remove")
 PORTS = {"http-01": 80, "tls-alpn-01": 443}
@@ -92,7 +93,7 @@ def _hook(config: Config, file: str) -> Iterator[Problem]:
     try:
         tree = ast.parse(Path(path).read_bytes(), path)
     except OSError as error:
-        yield span.problem(f"{path}: {error.strerror or error}")
+        yield span.problem(f"{path}: {in_words(error)}")
         return
     except (SyntaxError, ValueError) as error:
         yield span.problem(f"{path}: is not Python: {error}")

@@ -1,7 +1,8 @@
-"""An ACME authority without a network, on any clock: what it issues, what it refuses, and what it was shown."""
+"""An ACME authority without a network, on any clock: what it issues, refuses, and was shown."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -29,7 +30,7 @@ class ToyAuthority:
         """When it would like renewals."""
         self.looks: Callable[[], object] = lambda: None
         """Called when it is told to look."""
-        self.saw: list[object] = []
+        self.saw: list[Any] = []
         self.issues_for: list[str] | None = None
         """`None`: what is asked for."""
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -55,7 +56,7 @@ class ToyAuthority:
         certificate = (
             x509.CertificateBuilder()
             .serial_number(x509.random_serial_number())
-            .public_key(request.public_key())  # type: ignore[arg-type]  # requests are of our own keys
+            .public_key(request.public_key())
             .subject_name(x509.Name([]))
             .issuer_name(self._name)
             .not_valid_before(begins)

@@ -81,7 +81,7 @@ CertificateNames = Annotated[
 class ExternalAccount(Section):
     """An account that the authority knows already (external account binding)."""
 
-    title: ClassVar[str] = "`external_account`"
+    title: ClassVar[str] = "an external account"
 
     key_id: Annotated[StrictStr, Field(min_length=1)]
     """As the authority gave it."""

@@ -146,7 +146,8 @@ def _certificate(config: Config, path: Path, planned: PlannedCertificate) -> Ite
         yield spans.get(refused.fault.file, shown).problem(str(refused.fault), refused.hint)
         return
     for fault in found.faults:
-        yield shown.problem(str(fault), fault.hint)
+        # Of a directory: one of thousands must not keep the others from being served.
+        yield shown.problem(f"{fault}; it is left out", fault.hint, "warning")
     for doubt in (doubt for certificate in found.certificates for doubt in certificate.doubts):
         yield shown.problem(str(doubt), doubt.hint, "warning")
 

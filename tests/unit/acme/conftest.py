@@ -87,22 +87,22 @@ async def balancer(
     tasks = Tasks()
 
     async def has_got() -> None:
-        run.got.append(clock.now())
+        started.got.append(clock.now())
 
     means = Means(
         clock=clock,
         tasks=tasks,
         random=Random(seed),
-        snapshot=lambda: run.snapshot(),
+        snapshot=lambda: started.snapshot(),  # noqa: PLW0108 (it begins later)
         on_answers=lambda: None,
         on_got=has_got,
         wall=lambda: EPOCH + clock.now(),
         apart=at_once,
         connect=authority.connect,
     )
-    run = Run(folder, clock, authority, Keepers(means), tasks)
+    started = Run(folder, clock, authority, Keepers(means), tasks)
     try:
-        yield run
+        yield started
     finally:
         await tasks.stop()
 

@@ -1,5 +1,6 @@
 """A certificate through its years: got, renewed, refused, and kept. On a virtual clock."""
 
+import itertools
 from pathlib import Path
 
 from tests.support.toy_authority import busy
@@ -38,7 +39,7 @@ async def test_an_authority_that_fails_is_asked_ever_more_seldom_and_the_old_one
     run.authority.fails_with = OrderFailed("the authority says: caa: no", "change it")
     await run.clock.advance(75 * DAY)
     asked = run.authority.asked_at[1:]
-    pauses = [later - before for before, later in zip(asked, asked[1:], strict=False)]
+    pauses = [later - before for before, later in itertools.pairwise(asked)]
     assert 200 < pauses[0] < 400
     assert pauses[:6] == sorted(pauses[:6]) and max(pauses) <= LONGEST_PAUSE_S + 60
     assert 15 < len(asked) < 40
@@ -103,7 +104,7 @@ async def test_the_authority_finds_the_answer_before_all_other_routes(run: Run) 
     await run.keepers.adopt(run.planned("a.example"))
     await run.clock.advance(60)
     (listeners,) = run.authority.saw
-    plain, secure = listeners  # type: ignore[misc, has-type]
+    plain, secure = listeners
     assert plain.routes[0].matchers[0].options["paths"] == [
         {"kind": "exact", "value": "/.well-known/acme-challenge/token-0-a.example"}
     ]
@@ -116,7 +117,7 @@ async def test_over_tls_the_challenge_is_no_certificate_of_the_listener(run: Run
     await run.keepers.adopt(run.planned("a.example", challenge="tls-alpn-01"))
     await run.clock.advance(60)
     (tls,) = run.authority.saw
-    assert tls.certificates == () and tls.challenges[0].names == ("a.example",)  # type: ignore[attr-defined]
+    assert tls.certificates == () and tls.challenges[0].names == ("a.example",)
     after = run.snapshot().listeners[1].tls
     assert after is not None and after.challenges == ()
 

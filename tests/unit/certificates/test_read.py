@@ -32,7 +32,8 @@ def refused(certificate: Path, key: Path | None = None) -> tuple[str, str]:
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])
 def test_a_certificate_is_read_with_its_names_and_chain(tmp_path: Path, kind: str) -> None:
     issued = BELOW.issue("A.test", "*.b.test", kind=kind)  # type: ignore[arg-type]
-    source = PlannedCertificate(*map(str, issued.write_apart(tmp_path, "a")))
+    certificate, key = issued.write_apart(tmp_path, "a")
+    source = PlannedCertificate(str(certificate), str(key))
     (found,) = Reader().read(source, NOW_S).certificates
     assert (found.names, found.kind, found.doubts) == (("a.test", "*.b.test"), kind, ())
     assert found.material.chain.count("BEGIN CERTIFICATE") == 2

@@ -179,7 +179,7 @@ mod tests {
         ];
         let problems = Routes::compile(&routes, 1).err().unwrap();
         for (problem, expected) in problems.iter().zip([
-            "route \"a\": matcher \"hots\": there is no such matcher; there are host, path, method, header, query, client",
+            "route \"a\": matcher \"hots\": there is no such matcher; there are host, path, method, header, query, client, client_certificate",
             "route \"b\": matcher \"host\": \"hosts\" is empty; leave the matcher out to match everything",
             "route \"b\": matcher \"path\": no request can have the path \"v1\": the path does not begin with a slash",
             "route \"c\": matcher \"host\": unknown field `host`, expected `hosts`",

@@ -7,6 +7,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -36,17 +37,15 @@ impl Vault {
         for one in material {
             match one {
                 Material::Certificate { id, chain, key } => {
-                    if !self.certificates.contains_key(&id) {
-                        let read = certificate(&chain, &key.0)
-                            .map_err(|what| format!("certificate {id}: {what}"))?;
-                        self.certificates.insert(id, Arc::new(read));
+                    let fault = |what| format!("certificate {id}: {what}");
+                    if let Entry::Vacant(place) = self.certificates.entry(id.clone()) {
+                        place.insert(Arc::new(certificate(&chain, &key.0).map_err(fault)?));
                     }
                 }
                 Material::Authorities { id, certificates, revoked } => {
-                    if !self.authorities.contains_key(&id) {
-                        let read = authorities(&certificates, &revoked)
-                            .map_err(|what| format!("authorities {id}: {what}"))?;
-                        self.authorities.insert(id, Arc::new(read));
+                    let fault = |what| format!("authorities {id}: {what}");
+                    if let Entry::Vacant(place) = self.authorities.entry(id.clone()) {
+                        place.insert(Arc::new(authorities(&certificates, &revoked).map_err(fault)?));
                     }
                 }
             }

@@ -12,6 +12,7 @@ use bascule_contract::tls::{ListenerTls, Material, PoolTls};
 use endpoint::EndpointTls;
 use material::Vault;
 use rustls::crypto::CryptoProvider;
+use rustls::{CipherSuite, ProtocolVersion};
 use server::ServerTls;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,13 +48,28 @@ pub(crate) struct Tls {
 impl Default for Tls {
     fn default() -> Self {
         Self {
-            provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            provider: Arc::new(provider()),
             vault: Vault::default(),
             ticketers: Ticketers::default(),
             listeners: HashMap::new(),
             pools: HashMap::new(),
         }
     }
+}
+
+/// Everything that rustls thinks good, the cheapest first.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        let is_cheap = matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        );
+        (suite.version().version != ProtocolVersion::TLSv1_3, !is_cheap)
+    });
+    provider
 }
 
 impl Tls {

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use bascule_contract::tls::ListenerTls;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ impl Ticketers {
             return Ok(Some(Arc::new(SharedTickets { keys: keys.collect::<Result<_, _>>()?, now: now_s })));
         }
         let own = match self.own.entry((listener.to_owned(), asked)) {
-            std::collections::hash_map::Entry::Occupied(known) => Arc::clone(known.get()),
-            std::collections::hash_map::Entry::Vacant(place) => {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(place) => {
                 let fresh = Ticketer::new().map_err(|error| format!("keys for tickets: {error}"))?;
                 Arc::clone(place.insert(fresh))
             }
@@ -128,27 +129,27 @@ mod tests {
     use super::*;
 
     fn tickets(secrets: &[&str], purpose: &str, now: fn() -> u64) -> SharedTickets {
-        let keys = secrets.iter().map(|secret| TicketKey::derive(secret.as_bytes(), purpose).unwrap());
+        let keys = secrets.iter().map(|secret| TicketKey::derive(secret.as_bytes(), purpose).expect("made"));
         SharedTickets { keys: keys.collect(), now }
     }
 
     #[test]
     fn a_balancer_with_the_same_key_accepts_a_ticket_and_one_with_another_does_not() {
-        let ticket = tickets(&["new"], "web", || 100).encrypt(b"session").unwrap();
-        assert_eq!(tickets(&["newer", "new"], "web", || 100).decrypt(&ticket).unwrap(), b"session");
+        let ticket = tickets(&["new"], "web", || 100).encrypt(b"session").expect("made");
+        assert_eq!(tickets(&["newer", "new"], "web", || 100).decrypt(&ticket).expect("made"), b"session");
         assert_eq!(tickets(&["other"], "web", || 100).decrypt(&ticket), None);
     }
 
     #[test]
     fn a_ticket_is_for_one_listener_and_for_what_it_asks_of_clients() {
-        let ticket = tickets(&["key"], "open\0", || 100).encrypt(b"session").unwrap();
+        let ticket = tickets(&["key"], "open\0", || 100).encrypt(b"session").expect("made");
         assert_eq!(tickets(&["key"], "open\0required a1", || 100).decrypt(&ticket), None);
         assert_eq!(tickets(&["key"], "other\0", || 100).decrypt(&ticket), None);
     }
 
     #[test]
     fn an_old_ticket_is_worth_nothing_although_its_key_is_still_here() {
-        let ticket = tickets(&["key"], "web", || 100).encrypt(b"session").unwrap();
+        let ticket = tickets(&["key"], "web", || 100).encrypt(b"session").expect("made");
         assert!(tickets(&["key"], "web", || 100 + LIFETIME_S).decrypt(&ticket).is_some());
         assert_eq!(tickets(&["key"], "web", || 101 + LIFETIME_S).decrypt(&ticket), None);
     }
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn no_bytes_that_were_changed_or_cut_are_taken_for_a_ticket() {
         let tickets = tickets(&["key"], "web", || 100);
-        let ticket = tickets.encrypt(b"session").unwrap();
+        let ticket = tickets.encrypt(b"session").expect("made");
         for at in 0..ticket.len() {
             let mut changed = ticket.clone();
             changed[at] ^= 1;

@@ -125,6 +125,8 @@ def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
             assert b"hello" in ask(client, "shop.example")
         eventually(lambda: [it["state"] for it in orders(folder)] == ["valid", "valid"], "an order goes on")
         assert get(f"127.0.0.1:{pebble.http_port}", "/.well-known/acme-challenge/x").status == 418
+        printed = command(folder, "status").out
+        assert "ordered certificates" in printed and "shop.example" in printed
         page = get(f"unix:{folder}/admin.sock", "/metrics").body.decode()
         assert 'bascule_acme_orders_succeeded_total{name="shop.example",names="1"} 1' in page
         for path in (folder / "store").rglob("*"):
@@ -219,3 +221,16 @@ def test_a_new_run_of_the_authority_is_registered_with_again(folder: Path, pebbl
     write(folder, pebble, "[shop.example, other.example]")
     with running(folder) as bascule:
         until_shown(bascule, pebble, "other.example")
+
+
+def test_two_balancers_that_share_the_storage_order_once(folder: Path, pebble: Pebble) -> None:
+    first = write(folder, pebble, "shop.example")
+    other = folder / "other"
+    other.mkdir()
+    anywhere = first.read_text().replace(f":{pebble.http_port}", ":0").replace(f":{pebble.tls_port}", ":0")
+    (other / "bascule.yaml").write_text(anywhere.replace("storage: store", f"storage: {folder}/store"))
+    # Whichever of them orders, the authority comes to the first.
+    with running(folder) as one, running(other) as two:
+        for each in (one, two):
+            until_said(each, "certificate replaced", "shop.example")
+        assert sum("is ordered" in line for line in [*one.said, *two.said]) == 1

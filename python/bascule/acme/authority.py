@@ -7,7 +7,7 @@ authority's own work. Whatever goes wrong is an `OrderFailed`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import requests
@@ -108,7 +108,7 @@ class _Heard:
             return
         until = client.ClientV2.retry_after(response, 0)
         # A date is in UTC, seconds are from our own clock: the library gives both without a zone.
-        now = datetime.now() if wanted.strip().isdigit() else datetime.utcnow()
+        now = datetime.now() if wanted.strip().isdigit() else datetime.now(UTC).replace(tzinfo=None)
         self.retry_after_s = max((until - now).total_seconds(), 0.0)
 
 

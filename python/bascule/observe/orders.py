@@ -69,7 +69,7 @@ def problems(states: "Iterable[State]", now: float) -> Iterator[str]:
             shown = f"the old one ended on {on_day(it.certificate.not_after)}"
         else:
             shown = f"the old one is valid until {on_day(it.certificate.not_after)}"
-        why = it.record.why.replace("\n", ";")
+        why = "; ".join(line.strip() for line in it.record.why.splitlines())
         what = f"the certificate for {', '.join(it.names[:3])} was not issued ({times}): {why}"
         yield f"{what}; {shown}; next try on {on_day(it.due_at)}"
 

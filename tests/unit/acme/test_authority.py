@@ -19,7 +19,9 @@ PREFIX = "urn:ietf:params:acme:error:"
 
 def problem(kind: str, detail: str, **more: object) -> messages.Error:
     """A problem document, as an authority sends it."""
-    return messages.Error.from_json({"type": f"{PREFIX}{kind}", "detail": detail, **more})
+    made = messages.Error.from_json({"type": f"{PREFIX}{kind}", "detail": detail, **more})
+    assert isinstance(made, messages.Error)
+    return made
 
 
 def heard(retry_after: str | None) -> _Heard:

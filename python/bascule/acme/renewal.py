@@ -81,7 +81,11 @@ def renew_at(certificate: Certificate, record: Record) -> float:
 
 def due_at(certificate: Certificate | None, record: Record, settings: str) -> float:
     """When it is to be ordered: 0 is at once."""
-    wanted = 0.0 if certificate is None else renew_at(certificate, record)
+    wanted = 0.0
+    if certificate is not None:
+        # A wrong clock, or an odd wish of the authority, must not make orders follow each other.
+        life = certificate.not_after - certificate.not_before
+        wanted = max(renew_at(certificate, record), (record.got_at or 0.0) + min(HOUR, life / 3))
     return max(wanted, record.retry_at) if record.failures_with(settings) else wanted
 
 

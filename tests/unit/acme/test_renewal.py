@@ -80,5 +80,11 @@ def test_a_failure_holds_back_the_settings_that_have_failed_and_no_others() -> N
     assert record.after_failure(2000, "why", "others", 300).failures == 1
 
 
+def test_what_was_just_got_is_not_ordered_again_at_once_whatever_the_clocks_and_the_authority_say() -> None:
+    got = 85 * DAY
+    record = Record(got_at=got).after_advice(certificate(), Advice(0, 0))
+    assert due_at(certificate(), record, "any") == got + 3600
+
+
 def test_without_a_certificate_it_is_due_at_once() -> None:
     assert due_at(None, Record(), "any") == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bascule.config.model import AccessLog as AccessLog
+    from bascule.config.model import Acme as Acme
     from bascule.config.model import Admin as Admin
     from bascule.config.model import Agent as Agent
     from bascule.config.model import Algorithm as Algorithm
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bascule.config.model import Ejection as Ejection
     from bascule.config.model import Endpoint as Endpoint
     from bascule.config.model import Expect as Expect
+    from bascule.config.model import ExternalAccount as ExternalAccount
     from bascule.config.model import FileSource as FileSource
     from bascule.config.model import Forwarded as Forwarded
     from bascule.config.model import HeaderEdits as HeaderEdits

@@ -234,6 +234,7 @@ SAMPLES: dict[str, object] = {
                     alpn=("h2", "http/1.1"),
                     tickets=contract.Tickets((contract.Secret("0123456789abcdef"),)),
                     clients=contract.ClientCertificates(required=True, authorities="a1"),
+                    challenges=(contract.ServedCertificate("c2", ("new.example.com",)),),
                 ),
             ),
         ),

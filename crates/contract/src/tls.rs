@@ -48,6 +48,9 @@ pub struct ListenerTls {
     pub tickets: Option<Tickets>,
     /// What clients show; `None`: they are not asked.
     pub clients: Option<ClientCertificates>,
+    /// For clients that offer `acme-tls/1` and nothing else: authorities that look whether a name is ours (RFC 8737).
+    #[serde(default)]
+    pub challenges: Vec<ServedCertificate>,
 }
 
 /// A certificate and the names that it is for.

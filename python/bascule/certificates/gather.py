@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bascule import contract
+from bascule.acme.layout import of_other_authorities
 from bascule.certificates import read, self_signed
 from bascule.certificates.certificate import KINDS, Certificate
 from bascule.certificates.expiry import Served
@@ -104,10 +105,12 @@ class Gathering:
             try:
                 found = read.SHARED.read(planned, self._now)
             except CertificateRefused as refused:
-                if not before:
+                if not before and not planned.ordered:
                     raise
-                self._faults.append(refused.fault)
-                self._certificates[planned] = before
+                # What was ordered and is not there yet is no fault.
+                if before or Path(planned.certificate).exists():
+                    self._faults.append(refused.fault)
+                self._certificates[planned] = before or self._of_others(planned)
             else:
                 # Of a directory, the rest is taken as it is now.
                 broken = {fault.file for fault in found.faults}
@@ -119,6 +122,15 @@ class Gathering:
                 if not self._certificates[planned]:
                     raise CertificateRefused(found.faults[0].file, found.faults[0].what, found.faults[0].hint)
         return self._certificates[planned]
+
+    def _of_others(self, planned: PlannedCertificate) -> tuple[Certificate, ...]:
+        """What another authority has issued: who goes to another one shows the old certificate meanwhile."""
+        for file in of_other_authorities(Path(planned.certificate)):
+            try:
+                return read.SHARED.read(PlannedCertificate(str(file)), self._now).certificates
+            except CertificateRefused:
+                continue
+        return ()
 
     def _issued(self, names: tuple[str, ...]) -> Certificate:
         known = self._made.get(names) or self._before.made.get(names)
@@ -203,8 +215,9 @@ def _within_one(entry: Path) -> Iterator[Path]:
 def _defaults(found: list[tuple[PlannedCertificate, tuple[Certificate, ...]]]) -> tuple[str, ...]:
     """Ids of what is shown where nothing fits: what is marked so, else the first and its kin."""
     marked = [it for planned, some in found if planned.default for it in some]
-    if not marked:
-        first = found[0][1][0]
+    # What was ordered may not be there yet.
+    first = next((it for _, some in found for it in some), None)
+    if not marked and first is not None:
         # An RSA and an ECDSA certificate for the same names are one choice.
         marked = [it for _, some in found for it in some if it.names == first.names]
     return tuple(it.id for it in sorted(marked, key=lambda it: KINDS.index(it.kind)))

@@ -90,6 +90,11 @@ class Certificates:
             before = now
             self._warn()
 
+    async def look_now(self) -> None:
+        """Reads files again, without waiting for the next look."""
+        if self._plan is not None and _speaks_tls(self._plan):
+            await self._read_again(self._plan)
+
     async def _read_again(self, plan: Plan) -> None:
         from bascule.certificates.fault import CertificateRefused  # noqa: PLC0415 (only where TLS is spoken)
         from bascule.certificates.gather import NOTHING  # noqa: PLC0415

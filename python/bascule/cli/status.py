@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from bascule.cli import ask, options
@@ -50,6 +51,8 @@ def _print(status: dict[str, Any]) -> None:
     console.print(_listeners(status["listeners"]))
     if status.get("certificates"):
         console.print(_certificates(status["certificates"]))
+    if status.get("orders"):
+        console.print(_orders(status["orders"]))
     is_wide = console.width >= WIDE
     for pool in status["pools"]:
         console.print(_pool(pool, console.width))
@@ -79,6 +82,22 @@ def _certificates(certificates: list[dict[str, Any]]) -> Any:
         left = str(it["days_left"]) if it["days_left"] > 7 else f"[red]{it['days_left']}[/]"
         table.add_row(it["used_by"], _escaped(names + more), it["kind"], left, _escaped(it["file"]))
     return table
+
+
+def _orders(orders: list[dict[str, Any]]) -> Any:
+    """Those that are ordered next first."""
+    table = _table("ordered certificates", "names", "state", "got", "expires", "next order", "failures")
+    for it in sorted(orders, key=lambda it: it["next_order_at"] or 0)[:MOST_CERTIFICATES]:
+        names = ", ".join(it["names"][:3])
+        more = f" and {len(it['names']) - 3} more" if len(it["names"]) > 3 else ""
+        state = f"[red]{it['state']}[/]" if it["state"] == "failed" else it["state"]
+        times = (_day(it[key]) for key in ("got_at", "expires_at", "next_order_at"))
+        table.add_row(_escaped(names + more), state, *times, str(it["failures"]))
+    return table
+
+
+def _day(unix: int | None) -> str:
+    return "-" if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _pool(pool: dict[str, Any], width: int) -> Any:

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from bascule.config.acme import Acme, ExternalAccount
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
 from bascule.config.checks import Check, Expect
 from bascule.config.http2 import Http2, Http2OrOff
@@ -80,6 +81,7 @@ _TEXT = {"type": "string"}
 
 __all__ = [
     "AccessLog",
+    "Acme",
     "Admin",
     "Agent",
     "Algorithm",
@@ -95,6 +97,7 @@ __all__ = [
     "Ejection",
     "Endpoint",
     "Expect",
+    "ExternalAccount",
     "FileSource",
     "Forwarded",
     "HeaderEdits",
@@ -236,7 +239,8 @@ class Listener(Section):
     pool: Name | None = alternative()
     """Where everything goes that no route takes."""
     tls: ListenerTls | None = alternative()
-    """Speak TLS: `{certificates: site.pem}`, or `{self_signed: true}` for development."""
+    """Speak TLS: `{certificates: site.pem}`, `{acme: shop.example.com}`, or `{self_signed: true}` for
+    development."""
     redirect_to_https: HttpsPort = None
     """Send every request to its address with https:// instead: `true`, or the port where that is. For GET and
     HEAD with 301, for other methods with 308, which keeps them."""
@@ -308,6 +312,8 @@ class Config(Section):
     stores: dict[Name, OneStore] = Field(default_factory=dict)
     """Redis or Valkey that several balancers share, by name: `redis://127.0.0.1:6379/0`, `unix:///path`, or
     `{address, password, …}`."""
+    acme: Acme | None = alternative()
+    """Where certificates are ordered: `{email: ops@example.com, terms_agreed: true}` is enough."""
     zone: Name | None = None
     """Where this balancer is: endpoints of its zone are used first, as long as enough of them are healthy."""
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = None

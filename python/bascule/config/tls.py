@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from bascule.config.acme import CertificateNames
 from bascule.config.addresses import Domain
 from bascule.config.problems import Mistake
 from bascule.config.secrets import Key
@@ -122,6 +123,10 @@ class ListenerTls(Section):
     ] = ()
     """PEM files, `{certificate, key}`, or directories. Each is shown to clients that ask for one of its
     names; of an ECDSA and an RSA certificate for one name, clients get the one that they can verify."""
+    acme: CertificateNames = ()
+    """Names to order certificates for, as the section `acme` says: each entry is a certificate, a list is one
+    for several names. Until it is there, clients that ask for the name are refused. After `certificates`, if
+    there are any."""
     self_signed: bool = False
     """For development: a certificate of an authority made on the spot, for `localhost` and the hosts of the
     routes. Its file is printed, so that clients can be told to trust it."""
@@ -143,13 +148,15 @@ class ListenerTls(Section):
 
     @model_validator(mode="after")
     def _has_something_to_show(self) -> "ListenerTls":
-        if not self.certificates and not self.self_signed:
+        if not self.certificates and not self.acme and not self.self_signed:
             raise Mistake(
                 "this listener has no certificate to show",
-                "write tls: {certificates: site.pem}, or tls: {self_signed: true} for development",
+                "write tls: {certificates: site.pem}, {acme: shop.example.com}, or {self_signed: true} for"
+                " development",
             )
-        if self.certificates and self.self_signed:
-            raise Mistake("`self_signed` takes the place of `certificates`", "remove one of them")
+        if (self.certificates or self.acme) and self.self_signed:
+            instead = "certificates" if self.certificates else "acme"
+            raise Mistake(f"`self_signed` takes the place of `{instead}`", "remove one of them")
         if self.unknown_name == "refuse" and any(each.default for each in self.certificates):
             raise Mistake(
                 "a default certificate is never shown while unknown names are refused",

@@ -87,6 +87,9 @@ class ListenerTls:
     """How sessions are resumed; `None`: they are not."""
     clients: ClientCertificates | None
     """What clients show; `None`: they are not asked."""
+    challenges: tuple[ServedCertificate, ...] = ()
+    """For clients that offer `acme-tls/1` and nothing else: authorities that look whether a name is ours
+    (RFC 8737)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 import bascule
 from bascule import contract
+from bascule.acme.keepers import Keepers
 from bascule.certificates.store import Certificates
 from bascule.clock import Clock
 from bascule.config.effective import portable
@@ -28,7 +29,7 @@ from bascule.control.stopping import Stopping
 from bascule.control.troubles import Troubles
 from bascule.discovery.watch import Watch
 from bascule.errors import BasculeError
-from bascule.observe import certificates, prometheus, status
+from bascule.observe import certificates, orders, prometheus, status
 from bascule.observe.rates import Key, Readings, between, shed_between
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
@@ -46,6 +47,7 @@ class Parts:
     watch: Watch
     standings: Standings
     certificates: Certificates
+    keepers: Keepers
     troubles: Troubles
     readings: Readings
     reload: Reload
@@ -142,6 +144,7 @@ class Balancer:
             reload_ok=attempt is None or attempt.ok,
             reloaded_at=int(adopted or 0),
             certificates=tuple(certificates.expiries(parts.certificates.served)),
+            orders=orders.samples(parts.keepers.states()),
         )
         # In a thread: with a thousand endpoints it takes half a second, and checks must go on meanwhile.
         return await asyncio.to_thread(_page, parts.plane.stats(), about)
@@ -167,10 +170,12 @@ class Balancer:
                 *status.problems(observed.noted),
                 *parts.troubles.problems(),
                 *parts.certificates.problems(),
+                *orders.problems(parts.keepers.states(), time.time()),
                 *parts.crashes(),
             ],
             **await asyncio.to_thread(_described, observed),
             "certificates": certificates.describe(parts.certificates.served, time.time()),
+            "orders": orders.describe(parts.keepers.states()),
         }
 
     async def endpoint(self, pool: str, named: str) -> dict[str, Any]:

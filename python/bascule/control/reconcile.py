@@ -1,10 +1,12 @@
 """The loop that makes what is wanted and what was found true: gather → compose → apply → mark."""
 
 import asyncio
+from random import Random
 
 import structlog
 
 from bascule import contract
+from bascule.acme.keepers import Keepers, Means
 from bascule.certificates.store import Certificates
 from bascule.clock import Clock
 from bascule.contract import codec
@@ -14,7 +16,7 @@ from bascule.control.standings import Standings
 from bascule.discovery.watch import Watch
 from bascule.health.registry import build as build_check
 from bascule.plan.compose import compose
-from bascule.plan.credentials import named_by
+from bascule.plan.credentials import Held, named_by
 from bascule.plan.found import Found
 from bascule.plan.plan import Plan
 from bascule.plane.plane import MaterialRefused, Plane, SnapshotRefused
@@ -34,6 +36,16 @@ class Reconciler:
         self._generations = generations
         self.watch = Watch(clock, tasks, self.wake)
         self.certificates = Certificates(clock, self.wake)
+        self.keepers = Keepers(
+            Means(
+                clock=clock,
+                tasks=tasks,
+                random=Random(seed),
+                snapshot=self._live_snapshot,
+                on_answers=self.wake,
+                on_got=self.certificates.look_now,
+            )
+        )
         self.standings = Standings(clock, tasks, self._mark, seed)
         self._turn = asyncio.Lock()
         self._found_changed = asyncio.Event()
@@ -61,6 +73,7 @@ class Reconciler:
                     await self.watch.settle(SETTLE_S)
                 raise
             self._generations.adopted()
+            await self.keepers.adopt(plan.acme)
 
     async def follow(self) -> None:
         """Takes a step whenever something was found or lost. Ends by being cancelled."""
@@ -77,7 +90,8 @@ class Reconciler:
 
     def _step(self, plan: Plan) -> None:
         found = self._gather(plan)
-        snapshot = compose(plan, found, self._generations.next, self.certificates.held)
+        held = self.keepers.answers.on_top_of(self.certificates.held)
+        snapshot = compose(plan, found, self._generations.next, held)
         before = self._generations.live
         # First, so that an endpoint that begins as down gets no request.
         self._mark(self.standings.marks(plan, found))
@@ -86,7 +100,7 @@ class Reconciler:
         else:
             self._generations.offered(snapshot)
             try:
-                self._give(snapshot)
+                self._give(snapshot, held)
                 receipt = codec.decode(contract.Receipt, self._plane.apply(codec.encode(snapshot)))
             except (SnapshotRefused, MaterialRefused):
                 self._mark_again(before, found)
@@ -97,13 +111,15 @@ class Reconciler:
             self._mark(farewells(before.found, found))
         self.standings.watch(plan, found)
 
-    def _give(self, snapshot: contract.Snapshot) -> None:
+    def _give(self, snapshot: contract.Snapshot, held: Held) -> None:
         """Hands over the material that the snapshot names and the live one does not."""
-        live = self._generations.live
-        known = named_by(live.snapshot if live is not None else None)
-        material = self.certificates.held.material
-        if new := [material[each] for each in sorted(named_by(snapshot) - known)]:
+        known = named_by(self._live_snapshot())
+        if new := [held.material[each] for each in sorted(named_by(snapshot) - known)]:
             self._plane.give(codec.encode(tuple(new)))
+
+    def _live_snapshot(self) -> contract.Snapshot | None:
+        live = self._generations.live
+        return None if live is None else live.snapshot
 
     def _mark_again(self, live: Live | None, refused: Found) -> None:
         """Takes back what was marked for a snapshot that did not become live."""

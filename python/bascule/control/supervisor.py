@@ -142,6 +142,7 @@ class Supervisor:
             watch=reconciler.watch,
             standings=reconciler.standings,
             certificates=reconciler.certificates,
+            keepers=reconciler.keepers,
             troubles=troubles,
             readings=Readings(around.clock),
             reload=Reload(self._origin, around.catalog, reconciler, generations, tasks),
@@ -171,6 +172,7 @@ class Supervisor:
     ) -> None:
         tasks.start("reconcile", reconciler.follow())
         tasks.start("certificates", reconciler.certificates.follow())
+        tasks.start("answers to authorities", reconciler.keepers.answers.follow())
         tasks.start("readings", _keep_reading(parts))
         if self._around.watch_files:
             tasks.start("watch files", self._reload_on_change(balancer))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bascule import contract
+from bascule.observe.orders import OrderSample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,6 +33,8 @@ class About:
     """Seconds since the Unix epoch at which a configuration last became live."""
     certificates: tuple[tuple[_Labels, int], ...] = ()
     """When each certificate ends."""
+    orders: tuple[OrderSample, ...] = ()
+    """Certificates that are ordered."""
 
 
 def render(stats: contract.Stats, about: About) -> str:
@@ -81,6 +84,23 @@ def _about(stats: contract.Stats, about: About) -> Iterator[str]:
         "Unix time at which a certificate, or one of its chain, ends.",
         about.certificates,
     )
+    yield from _orders(about.orders)
+
+
+def _orders(orders: tuple[OrderSample, ...]) -> Iterator[str]:
+    columns: tuple[_Column[OrderSample], ...] = (
+        (
+            "next_order_timestamp_seconds",
+            "gauge",
+            "Unix time at which a certificate is ordered next: renewed, or tried again.",
+            lambda it: it.renews_at,
+        ),
+        ("orders_succeeded_total", "counter", "Certificates that were issued.", lambda it: it.got),
+        ("orders_failed_total", "counter", "Orders that failed.", lambda it: it.failed),
+        ("order_failures", "gauge", "Orders that failed in a row, until now.", lambda it: it.failures),
+    )
+    for name, kind, text, value in columns:
+        yield from _metric(f"acme_{name}", kind, text, _samples(orders, value, lambda it: it.labels))
 
 
 def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from bascule.config.model import (
 )
 from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
+from bascule.plan.acme import plan_acme
 from bascule.plan.algorithms import plan_algorithm
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import (
@@ -85,6 +86,7 @@ def _plan(config: Config) -> Plan:
             for name, listener in config.listeners.items()
             if (tls := plan_listener_tls(config, name, listener)) is not None
         },
+        acme=plan_acme(config),
     )
 
 

@@ -21,13 +21,20 @@ def compose(plan: Plan, found: Found, generation: int, held: Held = NOTHING_HELD
     return contract.Snapshot(
         contract=contract.CONTRACT_VERSION,
         generation=generation,
-        listeners=tuple(replace(it, tls=held.listeners.get(it.id)) for it in plan.listeners),
+        listeners=tuple(_listener(it, held) for it in plan.listeners),
         pools=tuple(
             replace(pool.template, endpoints=_endpoints(found.get(pool.id, ())), tls=held.pools.get(pool.id))
             for pool in plan.pools
         ),
         access_log=plan.access_log,
         stores=plan.stores,
+    )
+
+
+def _listener(planned: contract.Listener, held: Held) -> contract.Listener:
+    tls = held.listeners.get(planned.id)
+    return replace(
+        planned, tls=tls, routes=planned.routes if tls is not None else (*held.answers, *planned.routes)
     )
 
 

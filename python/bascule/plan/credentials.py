@@ -16,6 +16,8 @@ class Held:
     """By the ids of those that speak TLS to their endpoints."""
     material: Mapping[str, contract.Material] = field(default_factory=dict, repr=False)
     """Everything that these name, by its id."""
+    answers: tuple[contract.Route, ...] = ()
+    """What is tried before all routes where clients do not speak TLS: what authorities ask for (ACME)."""
 
 
 NOTHING_HELD = Held()
@@ -30,7 +32,7 @@ def named_by(snapshot: contract.Snapshot | None) -> frozenset[str]:
     pools = [pool.tls for pool in snapshot.pools if pool.tls is not None]
     return frozenset(
         [
-            *(each.id for tls in listeners for each in tls.certificates),
+            *(each.id for tls in listeners for each in (*tls.certificates, *tls.challenges)),
             *(tls.clients.authorities for tls in listeners if tls.clients is not None),
             *(it for tls in pools for it in (tls.authorities, tls.certificate) if it is not None),
         ]

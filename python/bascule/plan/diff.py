@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bascule import contract
 from bascule.config.protection_values import format_permille
 from bascule.plan.differences import by_id, differences, in_words
-from bascule.plan.plan import Plan, PlannedListenerTls
+from bascule.plan.plan import Plan, PlannedAcme, PlannedListenerTls
 from bascule.plan.pool_diff import describe_pools
 from bascule.units import format_duration
 
@@ -18,6 +18,7 @@ def describe(old: Plan | None, new: Plan) -> list[str]:
     return [
         *_listeners(old.listeners if old else (), new.listeners),
         *_tls(old.tls if old else {}, new.tls),
+        *_acme(old.acme if old else None, new.acme),
         *describe_pools(old.pools if old else (), new.pools),
         *_stores(old.stores if old else (), new.stores),
         *(_settings(old, new) if old else ()),
@@ -43,6 +44,16 @@ def _tls(old: Mapping[str, PlannedListenerTls], new: Mapping[str, PlannedListene
         elif tls != old[name]:
             yield f"listener {name}: speaks TLS differently; open connections stay as they are"
     yield from (f"listener {name}: no longer speaks TLS" for name in old if name not in new)
+
+
+def _acme(old: PlannedAcme | None, new: PlannedAcme | None) -> Iterator[str]:
+    before, after = (it.orders if it is not None else () for it in (old, new))
+    yield from (f"certificate for {', '.join(it)}: ordered" for it in after if it not in before)
+    yield from (f"certificate for {', '.join(it)}: no longer renewed" for it in before if it not in after)
+    if old is not None and new is not None:
+        ours = ("directory", "email", "storage", "challenge", "dns_hook", "dns_wait_ms", "ca", "account")
+        changed = [each for each in ours if getattr(old, each) != getattr(new, each)]
+        yield from (f"acme: {each.removesuffix('_ms')} differs" for each in changed)
 
 
 def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bascule import contract
 
@@ -78,6 +79,8 @@ class PlannedCertificate:
     """Absolute path of its key; `None`: it is in the same file, or in the directory."""
     default: bool = False
     """For clients that name no host, or one that nobody has."""
+    ordered: bool = False
+    """By ourselves: it may not be there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,37 @@ class PlannedTicketKey:
     secret: contract.Secret | None = None
     file: str | None = None
     """Absolute path."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAccount:
+    """An account that an authority knows already."""
+
+    key_id: str
+    hmac_key: contract.Secret = field(repr=False)
+    """Base64url."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAcme:
+    """Where certificates are ordered, and for which names."""
+
+    directory: str
+    """Its address."""
+    email: str | None
+    storage: str
+    """Absolute path."""
+    challenge: Literal["http-01", "tls-alpn-01", "dns-01"]
+    dns_hook: str | None
+    """Absolute path; always there with `dns-01`."""
+    dns_wait_ms: int
+    """Between the hook's `present` and asking the authority to look."""
+    ca: str | None
+    """Absolute path; `None`: the authorities of the system are trusted."""
+    account: PlannedAccount | None
+    """`None`: the authority wants none."""
+    orders: tuple[tuple[str, ...], ...]
+    """The names of each certificate; no two are for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +218,5 @@ class Plan:
     """What several balancers remember together."""
     tls: Mapping[str, PlannedListenerTls] = field(default_factory=dict)
     """How listeners speak TLS, by their ids; those that do not are not in it."""
+    acme: PlannedAcme | None = None
+    """`None`: nothing is ordered."""

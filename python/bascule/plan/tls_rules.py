@@ -122,6 +122,7 @@ def hosts_have_certificates(config: Config, _: contract.Catalog) -> Iterator[Pro
                 for certificate in SHARED.read(planned, time.time()).certificates
                 for known in certificate.names
             }
+            names |= {each for ordered in listener.tls.acme for each in ordered}
         except CertificateRefused:
             continue  # Told elsewhere.
         for at, route in enumerate(listener.routes):

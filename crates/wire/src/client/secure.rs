@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::client::connection::Connection;
 use crate::side::Side;
 use crate::tls::fault::{Fault, in_words};
-use crate::tls::server::ServerTls;
+use crate::tls::server::{CHALLENGE, ServerTls};
 use crate::tls::session::Session;
 use bascule_contract::event::What;
 use bascule_decide::identity::Identity;
@@ -43,7 +43,8 @@ impl Connection {
         self.acceptor.place(table.table()).is_some_and(|place| table.secured().listener(place).is_some())
     }
 
-    /// The handshake. False: it failed, which the client has been told if it could be, and the connection ends.
+    /// The handshake. False: it failed, which the client has been told if it could be, or was all that was wanted, and
+    /// the connection ends.
     pub(crate) async fn shake_hands(&mut self) -> bool {
         let table = self.worker.table();
         let Some(place) = self.acceptor.place(table.table()) else { return false };
@@ -66,7 +67,7 @@ impl Connection {
         match shaken {
             Some(Ok(())) => {
                 self.know(tls);
-                true
+                !self.was_a_challenge()
             }
             Some(Err(error)) => {
                 self.has_failed(Some(&error));
@@ -77,6 +78,11 @@ impl Connection {
                 false
             }
         }
+    }
+
+    /// Whether the client was an authority, which has seen what it came for (RFC 8737, 4).
+    fn was_a_challenge(&self) -> bool {
+        matches!(&self.side, Side::Http1(socket) if socket.has_agreed_on(CHALLENGE))
     }
 
     /// Whom the client's certificate names, if it has shown one.

@@ -66,8 +66,9 @@ impl Vault {
         let listeners = || snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let pools = || snapshot.pools.iter().filter_map(|pool| pool.tls.as_ref());
         let served = listeners().flat_map(|tls| tls.certificates.iter().map(|one| one.id.as_str()));
+        let challenges = listeners().flat_map(|tls| tls.challenges.iter().map(|one| one.id.as_str()));
         let shown = pools().filter_map(|tls| tls.certificate.as_deref());
-        let certificates: HashSet<&str> = served.chain(shown).collect();
+        let certificates: HashSet<&str> = served.chain(shown).chain(challenges).collect();
         let of_clients = listeners().filter_map(|tls| Some(tls.clients.as_ref()?.authorities.as_str()));
         let of_endpoints = pools().filter_map(|tls| tls.authorities.as_deref());
         let authorities: HashSet<&str> = of_clients.chain(of_endpoints).collect();
@@ -85,8 +86,17 @@ fn certificate(chain: &str, key: &str) -> Result<CertifiedKey, String> {
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is not PEM".to_owned())?;
     let key = any_supported_type(&key).map_err(|_| "keys of this kind are not supported".to_owned())?;
     let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|error| format!("the key does not fit: {error}"))?;
+    // Nobody can verify those that prove a name to an authority: their critical extension is known to none but it.
+    if !certified.end_entity_cert().is_ok_and(is_challenge) {
+        certified.keys_match().map_err(|error| format!("the key does not fit: {error}"))?;
+    }
     Ok(certified)
+}
+
+/// Whether it has the extension `acmeIdentifier` (RFC 8737, 3; here in DER).
+fn is_challenge(certificate: &CertificateDer<'_>) -> bool {
+    const IDENTIFIER: &[u8] = &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x1f];
+    certificate.windows(IDENTIFIER.len()).any(|bytes| bytes == IDENTIFIER)
 }
 
 fn authorities(certificates: &str, revoked: &str) -> Result<Authorities, String> {

@@ -1,7 +1,7 @@
 //! How a listener speaks TLS: which certificate it shows, and what it asks of clients.
 
 use crate::tls::material::Vault;
-use bascule_contract::tls::{ListenerTls, TlsVersion};
+use bascule_contract::tls::{ListenerTls, ServedCertificate, TlsVersion};
 use bascule_decide::server_names::ServerNames;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{
@@ -10,6 +10,9 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 use std::sync::Arc;
+
+/// What authorities speak that look whether a name is ours: a handshake and nothing else (RFC 8737).
+pub(crate) const CHALLENGE: &[u8] = b"acme-tls/1";
 
 /// What a listener speaks TLS with.
 #[derive(Debug)]
@@ -52,6 +55,9 @@ impl ServerTls {
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&choice) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = wanted.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        if !wanted.challenges.is_empty() {
+            config.alpn_protocols.push(CHALLENGE.to_vec());
+        }
         // Ours: AES-128 is as good as AES-256 against anything that is known, and cheaper on both sides.
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -84,30 +90,57 @@ struct Choice {
     names: ServerNames,
     keys: Vec<Arc<CertifiedKey>>,
     defaults: Vec<usize>,
+    challenges: ServerNames,
+    challenge_keys: Vec<Arc<CertifiedKey>>,
 }
 
 impl Choice {
     fn new(wanted: &ListenerTls, vault: &Vault) -> Result<Self, String> {
-        let keys =
-            wanted.certificates.iter().map(|one| vault.certificate(&one.id)).collect::<Result<_, _>>()?;
+        let given = |some: &[ServedCertificate]| {
+            some.iter().map(|one| vault.certificate(&one.id)).collect::<Result<Vec<_>, _>>()
+        };
+        let names = |some: &[ServedCertificate]| {
+            ServerNames::new(some.iter().map(|one| one.names.iter().map(String::as_str)))
+        };
         let position = |id: &String| wanted.certificates.iter().position(|one| one.id == *id);
         let defaults = wanted
             .defaults
             .iter()
             .map(|id| position(id).ok_or_else(|| format!("the default {id} is not among the certificates")));
-        let names = wanted.certificates.iter().map(|one| one.names.iter().map(String::as_str));
-        Ok(Self { names: ServerNames::new(names), keys, defaults: defaults.collect::<Result<_, _>>()? })
+        Ok(Self {
+            names: names(&wanted.certificates),
+            keys: given(&wanted.certificates)?,
+            defaults: defaults.collect::<Result<_, _>>()?,
+            challenges: names(&wanted.challenges),
+            challenge_keys: given(&wanted.challenges)?,
+        })
     }
 
     fn candidates(&self, server_name: Option<&str>) -> &[usize] {
         let named = server_name.map(|name| self.names.find(name));
         named.filter(|named| !named.is_empty()).unwrap_or(&self.defaults)
     }
+
+    /// What proves to an authority that the name which it asks for is ours. Never shown to anybody else.
+    fn challenge(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        // The newest: what an earlier order has left behind proves nothing any more.
+        let position = self.challenges.find(server_name?).last()?;
+        Some(Arc::clone(&self.challenge_keys[*position]))
+    }
+}
+
+/// Whether the client is an authority that looks whether a name is ours.
+fn looks_for_a_challenge(hello: &ClientHello<'_>) -> bool {
+    let mut offered = hello.alpn().into_iter().flatten();
+    offered.next() == Some(CHALLENGE) && offered.next().is_none()
 }
 
 impl ResolvesServerCert for Choice {
     /// The first that the client can verify. `None` ends the handshake.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if looks_for_a_challenge(&hello) {
+            return self.challenge(hello.server_name());
+        }
         let candidates = self.candidates(hello.server_name());
         let suits =
             |position: &&usize| self.keys[**position].key.choose_scheme(hello.signature_schemes()).is_some();

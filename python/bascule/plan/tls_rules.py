@@ -51,7 +51,9 @@ def http_2_is_spoken_where_it_says(config: Config, _: contract.Catalog) -> Itera
     for name, pool in config.pools.items():
         span = config.places.value(("pools", name, "protocol"))
         if pool.protocol == "h2" and pool.tls is None:
-            yield span.problem("`h2` is HTTP/2 within TLS, which this pool does not speak", "add tls: on, or write h2c")
+            yield span.problem(
+                "`h2` is HTTP/2 within TLS, which this pool does not speak", "add tls: on, or write h2c"
+            )
         if pool.protocol == "h2c" and pool.tls is not None:
             yield span.problem("`h2c` is HTTP/2 without TLS, which this pool speaks", "write h2")
 

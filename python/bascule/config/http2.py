@@ -13,8 +13,8 @@ MOST_STREAMS = 10_000
 
 
 class Http2(Section):
-    """HTTP/2 from clients: offered within TLS, with prior knowledge where there is none. The listener's limits and timeouts
-    hold for each request; `keep_alive` for a connection without one."""
+    """HTTP/2 from clients: offered within TLS, with prior knowledge where there is none. The listener's
+    limits and timeouts hold for each request; `keep_alive` for a connection without one."""
 
     title: ClassVar[str] = "`http2`"
 

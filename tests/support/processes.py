@@ -143,7 +143,7 @@ class HostedPlane(Program):
 def tool(name: str) -> str:
     """The path of an installed program. Fails, and says which package has it, when it is missing."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    package = {"h2load": "nghttp2-client"}.get(name, name)
+    package = {"h2load": "nghttp2-client", "testssl": "testssl.sh"}.get(name, name)
     assert found is not None, f"{name} is not installed: apt-get install {package}"
     return found
 

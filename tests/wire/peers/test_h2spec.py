@@ -40,7 +40,7 @@ def h2spec() -> str:
         )
         if done.returncode == 0:
             return str(program)
-    pytest.skip(f"h2spec could not be installed: {done.stderr}")
+    pytest.fail(f"Go is here, but h2spec could not be installed: {done.stderr}")
 
 
 def test_every_case_of_h2spec_passes_but_those_that_are_judged(h2spec: str, tmp_path: Path) -> None:

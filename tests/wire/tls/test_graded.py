@@ -1,14 +1,13 @@
-"""What a third party finds: testssl.sh, where it is installed (`tools/need test` installs it)."""
+"""What a third party finds: testssl.sh, which `tools/need test` installs."""
 
 import faulthandler
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from tests.support.certificates import Authority
 from tests.support.plane import RunningPlane, listener, route
+from tests.support.processes import tool
 from tests.support.tls import listener_tls, material
 
 from bascule import contract
@@ -19,7 +18,6 @@ NOT_OURS = ("cert_revocation", "engine_problem", "scanTime")
 LONGEST_S = 300
 
 
-@pytest.mark.skipif(shutil.which("testssl") is None, reason="testssl.sh is not installed")
 def test_testssl_finds_nothing_above_low(tmp_path: Path) -> None:
     faulthandler.dump_traceback_later(LONGEST_S, exit=True)
     authority = Authority()
@@ -31,7 +29,7 @@ def test_testssl_finds_nothing_above_low(tmp_path: Path) -> None:
         port = running.address().rpartition(":")[2]
         said = subprocess.run(
             [
-                "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", *SECTIONS,
+                tool("testssl"), "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", *SECTIONS,
                 "--jsonfile", f"{tmp_path}/found.json", "--add-ca", str(authority.write(tmp_path)),
                 "--ip", "127.0.0.1", f"a.test:{port}",
             ],

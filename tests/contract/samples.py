@@ -46,6 +46,21 @@ def protected_pool(name: str, protection: contract.Protection, by: contract.Sess
     )
 
 
+def flow_route(name: str, *server_names: str) -> contract.FlowRoute:
+    """A route of flows in which every field is used."""
+    return contract.FlowRoute(
+        id=name,
+        server_names=server_names,
+        alpn=("h2",),
+        clients=("10.0.0.0/8",),
+        pool="api",
+        limits=(contract.RateLimit(name, contract.ClientKey(), 10, 1_000, 20),),
+        priority=2,
+        idle_ms=30_000,
+        total_ms=60_000,
+    )
+
+
 SAMPLES: dict[str, object] = {
     "material_certificate": contract.CertificateMaterial("c1", "chain", contract.Secret("key")),
     "material_authorities": contract.AuthoritiesMaterial("a1", "certificates", "lists"),
@@ -237,10 +252,26 @@ SAMPLES: dict[str, object] = {
                     challenges=(contract.ServedCertificate("c2", ("new.example.com",)),),
                 ),
             ),
+            contract.Listener(
+                id="dns",
+                binds=(contract.UdpBind("[::]:53"),),
+                routes=(),
+                timeouts=contract.ClientTimeouts(1, 2, 3, 4),
+                limits=contract.ClientLimits(1, 2, 3),
+                forwarded=contract.Forwarded(False, False, ()),
+                carries="udp",
+                flows=contract.Flows(
+                    routes=(flow_route("dns"),),
+                    passthrough=(flow_route("mail", "*.example.com"),),
+                    probe_ms=60_000,
+                    udp=contract.Udp(responses=1, flows=1_000, quic=True),
+                ),
+            ),
         ),
         pools=(
             contract.Pool(
                 id="api",
+                flows=contract.PoolFlows(10_000, "close", 300_000, transparent=True),
                 algorithm=contract.Algorithm("least_busy", {}),
                 endpoints=(
                     contract.Endpoint("a", contract.TcpAddress("10.0.0.1:8000"), 1),

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::flows::{Carries, Flows, PoolFlows};
 use crate::protection::{Protection, RateLimit, TryLimit};
 use crate::sessions::{Sessions, Store};
 use crate::tls::{ListenerTls, PoolTls};
@@ -51,6 +52,12 @@ pub struct Listener {
     /// HTTP/2 from clients.
     #[serde(default)]
     pub http2: Http2,
+    /// What it carries.
+    #[serde(default)]
+    pub carries: Carries,
+    /// Where flows go.
+    #[serde(default)]
+    pub flows: Flows,
 }
 
 /// HTTP/2 from clients: offered by TLS, and spoken with prior knowledge without it.
@@ -78,6 +85,11 @@ pub enum Bind {
     /// `ip:port`, IPv6 in brackets. Port 0 lets the system choose; the receipt tells.
     Tcp {
         /// For example `127.0.0.1:8080` or `[::]:80`.
+        address: String,
+    },
+    /// UDP datagrams; otherwise like TCP.
+    Udp {
+        /// For example `127.0.0.1:53`.
         address: String,
     },
     /// A Unix socket.
@@ -332,6 +344,9 @@ pub struct Pool {
     /// What its endpoints speak.
     #[serde(default)]
     pub protocol: Protocol,
+    /// How it treats flows.
+    #[serde(default)]
+    pub flows: PoolFlows,
 }
 
 /// A version of HTTP that endpoints speak.

@@ -16,6 +16,7 @@
 //! | What keeps it together with others? | request | [`sessions`] |
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
 //! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
+//! | Where does a flow go? | flow | [`flow`] |
 //! | Does its key ask too often? | request | [`limit`] |
 //! | Is a shared store asked? | request | [`store`] |
 //! | May it be tried again? | failed try | [`retry`] |
@@ -29,6 +30,7 @@ pub mod balance;
 pub mod catalog;
 pub mod edits;
 pub mod endpoint;
+pub mod flow;
 pub mod grpc;
 pub mod guard;
 pub mod headers;

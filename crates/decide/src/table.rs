@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bascule_contract::CONTRACT_VERSION;
+use bascule_contract::flows::{Carries, FlowRoute, Flows, PoolFlows, Udp};
 use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts, Snapshot,
-    Spread,
+    self, Bind, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts,
+    Snapshot, Spread,
 };
 use serde_json::{Map, Value};
 
 use crate::balance::{Built, Key, Registration, Slot, registry};
 pub use crate::edits::Edits;
 pub use crate::endpoint::{Endpoint, EndpointState, States, Target};
+use crate::flow::FlowRoutes;
 use crate::guard::PoolState;
 use crate::guard::ejection::Standing;
 use crate::limit::RateLimit;
@@ -60,6 +62,23 @@ pub struct Listener {
     pub forwarded: ForwardedPolicy,
     /// HTTP/2 from clients.
     pub http2: Http2,
+    /// What it carries.
+    pub carries: Carries,
+    /// Where its flows go.
+    pub flows: ListenerFlows,
+}
+
+/// Where the flows of a listener go.
+#[derive(Debug)]
+pub struct ListenerFlows {
+    /// None where HTTP is carried.
+    pub routes: FlowRoutes,
+    /// What is passed on still encrypted.
+    pub passthrough: FlowRoutes,
+    /// Silence after which the kernel asks for a peer, in milliseconds.
+    pub probe_ms: Option<u64>,
+    /// How datagrams become flows.
+    pub udp: Udp,
 }
 
 /// What endpoints are told about the client.
@@ -123,6 +142,8 @@ pub struct Pool {
     pub load_reports: bool,
     /// What its endpoints speak.
     pub protocol: Protocol,
+    /// How it treats flows.
+    pub flows: PoolFlows,
     /// What it has learned. Shared by all tables and threads.
     pub state: Arc<PoolState>,
     /// How an endpoint is picked.
@@ -300,6 +321,7 @@ fn compile_pool(
         sessions,
         load_reports: pool.load_reports,
         protocol: pool.protocol,
+        flows: pool.flows.clone(),
         state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
         probe_path: None,
@@ -334,6 +356,7 @@ fn compile_listener(
     });
     let routes = routes.collect();
     let trusted = problems.keep(&format!("{place}, trusted"), Networks::parse(&listener.forwarded.trusted));
+    let flows = compile_flows(&place, listener, snapshot, states, problems);
     let index = Routes::compile(&listener.routes, snapshot.generation)
         .map_err(|all| problems.0.extend(all.iter().map(|problem| format!("{place}, {problem}"))))
         .ok();
@@ -344,12 +367,45 @@ fn compile_listener(
         timeouts: listener.timeouts.clone(),
         limits: listener.limits.clone(),
         http2: listener.http2.clone(),
+        carries: listener.carries,
+        flows: flows?,
         forwarded: ForwardedPolicy {
             x_forwarded: listener.forwarded.x_forwarded,
             rfc7239: listener.forwarded.rfc7239,
             trusted: trusted?,
         },
     })
+}
+
+fn compile_flows(
+    place: &str,
+    listener: &snapshot::Listener,
+    snapshot: &Snapshot,
+    states: &mut States,
+    problems: &mut Problems,
+) -> Option<ListenerFlows> {
+    let Flows { routes, passthrough, probe_ms, udp } = &listener.flows;
+    problems.demand(&place, listener.carries == Carries::Http || listener.routes.is_empty(), || {
+        "it carries no HTTP, and has routes for it".into()
+    });
+    problems.demand(&place, listener.carries != Carries::Http || routes.is_empty(), || {
+        "it carries HTTP, and has routes for flows".into()
+    });
+    let udp_only = |bind: &Bind| matches!(bind, Bind::Udp { .. }) == (listener.carries == Carries::Udp);
+    problems.demand(&place, listener.binds.iter().all(udp_only), || {
+        "UDP is carried on UDP binds, and nothing else is".into()
+    });
+    let pool = |id: &str| snapshot.pools.iter().position(|pool| pool.id == id);
+    let mut compile = |wanted: &[FlowRoute]| {
+        let limits = |route: &FlowRoute| {
+            route.limits.iter().map(|limit| states.limits.limit(&listener.id, limit)).collect()
+        };
+        FlowRoutes::compile(wanted, pool, limits)
+            .map_err(|all| problems.0.extend(all.iter().map(|problem| format!("{place}, {problem}"))))
+            .ok()
+    };
+    let (routes, passthrough) = (compile(routes), compile(passthrough));
+    Some(ListenerFlows { routes: routes?, passthrough: passthrough?, probe_ms: *probe_ms, udp: udp.clone() })
 }
 
 fn compile_limits(

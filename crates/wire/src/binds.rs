@@ -1,7 +1,7 @@
 //! Which sockets there are, and how a snapshot changes that: new ones first, old ones last, unchanged ones never touched.
 
 use crate::client::accept::ListenerCounters;
-use crate::client::bind::{Bound, Held, SocketFile, name_of, port_of, set_mode};
+use crate::client::bind::{Bound, Held, Port, SocketFile, name_of, port_of, set_mode};
 use crate::tls::fault::Fault;
 use crate::worker::Command;
 use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
@@ -46,11 +46,13 @@ impl Binds {
                 let name = key_of(listener, position);
                 let opened = match self.served.get(&name) {
                     Some(served) => Ok(served.address.clone()),
-                    None => Bound::bind(bind, threads, self.is_ours(port_of(&name_of(bind)))).map(|bound| {
-                        let address = bound.first().map(Bound::address).unwrap_or_default();
-                        fresh.insert(name.clone(), (bound, SocketFile::of(bind)));
-                        address
-                    }),
+                    None => Bound::bind(bind, listener.carries, threads, self.is_ours(port_of(bind))).map(
+                        |bound| {
+                            let address = bound.first().map(Bound::address).unwrap_or_default();
+                            fresh.insert(name.clone(), (bound, SocketFile::of(bind)));
+                            address
+                        },
+                    ),
                 };
                 if let Err(error) = &opened {
                     receipt
@@ -70,9 +72,9 @@ impl Binds {
     }
 
     /// Whether a socket of ours has this port, also one that is about to close.
-    fn is_ours(&self, port: u16) -> bool {
+    fn is_ours(&self, port: Port) -> bool {
         let served = self.served.values().any(|served| served.held.port == port);
-        port != 0
+        port.is_known()
             && (served
                 || self.closing.iter().any(|held| held.upgrade().is_some_and(|held| held.port == port)))
     }
@@ -108,8 +110,9 @@ impl Binds {
         (bound, file): (Vec<Bound>, Option<SocketFile>),
         threads: &Threads,
     ) {
-        let address = bound.first().map(Bound::address).unwrap_or_default();
-        let held = Arc::new(Held { port: port_of(&address) });
+        let Some(first) = bound.first() else { return };
+        let address = first.address();
+        let held = Arc::new(Held { port: first.port() });
         let (id, bind): (Arc<str>, Arc<str>) = (listener.into(), name.as_str().into());
         let counters = self.counters_of(listener);
         for (thread, bound) in threads.iter().zip(bound) {
@@ -186,7 +189,7 @@ pub(crate) fn tell(threads: &Threads, command: impl Fn() -> Command) {
 
 /// What a bind's socket is kept by: its address, or, when the system chooses the port, whose it is.
 fn key_of(listener: &Listener, position: usize) -> String {
-    let name = name_of(&listener.binds[position]);
+    let name = name_of(&listener.binds[position], listener.carries);
     if name.ends_with(":0") { format!("{name} of {} {position}", listener.id) } else { name }
 }
 
@@ -194,6 +197,7 @@ fn key_of(listener: &Listener, position: usize) -> String {
 fn asked(bind: &Bind) -> String {
     match bind {
         Bind::Tcp { address } => address.clone(),
+        Bind::Udp { address } => format!("udp:{address}"),
         Bind::Unix { path, .. } => format!("unix:{path}"),
     }
 }

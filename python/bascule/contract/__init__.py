@@ -25,6 +25,7 @@ from bascule.contract.event import (
     TaskPanicked,
     What,
 )
+from bascule.contract.flows import Carries, FlowRoute, Flows, OnDown, PoolFlows, Udp
 from bascule.contract.mark import Mark, Marks
 from bascule.contract.protection import (
     Ejection,
@@ -98,6 +99,7 @@ from bascule.contract.snapshot import (
     Spread,
     Subset,
     TcpBind,
+    UdpBind,
     UnixBind,
 )
 from bascule.contract.stats import (
@@ -143,6 +145,7 @@ __all__ = [
     "ByKey",
     "ByLearnedCookie",
     "BySessionCookie",
+    "Carries",
     "Catalog",
     "CertificateMaterial",
     "ClientCertificates",
@@ -163,6 +166,8 @@ __all__ = [
     "FailedHandshakes",
     "FixedLimit",
     "FixedTryLimit",
+    "FlowRoute",
+    "Flows",
     "Forwarded",
     "GenerationDrained",
     "HandshakeFailed",
@@ -190,11 +195,13 @@ __all__ = [
     "Mirror",
     "NoLimit",
     "NoTryLimit",
+    "OnDown",
     "OverloadBegan",
     "OverloadEnded",
     "PathKey",
     "Pool",
     "PoolAction",
+    "PoolFlows",
     "PoolStats",
     "PoolTls",
     "PrefixRewrite",
@@ -237,6 +244,8 @@ __all__ = [
     "Tickets",
     "TlsVersion",
     "TryLimit",
+    "Udp",
+    "UdpBind",
     "UnixAddress",
     "UnixBind",
     "UriKey",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bascule.contract.addresses import Address
+from bascule.contract.flows import Carries, Flows, PoolFlows
 from bascule.contract.integers import U16, U32, U64
 from bascule.contract.protection import NoTryLimit, Protection, RateLimit, TryLimit
 from bascule.contract.sessions import Sessions, Store
@@ -25,6 +26,15 @@ class TcpBind:
 
 
 @dataclass(frozen=True, slots=True)
+class UdpBind:
+    """UDP datagrams; otherwise like TCP."""
+
+    address: str
+    """`ip:port`, IPv6 in brackets."""
+    kind: Literal["udp"] = "udp"
+
+
+@dataclass(frozen=True, slots=True)
 class UnixBind:
     """A Unix socket to accept on."""
 
@@ -35,7 +45,7 @@ class UnixBind:
     kind: Literal["unix"] = "unix"
 
 
-Bind = TcpBind | UnixBind
+Bind = TcpBind | UdpBind | UnixBind
 """An address to accept on."""
 
 
@@ -298,6 +308,10 @@ class Listener:
     """How it speaks TLS; `None`: it does not."""
     http2: Http2 = Http2()
     """HTTP/2 from clients."""
+    carries: Carries = "http"
+    """What it carries."""
+    flows: Flows = field(default_factory=Flows)
+    """Where flows go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +426,8 @@ class Pool:
     """How TLS is spoken to them; `None`: it is not."""
     protocol: Protocol = "http1"
     """What its endpoints speak."""
+    flows: PoolFlows = field(default_factory=PoolFlows)
+    """How it treats flows."""
 
 
 AccessLogFormat = Literal["json", "combined"]

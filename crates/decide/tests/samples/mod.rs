@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use bascule_contract::CONTRACT_VERSION;
+use bascule_contract::flows::{Carries, Flows, PoolFlows};
 use bascule_contract::mark::Mark;
 use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
@@ -54,6 +55,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         load_reports: false,
         tls: None,
         protocol: Protocol::Http1,
+        flows: PoolFlows::default(),
     }
 }
 
@@ -100,6 +102,8 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
         http2: Http2::default(),
         forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
         tls: None,
+        carries: Carries::Http,
+        flows: Flows::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Binds the sockets that clients connect to.
 
+use bascule_contract::flows::Carries;
 use bascule_contract::snapshot::Bind;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io;
@@ -13,31 +14,45 @@ const BACKLOG: i32 = 4096;
 /// A port that this process serves: alive until the last thread has closed its socket.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// 0 for Unix sockets.
-    pub(crate) port: u16,
+    pub(crate) port: Port,
+}
+
+/// A port of TCP or of UDP, which are two things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    is_udp: bool,
+    /// 0: there is none, or the system has chosen it.
+    number: u16,
+}
+
+impl Port {
+    pub(crate) fn is_known(self) -> bool {
+        self.number != 0
+    }
 }
 
 /// A bound socket, not yet in any runtime.
 #[derive(Debug)]
 pub(crate) enum Bound {
     Tcp(std::net::TcpListener),
+    Udp(std::net::UdpSocket),
     Unix(std::os::unix::net::UnixListener),
 }
 
 impl Bound {
-    /// Binds one socket for each thread, all or none. TCP sockets share the address (`SO_REUSEPORT`), the kernel spreads
-    /// connections over them. `ours`: this process serves the port already, so that nobody else can.
-    pub(crate) fn bind(bind: &Bind, threads: usize, ours: bool) -> io::Result<Vec<Self>> {
+    /// Binds one socket for each thread, all or none. They share the address (`SO_REUSEPORT`), the kernel spreads
+    /// connections and datagrams over them. `ours`: this process serves the port already, so that nobody else can.
+    pub(crate) fn bind(bind: &Bind, carries: Carries, threads: usize, ours: bool) -> io::Result<Vec<Self>> {
         match bind {
-            Bind::Tcp { address } => {
+            Bind::Tcp { address } | Bind::Udp { address } => {
                 let asked: SocketAddr = address.parse().map_err(|_| {
                     io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is not ip:port"))
                 })?;
-                let first = if ours { bind_tcp(asked)? } else { bind_first(asked)? };
+                let first = bind_shared(if ours { asked } else { show_free(asked, carries)? }, carries)?;
                 // With port 0 the first socket learns the port and the others join it.
-                let address = first.local_addr()?;
-                let others = (1..threads).map(|_| bind_tcp(address).map(Self::Tcp));
-                std::iter::once(Ok(Self::Tcp(first))).chain(others).collect()
+                let address = first.socket_address()?;
+                let others = (1..threads).map(|_| bind_shared(address, carries));
+                std::iter::once(Ok(first)).chain(others).collect()
             }
             Bind::Unix { path, mode } => {
                 let first = bind_unix(path, *mode)?;
@@ -49,11 +64,25 @@ impl Bound {
         }
     }
 
+    fn socket_address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// What is served once this is.
+    pub(crate) fn port(&self) -> Port {
+        let number = self.socket_address().map_or(0, |address| address.port());
+        Port { is_udp: matches!(self, Self::Udp(_)), number }
+    }
+
     /// As clients would name it.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => {
-                listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+            Self::Tcp(_) | Self::Udp(_) => {
+                self.socket_address().map(|address| address.to_string()).unwrap_or_default()
             }
             Self::Unix(listener) => {
                 let address = listener.local_addr().ok();
@@ -64,37 +93,39 @@ impl Bound {
     }
 }
 
-/// The first socket of an address. `SO_REUSEPORT` would let a second balancer join in silently and take half of
-/// the traffic, so it is asked for only once a plain bind has shown that the address is free.
-fn bind_first(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let address = match tcp_socket(address) {
+/// The address, once it is known that nobody has it. `SO_REUSEPORT` would let a second balancer join in silently and take
+/// half of the traffic, so it is asked for only once a plain bind has shown that the address is free.
+fn show_free(address: SocketAddr, carries: Carries) -> io::Result<SocketAddr> {
+    match socket_for(address, carries) {
         // A machine without IPv6: `[::]` then means every address that there is.
         Err(error) if address.ip().is_unspecified() && is_unsupported(&error) => {
-            SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, address.port()))
+            Ok(SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, address.port())))
         }
-        Err(error) => return Err(error),
-        Ok(probe) => {
-            probe.bind(&SockAddr::from(address))?;
-            address
-        }
-    };
-    bind_tcp(address)
+        Err(error) => Err(error),
+        Ok(probe) => probe.bind(&SockAddr::from(address)).map(|()| address),
+    }
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = tcp_socket(address)?;
+fn bind_shared(address: SocketAddr, carries: Carries) -> io::Result<Bound> {
+    let socket = socket_for(address, carries)?;
     socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    if carries == Carries::Udp {
+        socket.bind(&SockAddr::from(address))?;
+        return Ok(Bound::Udp(socket.into()));
+    }
     // Accepted sockets inherit this on Linux: one system call less for each.
     socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    defer_accept(&socket)?;
+    if carries == Carries::Http {
+        defer_accept(&socket)?;
+    }
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(Bound::Tcp(socket.into()))
 }
 
 /// Has the kernel hand a connection over once the client has said something, or after about a second of silence
@@ -112,9 +143,14 @@ fn defer_accept(socket: &socket2::Socket) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+fn socket_for(address: SocketAddr, carries: Carries) -> io::Result<socket2::Socket> {
+    let (kind, protocol) = match carries {
+        Carries::Udp => (Type::DGRAM, Protocol::UDP),
+        Carries::Http | Carries::Tcp => (Type::STREAM, Protocol::TCP),
+    };
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    // A UDP socket would share the port with whoever else asks for this.
+    socket.set_reuse_address(carries != Carries::Udp)?;
     if address.is_ipv6() {
         // `[::]` takes IPv4 too, whatever the system's default is.
         socket.set_only_v6(false)?;
@@ -159,7 +195,7 @@ impl SocketFile {
     pub(crate) fn of(bind: &Bind) -> Option<Self> {
         match bind {
             Bind::Unix { path, .. } => Self::at(path),
-            Bind::Tcp { .. } => None,
+            Bind::Tcp { .. } | Bind::Udp { .. } => None,
         }
     }
 
@@ -175,30 +211,40 @@ impl From<Bound> for OwnedFd {
     fn from(bound: Bound) -> Self {
         match bound {
             Bound::Tcp(listener) => listener.into(),
+            Bound::Udp(socket) => socket.into(),
             Bound::Unix(listener) => listener.into(),
         }
     }
 }
 
 /// One name for one address, however it is spelt: `[0:0::1]:80` is `[::1]:80`, and a Unix socket is its path whatever its mode.
-pub(crate) fn name_of(bind: &Bind) -> String {
-    match bind {
-        Bind::Tcp { address } => {
-            address.parse::<SocketAddr>().map_or_else(|_| address.clone(), |parsed| parsed.to_string())
-        }
-        Bind::Unix { path, .. } => format!("unix:{path}"),
+/// What carries something else has sockets of its own: they are bound in another way.
+pub(crate) fn name_of(bind: &Bind, carries: Carries) -> String {
+    let plain = |address: &String| {
+        address.parse::<SocketAddr>().map_or_else(|_| address.clone(), |parsed| parsed.to_string())
+    };
+    match (bind, carries) {
+        (Bind::Tcp { address }, Carries::Http) => plain(address),
+        (Bind::Tcp { address }, _) => format!("tcp:{}", plain(address)),
+        (Bind::Udp { address }, _) => format!("udp:{}", plain(address)),
+        (Bind::Unix { path, .. }, _) => format!("unix:{path}"),
     }
 }
 
-/// The port that a bind asks for; 0 when it has none or leaves it to the system.
-pub(crate) fn port_of(address: &str) -> u16 {
-    address.parse::<SocketAddr>().map_or(0, |parsed| parsed.port())
+/// The port that a bind asks for.
+pub(crate) fn port_of(bind: &Bind) -> Port {
+    let number = |address: &String| address.parse::<SocketAddr>().map_or(0, |parsed| parsed.port());
+    match bind {
+        Bind::Tcp { address } => Port { is_udp: false, number: number(address) },
+        Bind::Udp { address } => Port { is_udp: true, number: number(address) },
+        Bind::Unix { .. } => Port { is_udp: false, number: 0 },
+    }
 }
 
 /// Sets the permissions of a socket file that is served already.
 pub(crate) fn set_mode(bind: &Bind) -> io::Result<()> {
     match bind {
         Bind::Unix { path, mode } => std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode)),
-        Bind::Tcp { .. } => Ok(()),
+        Bind::Tcp { .. } | Bind::Udp { .. } => Ok(()),
     }
 }

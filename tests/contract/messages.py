@@ -15,6 +15,8 @@ MESSAGES: dict[str, Any] = {
     "Material": contract.Material,
     "Mark": contract.Mark,
     "Receipt": contract.Receipt,
+    "Question": contract.Question,
+    "Explanation": contract.Explanation,
     "Stats": contract.Stats,
     "Event": contract.Event,
     "Catalog": contract.Catalog,

@@ -75,6 +75,24 @@ SAMPLES: dict[str, object] = {
         load_permille=730,
         forget=True,
     ),
+    "question": contract.Question("web", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "192.0.2.1", 1_800_000_000),
+    "explanation": contract.Explanation(
+        refused=contract.Refusal(400, "no Host"),
+        seen=contract.Seen("a.example", "/", "192.0.2.1"),
+        routes=(contract.RouteSeen("api", ("path prefix /api",)), contract.RouteSeen("rest", ())),
+        deed=contract.RedirectDeed(308, "https://a.example/"),
+        pools=(
+            contract.PoolSeen(
+                pool="api",
+                permille=1000,
+                algorithm="fastest",
+                session="none yet",
+                endpoints=(contract.EndpointSeen("10.0.0.1:80", "draining", 100, 3, 8, "3 in flight"),),
+                order=("10.0.0.2:80",),
+                why="fastest",
+            ),
+        ),
+    ),
     "receipt": contract.Receipt(
         generation=2,
         live=1,

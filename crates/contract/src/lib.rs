@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod codec;
 pub mod event;
+pub mod explain;
 pub mod flows;
 pub mod mark;
 pub mod protection;

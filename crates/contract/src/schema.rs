@@ -1,6 +1,6 @@
 //! JSON Schema of every message, from the Rust types.
 
-use crate::{catalog, event, mark, receipt, settings, snapshot, stats, tls};
+use crate::{catalog, event, explain, mark, receipt, settings, snapshot, stats, tls};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
@@ -12,6 +12,8 @@ pub fn every_message() -> Value {
     messages.insert("Material".into(), schema_of::<tls::Material>());
     messages.insert("Mark".into(), schema_of::<mark::Mark>());
     messages.insert("Receipt".into(), schema_of::<receipt::Receipt>());
+    messages.insert("Question".into(), schema_of::<explain::Question>());
+    messages.insert("Explanation".into(), schema_of::<explain::Explanation>());
     messages.insert("Stats".into(), schema_of::<stats::Stats>());
     messages.insert("Event".into(), schema_of::<event::Event>());
     messages.insert("Catalog".into(), schema_of::<catalog::Catalog>());

@@ -22,6 +22,7 @@
 //! | May it be tried again? | failed try | [`retry`] |
 //! | Which certificates are for this name? | TLS handshake | [`server_names`] |
 //! | What is sent instead of what came? | request | [`rewrite`], [`edits`], [`template`] |
+//! | What would become of a request, and why? | question | [`explain`] |
 //! | What can be configured? | start | [`catalog`] |
 
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod balance;
 pub mod catalog;
 pub mod edits;
 pub mod endpoint;
+pub mod explain;
 pub mod flow;
 pub mod grpc;
 pub mod guard;

@@ -1,5 +1,6 @@
 //! Which endpoint gets this try: the available ones of a pool, then its algorithm.
 
+mod explain;
 mod level;
 
 use std::sync::atomic::Ordering::Relaxed;

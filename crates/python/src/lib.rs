@@ -1,8 +1,13 @@
 //! The extension `bascule.plane._plane`: contract messages in, contract messages out. Never calls Python back.
 
 use bascule_contract::codec::{decode, encode};
+use bascule_contract::explain::Question;
 use bascule_contract::settings::Settings;
+use bascule_contract::snapshot::Snapshot;
 use bascule_contract::{CONTRACT_VERSION, schema};
+use bascule_decide::random::Random;
+use bascule_decide::table::{States, Table};
+use bascule_decide::time::Tick;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -63,6 +68,13 @@ impl Plane {
         PyBytes::new(py, &stats)
     }
 
+    /// What would become of a request now, and why.
+    fn explain<'py>(&self, py: Python<'py>, question: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let question = decode(question).map_err(PyValueError::new_err)?;
+        let explained = py.detach(|| self.0.explain(&question)).map_err(PyValueError::new_err)?;
+        Ok(PyBytes::new(py, &encode(&explained)))
+    }
+
     /// The oldest events, `limit` at most.
     fn events<'py>(&self, py: Python<'py>, limit: usize) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &encode(&self.0.events(limit)))
@@ -102,6 +114,19 @@ fn catalog(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, &encode(&bascule_decide::catalog::catalog()))
 }
 
+/// What would become of a request if `snapshot` were live, and nothing had happened yet.
+#[pyfunction]
+fn explain<'py>(py: Python<'py>, snapshot: &[u8], question: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let snapshot: Snapshot = decode(snapshot).map_err(PyValueError::new_err)?;
+    let question: Question = decode(question).map_err(PyValueError::new_err)?;
+    let explained = py.detach(|| {
+        let table = Table::compile(&snapshot, &mut States::seeded(0)).map_err(|all| all.join("; "))?;
+        let begun = (Tick(1), &mut Random::seeded(question.now_s));
+        bascule_decide::explain::explain(&table, &snapshot, &question, begun)
+    });
+    Ok(PyBytes::new(py, &encode(&explained.map_err(PyValueError::new_err)?)))
+}
+
 #[pymodule]
 fn _plane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Plane>()?;
@@ -109,5 +134,6 @@ fn _plane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(contract_version, module)?)?;
     module.add_function(wrap_pyfunction!(contract_schema, module)?)?;
     module.add_function(wrap_pyfunction!(catalog, module)?)?;
+    module.add_function(wrap_pyfunction!(explain, module)?)?;
     Ok(())
 }

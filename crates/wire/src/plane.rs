@@ -10,6 +10,7 @@ use crate::tls::{Secured, Tls};
 use crate::worker::{Command, Worker};
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::event::{Event, What};
+use bascule_contract::explain::{Explanation, Question};
 use bascule_contract::mark::Mark;
 use bascule_contract::receipt::Receipt;
 use bascule_contract::settings::Settings;
@@ -17,6 +18,8 @@ use bascule_contract::snapshot::{AccessLog, Snapshot};
 use bascule_contract::stats::Stats;
 use bascule_contract::tls::Material;
 use bascule_decide::balance::Slot;
+use bascule_decide::explain::explain;
+use bascule_decide::random::Random;
 use bascule_decide::table::{States, Table};
 use bascule_decide::time::Tick;
 use rustix::process::{Resource, getrlimit};
@@ -305,6 +308,16 @@ impl Plane {
             pools: pools.iter().map(|pool| stats::of_pool(pool, now, &self.shared.events)).collect(),
             log_lines_lost: self.shared.log.lost(),
         }
+    }
+
+    /// What would become of a request now, and why. Nothing is sent, counted or taken.
+    ///
+    /// # Errors
+    /// The question makes no sense: there is no such listener, or the client has no address.
+    pub fn explain(&self, question: &Question) -> Result<Explanation, String> {
+        let wanted = lock(&self.wanted);
+        let (live, now) = (self.shared.live(), self.shared.now());
+        explain(live.table(), &wanted.snapshot, question, (now, &mut Random::seeded(now.0)))
     }
 
     /// The oldest events, `limit` at most.

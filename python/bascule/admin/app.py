@@ -26,6 +26,8 @@ INDEX = {
     "POST /pools/{pool}/endpoints/{endpoint}/state": "what an operator wants of it: {state: ready} (or "
     "drain, maintenance), {weight: 5} (or null: the default), or both; also as PUT",
     "POST /plan": "what would change: {config: {}} as GET /config gives it, or empty for its own file",
+    "POST /explain": "what would become of a request, and why: {method, url, headers, client, listener}; "
+    "nothing is sent",
     "POST /reload": "read the configuration again; refused whole when anything is wrong",
     "POST /stop": "drain and stop: {}, {now: true} or {drain: true} (no time limit)",
 }
@@ -47,6 +49,7 @@ def admin_app(balancer: Balancer, *, over_unix: bool) -> ASGIApp:
             Route(ENDPOINT, endpoints.show, methods=["GET"]),
             Route(ENDPOINT, endpoints.change, methods=["POST", "PUT"]),
             Route("/plan", changes.plan, methods=["POST"]),
+            Route("/explain", observed.explain, methods=["POST"]),
             Route("/reload", changes.reload, methods=["POST"]),
             Route("/stop", changes.stop, methods=["POST"]),
         ],

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bascule.cli import ask, file, options
+from bascule.cli.composed import composed, prepared
 from bascule.cli.exits import Exit
 
 if TYPE_CHECKING:
     from bascule.control.reload import Prepared
+    from bascule.plan.plan import Plan
 
 
 def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
@@ -38,14 +40,14 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     \b
     Example: bascule plan bascule.yaml --from /etc/bascule/bascule.yaml
     """
-    new = _prepared(file.found(path))
+    new = prepared(file.found(path))
     if snapshot:
-        sys.stdout.buffer.write(asyncio.run(_snapshot(new)) + b"\n")
+        print(_snapshot(new.plan))
         return
     if old is not None:
         from bascule.control.changes import changes_between  # noqa: PLC0415 (keeps `--help` fast)
 
-        before = _prepared(old).plan
+        before = prepared(old).plan
         changes, differs = changes_between(before, new.plan), before != new.plan
     else:
         changes, differs = _against_running(file.found(path), new, admin, timeout)
@@ -55,14 +57,6 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         print("nothing would change", file=sys.stderr)
     if exit_code and differs:
         raise typer.Exit(Exit.WRONG)
-
-
-def _prepared(path: Path) -> "Prepared":
-    from bascule.control.origin import FileOrigin  # noqa: PLC0415 (keeps `--help` fast)
-    from bascule.control.reload import prepare  # noqa: PLC0415
-    from bascule.plane import embedded  # noqa: PLC0415
-
-    return prepare(FileOrigin(path), embedded.catalog())
 
 
 def _against_running(
@@ -79,23 +73,8 @@ def _against_running(
     return answer["changes"], answer["differs"]
 
 
-async def _snapshot(prepared: "Prepared") -> bytes:
-    """With the endpoints that are found now; those that take longer to find are not in it."""
-    from bascule.certificates.store import Certificates  # noqa: PLC0415 (keeps `--help` fast)
-    from bascule.clock import SystemClock  # noqa: PLC0415
-    from bascule.contract import codec  # noqa: PLC0415
-    from bascule.control.reconcile import SETTLE_S  # noqa: PLC0415
-    from bascule.discovery.watch import Watch  # noqa: PLC0415
-    from bascule.plan.compose import compose, without_secrets  # noqa: PLC0415
-    from bascule.tasks import Tasks  # noqa: PLC0415
+def _snapshot(plan: "Plan") -> str:
+    from bascule.contract import codec  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.plan.compose import without_secrets  # noqa: PLC0415
 
-    tasks = Tasks()
-    watch = Watch(SystemClock(), tasks, lambda: None)
-    certificates = Certificates(SystemClock(), lambda: None)
-    await certificates.adopt(prepared.plan)
-    watch.update(prepared.plan)
-    await watch.settle(SETTLE_S)
-    encoded = codec.encode(without_secrets(compose(prepared.plan, watch.found(), 1, certificates.held)))
-    await watch.stop()
-    await tasks.stop()
-    return encoded
+    return codec.encode(without_secrets(asyncio.run(composed(plan)))).decode()

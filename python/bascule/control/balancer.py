@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,6 +31,7 @@ from bascule.discovery.watch import Watch
 from bascule.errors import BasculeError
 from bascule.observe import certificates, orders, prometheus, status
 from bascule.observe.rates import Key, Readings, between, shed_between
+from bascule.plan.asked import Asked, question
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
 from bascule.plane.plane import Plane
@@ -134,6 +135,12 @@ class Balancer:
         if config is None:
             raise BasculeError("no configuration is live yet")
         return portable(config, defaults=True)
+
+    def explain(self, asked: Asked) -> tuple[contract.Question, contract.Explanation]:
+        """What would become of a request now, and why. Raises `BasculeError` when it makes no sense."""
+        asking = question(asked, _bound(self.live), self.live.plan.tls, int(time.time()))
+        told = self._parts.plane.explain(codec.encode(asking))
+        return asking, codec.decode(contract.Explanation, told)
 
     async def metrics(self) -> str:
         """The Prometheus page."""
@@ -239,6 +246,15 @@ def _described(observed: _Observed) -> dict[str, Any]:
 
 def _page(stats: bytes, about: prometheus.About) -> str:
     return prometheus.render(codec.decode(contract.Stats, stats), about)
+
+
+def _bound(live: Live) -> list[contract.Listener]:
+    """The listeners, with the ports that the system has chosen."""
+    chosen: dict[str, list[contract.Bind]] = {}
+    for bound in live.receipt.binds:
+        if bound.address is not None and not bound.asked.startswith(("unix:", "udp:")):
+            chosen.setdefault(bound.listener, []).append(contract.TcpBind(bound.address))
+    return [replace(it, binds=tuple(chosen.get(it.id, ()))) for it in live.plan.listeners]
 
 
 def _changes(old: Plan, new: Plan) -> Changes:

@@ -19,6 +19,17 @@ def catalog() -> contract.Catalog:
     return codec.decode(contract.Catalog, _load().catalog())
 
 
+def explain(snapshot: bytes, question: contract.Question) -> contract.Explanation:
+    """What would become of a request if `snapshot` were live and nothing had happened yet.
+
+    Raises `BasculeError` when the question makes no sense, or the snapshot would be refused.
+    """
+    try:
+        return codec.decode(contract.Explanation, _load().explain(snapshot, codec.encode(question)))
+    except ValueError as error:
+        raise BasculeError(str(error)) from None
+
+
 def contract_schema() -> bytes:
     """JSON Schema of every message, from the Rust types: one object, by the message's name."""
     schema: bytes = _load().contract_schema()
@@ -49,6 +60,12 @@ class _Embedded:
 
     def stats(self) -> bytes:
         return self._plane.stats()
+
+    def explain(self, question: bytes) -> bytes:
+        try:
+            return self._plane.explain(question)
+        except ValueError as error:
+            raise BasculeError(str(error)) from None
 
     def events(self, limit: int) -> bytes:
         return self._plane.events(limit)

@@ -43,6 +43,12 @@ class Plane(Protocol):
     def stats(self) -> bytes:
         """The `Stats` of this moment."""
 
+    def explain(self, question: bytes) -> bytes:
+        """The `Explanation` of a `Question`: what would become of a request now. Nothing is sent or counted.
+
+        Raises `BasculeError` when it makes no sense, such as a question about a listener that is not there.
+        """
+
     def events(self, limit: int) -> bytes:
         """Takes at most `limit` events out of the ring: a list of `Event`, oldest first."""
 

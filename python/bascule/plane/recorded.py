@@ -5,6 +5,7 @@ from collections import deque
 
 from bascule import contract
 from bascule.contract import codec
+from bascule.errors import BasculeError
 from bascule.plane.plane import SnapshotRefused
 
 
@@ -74,6 +75,13 @@ class RecordedPlane:
 
     def stats(self) -> bytes:
         return codec.encode(self.counted)
+
+    def explain(self, question: bytes) -> bytes:
+        """Nothing is known of any route: the answer names what was asked, and no more."""
+        asked = codec.decode(contract.Question, question)
+        if self.live is None or asked.listener not in {it.id for it in self.live.listeners}:
+            raise BasculeError(f'there is no listener "{asked.listener}"')
+        return codec.encode(contract.Explanation(None, None, (), None, ()))
 
     def events(self, limit: int) -> bytes:
         count = min(limit, len(self._waiting))

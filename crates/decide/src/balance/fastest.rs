@@ -1,5 +1,6 @@
 //! The endpoint where an answer is expected soonest.
 
+use super::least_busy::load_in_words;
 use super::smooth::Smooth;
 use super::windows::{WINDOW, Windows};
 use super::{Algorithm, Candidates, Key, Random, Registration, Slot, no_options, refuse_options};
@@ -79,6 +80,14 @@ impl Algorithm for Fastest {
         let tied = self.tied.iter();
         let winner = self.turns.turn(tied.map(|slot| (slot.index(), u64::from(among.weight(*slot)))))?;
         Some(Slot(winner as u32))
+    }
+
+    fn score(&self, among: &Candidates<'_>, slot: Slot) -> Option<String> {
+        let pace = &among.state(slot).pace;
+        let load = load_in_words(among, slot);
+        let Some(usual_us) = pace.usual_us() else { return Some(format!("{load}; not measured yet")) };
+        let avoided = if pace.tier() > 0 { "; avoided: slower than the others, or failing" } else { "" };
+        Some(format!("{load}; answers usually take {:.1} ms{avoided}", usual_us as f64 / 1000.0))
     }
 }
 

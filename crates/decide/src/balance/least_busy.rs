@@ -55,6 +55,16 @@ impl Algorithm for LeastBusy {
         let winner = self.turns.turn(tied.map(|slot| (slot.index(), u64::from(among.weight(*slot)))))?;
         Some(Slot(winner as u32))
     }
+
+    fn score(&self, among: &Candidates<'_>, slot: Slot) -> Option<String> {
+        Some(load_in_words(among, slot))
+    }
+}
+
+/// What comparing loads makes of a candidate.
+pub(super) fn load_in_words(among: &Candidates<'_>, slot: Slot) -> String {
+    let (in_flight, weight) = (among.in_flight(slot), among.weight(slot));
+    format!("{in_flight} in flight for weight {}", f64::from(weight) / 100.0)
 }
 
 /// Leaves in `tied` those of `window` than which none is less busy.

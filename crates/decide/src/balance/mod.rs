@@ -80,6 +80,11 @@ pub trait Algorithm: Send {
     /// A candidate has said this just now, asked or unasked.
     fn hear(&mut self, _among: &Candidates<'_>, _slot: Slot, _said: &Said, _random: &mut Random) {}
 
+    /// What it makes of a candidate, in words, for those who ask why; `None`: it compares nothing.
+    fn score(&self, _among: &Candidates<'_>, _slot: Slot) -> Option<String> {
+        None
+    }
+
     /// What part of requests is the key that it goes by; `None`: it goes by none.
     fn key_by(&self) -> Option<&KeyBy> {
         None

@@ -69,6 +69,11 @@ impl Level {
         self.algorithm.pick(&view.candidates(some, self.edition), key, random)
     }
 
+    /// What the algorithm makes of one of the available endpoints, in words.
+    pub(super) fn score(&self, view: View<'_>, slot: Slot) -> Option<String> {
+        self.algorithm.score(&view.candidates(&self.available, self.edition), slot)
+    }
+
     /// Adds those that the algorithm wants to hear from.
     pub(super) fn wants_probes(&mut self, view: View<'_>, random: &mut Random, wanted: &mut Vec<Slot>) {
         self.algorithm.wants_probes(&view.candidates(&self.available, self.edition), random, wanted);

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from bascule.config.model import Subset as Subset
     from bascule.config.model import TicketKey as TicketKey
     from bascule.config.model import Tickets as Tickets
+    from bascule.config.model import Udp as Udp
     from bascule.config.model import ValueTest as ValueTest
     from bascule.config.own_check import check as check
 

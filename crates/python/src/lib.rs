@@ -2,6 +2,7 @@
 
 use bascule_contract::codec::{decode, encode};
 use bascule_contract::explain::Question;
+use bascule_contract::mark::Mark;
 use bascule_contract::settings::Settings;
 use bascule_contract::snapshot::Snapshot;
 use bascule_contract::{CONTRACT_VERSION, schema};
@@ -114,13 +115,21 @@ fn catalog(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, &encode(&bascule_decide::catalog::catalog()))
 }
 
-/// What would become of a request if `snapshot` were live, and nothing had happened yet.
+/// What would become of a request if `snapshot` were live, and nothing but `marks` had happened yet.
 #[pyfunction]
-fn explain<'py>(py: Python<'py>, snapshot: &[u8], question: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+fn explain<'py>(
+    py: Python<'py>,
+    snapshot: &[u8],
+    marks: &[u8],
+    question: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
     let snapshot: Snapshot = decode(snapshot).map_err(PyValueError::new_err)?;
+    let marks: Vec<Mark> = decode(marks).map_err(PyValueError::new_err)?;
     let question: Question = decode(question).map_err(PyValueError::new_err)?;
     let explained = py.detach(|| {
-        let table = Table::compile(&snapshot, &mut States::seeded(0)).map_err(|all| all.join("; "))?;
+        let mut states = States::seeded(0);
+        let table = Table::compile(&snapshot, &mut states).map_err(|all| all.join("; "))?;
+        states.mark(&marks);
         let begun = (Tick(1), &mut Random::seeded(question.now_s));
         bascule_decide::explain::explain(&table, &snapshot, &question, begun)
     });

@@ -26,6 +26,7 @@ COMMANDS = {
     "endpoint": "Show one endpoint, drain it, or take it out or in.",
     "wait": "Return when an endpoint is drained, up, down or ready.",
     "explain": "Say what would become of a request, and why.",
+    "test": "Check where a configuration would send requests.",
     "stop": "Drain the running balancer and stop it.",
     "show": "Print a configuration as the balancer understands it.",
     "catalog": "List algorithms, matchers, checks and sources that exist.",

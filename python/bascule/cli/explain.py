@@ -66,8 +66,8 @@ def command(  # noqa: PLR0913, PLR0917 (each is an argument or option of the com
 
 
 def _of_file(asked: "Asked", path: Path) -> "tuple[contract.Question, contract.Explanation]":
-    from bascule.cli.composed import composed, prepared  # noqa: PLC0415 (keeps `--help` fast)
-    from bascule.contract import codec  # noqa: PLC0415
+    from bascule.contract import codec  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.control.composing import composed, prepared  # noqa: PLC0415
     from bascule.plan.asked import question  # noqa: PLC0415
     from bascule.plane import embedded  # noqa: PLC0415
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bascule.cli import ask, file, options
-from bascule.cli.composed import composed, prepared
 from bascule.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def command(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     \b
     Example: bascule plan bascule.yaml --from /etc/bascule/bascule.yaml
     """
+    from bascule.control.composing import prepared  # noqa: PLC0415 (keeps `--help` fast)
+
     new = prepared(file.found(path))
     if snapshot:
         print(_snapshot(new.plan))
@@ -75,6 +76,7 @@ def _against_running(
 
 def _snapshot(plan: "Plan") -> str:
     from bascule.contract import codec  # noqa: PLC0415 (keeps `--help` fast)
+    from bascule.control.composing import composed  # noqa: PLC0415
     from bascule.plan.compose import without_secrets  # noqa: PLC0415
 
     return codec.encode(without_secrets(asyncio.run(composed(plan)))).decode()

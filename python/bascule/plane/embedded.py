@@ -19,13 +19,16 @@ def catalog() -> contract.Catalog:
     return codec.decode(contract.Catalog, _load().catalog())
 
 
-def explain(snapshot: bytes, question: contract.Question) -> contract.Explanation:
-    """What would become of a request if `snapshot` were live and nothing had happened yet.
+def explain(
+    snapshot: bytes, question: contract.Question, marks: tuple[contract.Mark, ...] = ()
+) -> contract.Explanation:
+    """What would become of a request if `snapshot` were live and nothing but `marks` had happened yet.
 
     Raises `BasculeError` when the question makes no sense, or the snapshot would be refused.
     """
     try:
-        return codec.decode(contract.Explanation, _load().explain(snapshot, codec.encode(question)))
+        told = _load().explain(snapshot, codec.encode(marks), codec.encode(question))
+        return codec.decode(contract.Explanation, told)
     except ValueError as error:
         raise BasculeError(str(error)) from None
 

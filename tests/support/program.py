@@ -24,9 +24,9 @@ PROGRAM = (sys.executable, "-P", "-m", "bascule")
 """Without `-P` a `bascule.py` in the current directory would be taken for the package."""
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Ours, with an admin address of the test's own."""
-    paths = [str(_ROOT / "python"), os.environ.get("PYTHONPATH", "")]
+def environment(folder: Path, packages: Path | None = None) -> dict[str, str]:
+    """Ours, with an admin address of the test's own; `packages` is where another build is installed."""
+    paths = [str(packages or _ROOT / "python"), os.environ.get("PYTHONPATH", "")]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "BASCULE_ADMIN": f"unix:{folder}/admin.sock",
@@ -62,9 +62,12 @@ def command(folder: Path, *words: str) -> Done:
 class Bascule:
     """`bascule` with these words, running for as long as the `with` lasts."""
 
-    def __init__(self, folder: Path, *words: str, limit_files: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *words: str, limit_files: str | None = None, packages: Path | None = None
+    ) -> None:
         self._folder = folder
         self._words = words
+        self._packages = packages
         self._limit = ["prlimit", f"--nofile={limit_files}"] if limit_files else []
         self.said: list[str] = []
         """Lines on standard error so far."""
@@ -76,7 +79,7 @@ class Bascule:
         self._process = subprocess.Popen(
             [*self._limit, *PROGRAM, *self._words],
             cwd=self._folder,
-            env=environment(self._folder),
+            env=environment(self._folder, self._packages),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -13,6 +13,8 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::io;
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Only the Rust side allocates here; Python keeps its own.
@@ -45,6 +47,26 @@ impl Plane {
         let material =
             decode(material).map_err(|_| PyValueError::new_err("the material is not understood"))?;
         py.detach(|| self.0.give(material)).map_err(PyValueError::new_err)
+    }
+
+    /// Takes copies of the listening sockets of a process before this one; the caller closes its own.
+    fn inherit(&self, sockets: Vec<(String, Vec<RawFd>)>) -> PyResult<()> {
+        let copies = |all: Vec<RawFd>| all.into_iter().map(copy_of).collect::<io::Result<_>>();
+        let sockets = sockets.into_iter().map(|(name, all)| Ok((name, copies(all)?)));
+        self.0.inherit(sockets.collect::<io::Result<_>>()?);
+        Ok(())
+    }
+
+    /// Copies of all listening sockets, for a process after this one; the caller closes them.
+    fn sockets(&self) -> PyResult<Vec<(String, Vec<RawFd>)>> {
+        let raw = |all: Vec<OwnedFd>| all.into_iter().map(IntoRawFd::into_raw_fd).collect();
+        let sockets = self.0.sockets()?;
+        Ok(sockets.into_iter().map(|(name, all)| (name, raw(all))).collect())
+    }
+
+    /// A process after this one has taken the sockets over.
+    fn bequeath(&self) {
+        self.0.bequeath();
     }
 
     /// Makes `snapshot` live, or raises `Refused` and leaves the live one alone.
@@ -95,6 +117,15 @@ impl Plane {
     fn stop(&self, grace_ms: Option<u64>) {
         self.0.stop(grace_ms.map(Duration::from_millis));
     }
+}
+
+#[allow(unsafe_code)]
+fn copy_of(descriptor: RawFd) -> io::Result<OwnedFd> {
+    if descriptor < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: it is borrowed for this call only, in which the caller holds it open; were it not, the system says so.
+    unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()
 }
 
 /// Must equal `bascule.contract.CONTRACT_VERSION`.

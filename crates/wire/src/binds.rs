@@ -4,10 +4,13 @@ use crate::client::accept::ListenerCounters;
 use crate::client::bind::{Bound, Held, Port, SocketFile, name_of, port_of, set_mode};
 use crate::tls::fault::Fault;
 use crate::worker::Command;
+use bascule_contract::flows::Carries;
 use bascule_contract::receipt::{Bound as BoundReceipt, Receipt};
 use bascule_contract::snapshot::{Bind, Listener, Snapshot};
 use bascule_contract::stats::{FailedHandshakes, ListenerStats};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,8 +18,12 @@ use tokio::sync::mpsc::UnboundedSender;
 /// The ways to all threads.
 pub(crate) type Threads = [UnboundedSender<Command>];
 
-/// Sockets that are bound but not yet served, by the name of their bind: one for each thread, and their file.
+/// Sockets that are bound but not yet served, by the name of their bind: one for each thread (or more, where another
+/// process has left more to us), and their file.
 pub(crate) type Fresh = HashMap<String, (Vec<Bound>, Option<SocketFile>)>;
+
+/// Listening sockets that go from one process to the next, by the name of their bind.
+pub type Sockets = Vec<(String, Vec<OwnedFd>)>;
 
 /// The sockets that are served now, and what was counted about each listener.
 #[derive(Debug, Default)]
@@ -25,6 +32,8 @@ pub(crate) struct Binds {
     /// Sockets that the threads have been told to close.
     closing: Vec<Weak<Held>>,
     counters: BTreeMap<String, Arc<ListenerCounters>>,
+    /// What a process before us has left to us, until the first snapshot says what is wanted of it.
+    inherited: HashMap<String, Vec<OwnedFd>>,
 }
 
 #[derive(Debug)]
@@ -33,6 +42,8 @@ struct Served {
     address: String,
     held: Arc<Held>,
     file: Option<SocketFile>,
+    /// The sockets that the threads serve, kept for a successor.
+    sockets: Vec<OwnedFd>,
 }
 
 impl Binds {
@@ -46,13 +57,11 @@ impl Binds {
                 let name = key_of(listener, position);
                 let opened = match self.served.get(&name) {
                     Some(served) => Ok(served.address.clone()),
-                    None => Bound::bind(bind, listener.carries, threads, self.is_ours(port_of(bind))).map(
-                        |bound| {
-                            let address = bound.first().map(Bound::address).unwrap_or_default();
-                            fresh.insert(name.clone(), (bound, SocketFile::of(bind)));
-                            address
-                        },
-                    ),
+                    None => self.bind(bind, &name, listener.carries, threads).map(|bound| {
+                        let address = bound.first().map(Bound::address).unwrap_or_default();
+                        fresh.insert(name.clone(), (bound, SocketFile::of(bind)));
+                        address
+                    }),
                 };
                 if let Err(error) = &opened {
                     receipt
@@ -71,6 +80,40 @@ impl Binds {
         fresh
     }
 
+    /// The sockets of a bind: those that were left to us, or new ones.
+    fn bind(&self, bind: &Bind, name: &str, carries: Carries, threads: usize) -> io::Result<Vec<Bound>> {
+        let Some(inherited) = self.inherited.get(name) else {
+            return Bound::bind(bind, carries, threads, self.is_ours(port_of(bind)));
+        };
+        // All of them are served, however many threads we have: each may have somebody in its backlog.
+        let count = inherited.len().max(threads);
+        let sockets = inherited.iter().cycle().take(count);
+        sockets.map(|socket| Ok(Bound::adopt(bind, socket.try_clone()?))).collect()
+    }
+
+    /// Takes the sockets of a process before us, for the first snapshot.
+    pub(crate) fn inherit(&mut self, sockets: Sockets) {
+        self.inherited = sockets.into_iter().filter(|(_, sockets)| !sockets.is_empty()).collect();
+    }
+
+    /// Copies of all sockets that are served, for a process after us.
+    pub(crate) fn sockets(&self) -> io::Result<Sockets> {
+        let copies =
+            |served: &Served| served.sockets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
+        self.served.iter().map(|(name, served)| Ok((name.clone(), copies(served)?))).collect()
+    }
+
+    /// The sockets are a successor's now: their files stay.
+    pub(crate) fn bequeath(&mut self) {
+        self.served.values_mut().for_each(|served| served.file = None);
+    }
+
+    /// Lets go of everything that is kept for a successor: the threads' sockets are the last.
+    pub(crate) fn let_go(&mut self) {
+        self.served.values_mut().for_each(|served| served.sockets.clear());
+        self.inherited.clear();
+    }
+
     /// Whether a socket of ours has this port, also one that is about to close.
     fn is_ours(&self, port: Port) -> bool {
         let served = self.served.values().any(|served| served.held.port == port);
@@ -82,6 +125,7 @@ impl Binds {
     /// Hands fresh sockets to the threads, takes those back that nobody wants, and renames the rest.
     pub(crate) fn hand_over(&mut self, snapshot: &Snapshot, mut fresh: Fresh, threads: &Threads) {
         self.closing.retain(|held| held.strong_count() > 0);
+        self.inherited.clear();
         let mut unwanted: HashSet<String> = self.served.keys().cloned().collect();
         for listener in &snapshot.listeners {
             for (position, bind) in listener.binds.iter().enumerate() {
@@ -115,7 +159,9 @@ impl Binds {
         let held = Arc::new(Held { port: first.port() });
         let (id, bind): (Arc<str>, Arc<str>) = (listener.into(), name.as_str().into());
         let counters = self.counters_of(listener);
-        for (thread, bound) in threads.iter().zip(bound) {
+        // Without a copy there is one socket less for a successor, and nothing else.
+        let sockets = bound.iter().filter_map(|bound| bound.copy().ok()).collect();
+        for (thread, bound) in threads.iter().cycle().zip(bound) {
             let _ = thread.send(Command::Listen {
                 bind: Arc::clone(&bind),
                 listener: Arc::clone(&id),
@@ -124,7 +170,7 @@ impl Binds {
                 held: Arc::clone(&held),
             });
         }
-        self.served.insert(name, Served { listener: listener.to_owned(), address, held, file });
+        self.served.insert(name, Served { listener: listener.to_owned(), address, held, file, sockets });
     }
 
     fn keep(&mut self, listener: &str, name: &str, bind: &Bind, threads: &Threads) {

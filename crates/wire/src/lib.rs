@@ -53,4 +53,5 @@ mod upload;
 mod wait;
 mod worker;
 
+pub use binds::Sockets;
 pub use plane::Plane;

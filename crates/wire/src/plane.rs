@@ -1,7 +1,7 @@
 //! The running data plane: starts its threads, makes snapshots live, tells what it sees, and stops.
 
 use crate::account::{self, SeriesBook};
-use crate::binds::{Binds, discard, tell};
+use crate::binds::{Binds, Sockets, discard, tell};
 use crate::events::Events;
 use crate::log_writer::LogWriter;
 use crate::stats;
@@ -208,6 +208,25 @@ impl Plane {
         lock(&self.wanted).tls.give(material)
     }
 
+    /// Takes the listening sockets of a process before us, as [`Plane::sockets`] of that one gave them. The first snapshot
+    /// serves those of its binds; the others are closed.
+    pub fn inherit(&self, sockets: Sockets) {
+        lock(&self.wanted).binds.inherit(sockets);
+    }
+
+    /// Copies of all listening sockets, for a process after us. They accept here, too, until we stop.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn sockets(&self) -> io::Result<Sockets> {
+        lock(&self.wanted).binds.sockets()
+    }
+
+    /// A process after us has taken the sockets over: the files of Unix sockets stay when we stop.
+    pub fn bequeath(&self) {
+        lock(&self.wanted).binds.bequeath();
+    }
+
     /// Makes `snapshot` live: compiled first, then bound, then swapped in by one store. On any problem nothing changes.
     ///
     /// # Errors
@@ -341,6 +360,7 @@ impl Plane {
         let wanted = &mut *lock(&self.wanted);
         wanted.stopping = true;
         wanted.binds.remove_files();
+        wanted.binds.let_go();
         let by = grace.map(|grace| Instant::now() + grace);
         tell(&self.commands, || Command::Stop { by });
     }

@@ -80,7 +80,8 @@ pub(crate) struct Worker {
     told: Cell<u32>,
     table: RefCell<Rc<LocalTable>>,
     idle: RefCell<IdleByEndpoint>,
-    acceptors: RefCell<HashMap<Arc<str>, Rc<Acceptor>>>,
+    /// By the name of their bind; several where a process before us had more threads.
+    acceptors: RefCell<HashMap<Arc<str>, Vec<Rc<Acceptor>>>>,
     connections: RefCell<Slab<Option<Waker>>>,
     /// Tasks that accept, or still take what waits in a backlog.
     accepting: Cell<u32>,
@@ -147,7 +148,7 @@ impl Worker {
         match command {
             Command::Listen { bind, listener, counters, bound, held } => {
                 let acceptor = Rc::new(Acceptor::new(listener, counters));
-                self.acceptors.borrow_mut().insert(bind, Rc::clone(&acceptor));
+                self.acceptors.borrow_mut().entry(bind).or_default().push(Rc::clone(&acceptor));
                 self.accepting.set(self.accepting.get() + 1);
                 let worker = Rc::clone(self);
                 tokio::task::spawn_local(async move {
@@ -157,15 +158,14 @@ impl Worker {
                 });
             }
             Command::Rename { bind, listener, counters } => {
-                if let Some(acceptor) = self.acceptors.borrow().get(&bind) {
-                    acceptor.rename(listener, counters);
+                for acceptor in self.acceptors.borrow().get(&bind).into_iter().flatten() {
+                    acceptor.rename(Arc::clone(&listener), Arc::clone(&counters));
                 }
             }
             Command::Unlisten { bind } => {
-                if let Some(acceptor) = self.acceptors.borrow_mut().remove(&bind) {
-                    acceptor.close();
-                    self.wake_connections();
-                }
+                let acceptors = self.acceptors.borrow_mut().remove(&bind);
+                acceptors.iter().flatten().for_each(|acceptor| acceptor.close());
+                self.wake_connections();
             }
             Command::Refresh => drop(self.table()),
             Command::Stop { .. } => {}
@@ -179,7 +179,7 @@ impl Worker {
         mut by: Option<Instant>,
     ) -> u64 {
         self.stopping.set(true);
-        self.acceptors.borrow_mut().drain().for_each(|(_, acceptor)| acceptor.close());
+        self.acceptors.borrow_mut().drain().flat_map(|(_, all)| all).for_each(|acceptor| acceptor.close());
         self.wake_connections();
         loop {
             let far = Instant::now() + Duration::from_secs(86_400 * 365);

@@ -74,18 +74,26 @@ class Claim:
         self.address = address
         self.socket = listening
         self._inode = address.path.stat().st_ino if isinstance(address, UnixAdmin) else None
+        self.is_left = False
+        """To a process after us: its file is not ours any more."""
 
     def release(self) -> None:
         self.socket.close()
-        if isinstance(self.address, UnixAdmin):
+        if isinstance(self.address, UnixAdmin) and not self.is_left:
             with contextlib.suppress(OSError):
                 # A successor may have put its own socket there by now.
                 if self.address.path.stat().st_ino == self._inode:
                     self.address.path.unlink()
 
 
-def claim(address: AdminAddress) -> Claim:
-    """Binds and listens. Raises `BasculeError` when somebody else does so already."""
+def claim(address: AdminAddress, left: socket.socket | None = None) -> Claim:
+    """Binds and listens, unless a process before us has `left` its socket of this address to us.
+
+    Raises `BasculeError` when somebody else does so already.
+    """
+    if left is not None:
+        left.setblocking(True)
+        return Claim(address, left)
     try:
         if isinstance(address, UnixAdmin):
             return Claim(address, _bind_unix(address.path))

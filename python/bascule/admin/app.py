@@ -29,6 +29,7 @@ INDEX = {
     "POST /explain": "what would become of a request, and why: {method, url, headers, client, listener}; "
     "nothing is sent",
     "POST /reload": "read the configuration again; refused whole when anything is wrong",
+    "POST /upgrade": "start a successor, which takes over; this process drains",
     "POST /stop": "drain and stop: {}, {now: true} or {drain: true} (no time limit)",
 }
 """What `GET /` answers."""
@@ -51,6 +52,7 @@ def admin_app(balancer: Balancer, *, over_unix: bool) -> ASGIApp:
             Route("/plan", changes.plan, methods=["POST"]),
             Route("/explain", observed.explain, methods=["POST"]),
             Route("/reload", changes.reload, methods=["POST"]),
+            Route("/upgrade", changes.upgrade, methods=["POST"]),
             Route("/stop", changes.stop, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, over_unix=over_unix)],

@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "Check a configuration and print every problem.",
     "plan": "Say what would change, in words.",
     "reload": "Let the running balancer read its configuration again.",
+    "upgrade": "Let the installed version take over from the running one.",
     "status": "Show listeners, pools and endpoints, now.",
     "endpoint": "Show one endpoint, drain it, or take it out or in.",
     "wait": "Return when an endpoint is drained, up, down or ready.",

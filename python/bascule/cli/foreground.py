@@ -13,6 +13,7 @@ from bascule.clock import SystemClock
 from bascule.control.balancer import Balancer
 from bascule.control.early import EarlySignals
 from bascule.control.generations import Live
+from bascule.control.inheritance import Inheritance
 from bascule.control.open_files import raise_limit
 from bascule.control.origin import Origin
 from bascule.control.reload import prepare
@@ -39,11 +40,14 @@ def serve(origin: Origin, manner: Manner, early: EarlySignals) -> None:
     prepared = prepare(origin, catalog)
     logs.configure(prepared.plan.log_level)
     raise_limit()
-    supervisor = Supervisor(origin, prepared, surroundings(manner))
+    around = surroundings(manner)
+    supervisor = Supervisor(origin, prepared, around)
 
     def on_ready(supervisor: Supervisor, balancer: Balancer) -> None:
         if not manner.quiet:
             print("\n".join(what_listens(balancer.live, supervisor)), file=sys.stderr, flush=True)
+        if around.inheritance is not None:
+            around.inheritance.tell_ready()
         early.repeat()
 
     asyncio.run(supervisor.run(on_ready))
@@ -63,6 +67,7 @@ def surroundings(manner: Manner, *, signals: bool = True) -> Surroundings:
         admin_named=bool(named),
         watch_files=manner.watch_files,
         signals=signals,
+        inheritance=Inheritance.ours(),
     )
 
 

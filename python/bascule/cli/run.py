@@ -19,7 +19,7 @@ def command(
     """Run the balancer in the foreground.
 
     Signals: TERM and INT drain for the grace time, a second one stops at once; QUIT drains without
-    a limit; HUP reloads; USR1 opens the access log again.
+    a limit; HUP reloads; USR1 opens the access log again; USR2 lets a successor take over.
 
     \b
     Example: bascule run bascule.yaml --watch

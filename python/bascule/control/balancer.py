@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 import bascule
@@ -26,6 +27,7 @@ from bascule.control.reload import Reload, Reloaded, prepare
 from bascule.control.standing import Command
 from bascule.control.standings import Standings
 from bascule.control.stopping import Stopping
+from bascule.control.succession import Succession
 from bascule.control.troubles import Troubles
 from bascule.discovery.watch import Watch
 from bascule.errors import BasculeError
@@ -35,6 +37,8 @@ from bascule.plan.asked import Asked, question
 from bascule.plan.build import check
 from bascule.plan.plan import Plan
 from bascule.plane.plane import Plane
+
+log = structlog.get_logger("bascule.control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Parts:
     readings: Readings
     reload: Reload
     stopping: Stopping
+    succession: Succession
     clock: Clock
     crashes: Callable[[], tuple[str, ...]]
     """Background tasks that failed, in words."""
@@ -96,6 +101,15 @@ class Balancer:
         if self._parts.stopping.asked.is_set():
             raise BasculeError("the balancer is stopping")
         return await self._parts.reload.again()
+
+    async def upgrade(self) -> int:
+        """Lets another process take over and drains; gives its number. Raises a `BasculeError` if not."""
+        if not self.is_ready():
+            raise BasculeError("the balancer is stopping")
+        process = await self._parts.succession.begin()
+        log.info("a successor serves now; what is in flight here finishes", process=process)
+        self.stop()
+        return process
 
     def drain(self) -> None:
         """Stops when the last exchange has ended."""

@@ -48,8 +48,8 @@ class Reactions:
                 self._tasks.start("reload by signal", reload(balancer))
             case Trigger.REOPEN_LOGS:
                 balancer.reopen_logs()
-            case Trigger.NOTHING:
-                pass
+            case Trigger.UPGRADE:
+                self._tasks.start("upgrade by signal", upgrade(balancer))
 
 
 async def reload(balancer: Balancer) -> None:
@@ -59,3 +59,11 @@ async def reload(balancer: Balancer) -> None:
         return
     with suppress(BasculeError):
         await balancer.reload()
+
+
+async def upgrade(balancer: Balancer) -> None:
+    """Lets a successor take over; why it did not has been logged."""
+    try:
+        await balancer.upgrade()
+    except BasculeError as error:
+        log.error("not upgraded", why=str(error))

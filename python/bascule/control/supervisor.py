@@ -16,12 +16,14 @@ from bascule.clock import Clock
 from bascule.control.balancer import Balancer, Parts
 from bascule.control.events import Events
 from bascule.control.generations import Generations
+from bascule.control.inheritance import Inheritance
 from bascule.control.leave import Leave
 from bascule.control.origin import Origin
 from bascule.control.reactions import Reactions, reload
 from bascule.control.reconcile import Reconciler
 from bascule.control.reload import Prepared, Reload
 from bascule.control.stopping import Stopping
+from bascule.control.succession import Succession
 from bascule.control.triggers import file_changes, listen
 from bascule.control.troubles import Troubles
 from bascule.observe.rates import Readings
@@ -53,6 +55,8 @@ class Surroundings:
     """Reload when a file of the configuration changes."""
     signals: bool = True
     """Off where another program owns the signals."""
+    inheritance: Inheritance | None = None
+    """What a process before this one has left to it."""
 
 
 class Supervisor:
@@ -63,6 +67,8 @@ class Supervisor:
         self._prepared = prepared
         self._around = around
         self._crashes: list[str] = []
+        self._claims: list[admin_address.Claim] = []
+        self._servers: list[Server] = []
         self.admin: admin_address.AdminAddress = around.admin
         """Where admin requests are answered; with its port, once it runs."""
         self.metrics: admin_address.AdminAddress | None = None
@@ -82,6 +88,8 @@ class Supervisor:
             admin, metrics = self._claim(ending)
             ending.push_async_callback(tasks.stop)
             plane = self._start_plane()
+            if self._around.inheritance is not None:
+                plane.inherit(self._around.inheritance.left.sockets)
             reconciler, parts = self._assemble(plane, tasks, ending)
             async with leave:
                 await parts.reload.begin(self._prepared)
@@ -102,7 +110,7 @@ class Supervisor:
         bind = self._around.admin
         if wanted.bind is not None and not self._around.admin_named:
             bind = admin_address.parse(wanted.bind)
-        admin = admin_address.claim(bind)
+        admin = self._claim_one(bind)
         ending.callback(admin.release)
         self.admin = admin.address
         if isinstance(admin.address, admin_address.TcpAdmin) and not admin.address.is_local():
@@ -111,10 +119,23 @@ class Supervisor:
             )
         if wanted.metrics is None:
             return admin, None
-        metrics = admin_address.claim(admin_address.parse(wanted.metrics))
+        metrics = self._claim_one(admin_address.parse(wanted.metrics))
         ending.callback(metrics.release)
         self.metrics = metrics.address
         return admin, metrics
+
+    def _claim_one(self, bind: admin_address.AdminAddress) -> admin_address.Claim:
+        inheritance = self._around.inheritance
+        claim = admin_address.claim(bind, inheritance.admin(str(bind)) if inheritance is not None else None)
+        self._claims.append(claim)
+        return claim
+
+    def _leave_admin(self) -> None:
+        """The admin side is a successor's now: who asks is answered by it."""
+        for claim in self._claims:
+            claim.is_left = True
+        for server in self._servers:
+            server.stop()
 
     def _start_plane(self) -> Plane:
         threads = self._prepared.plan.threads or self._around.threads
@@ -147,6 +168,11 @@ class Supervisor:
             readings=Readings(around.clock),
             reload=Reload(self._origin, around.catalog, reconciler, generations, tasks),
             stopping=stopping,
+            succession=Succession(
+                plane,
+                lambda: {str(claim.address): claim.socket for claim in self._claims},
+                self._leave_admin,
+            ),
             clock=around.clock,
             crashes=lambda: tuple(self._crashes),
         )
@@ -160,10 +186,10 @@ class Supervisor:
         ending: AsyncExitStack,
     ) -> None:
         over_unix = isinstance(admin.address, admin_address.UnixAdmin)
-        servers = [Server(admin_app(balancer, over_unix=over_unix), [admin.socket])]
+        self._servers.append(Server(admin_app(balancer, over_unix=over_unix), [admin.socket]))
         if metrics is not None:
-            servers.append(Server(metrics_app(balancer), [metrics.socket]))
-        for server, name in zip(servers, ("admin", "metrics"), strict=False):
+            self._servers.append(Server(metrics_app(balancer), [metrics.socket]))
+        for server, name in zip(self._servers, ("admin", "metrics"), strict=False):
             serving = tasks.start(name, server.run())
             ending.push_async_callback(_end, server, serving)
 

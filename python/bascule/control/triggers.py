@@ -16,7 +16,7 @@ class Trigger(enum.Enum):
     DRAIN = "drain without a time limit and stop"
     RELOAD = "read the configuration again"
     REOPEN_LOGS = "open the access log again"
-    NOTHING = "nothing yet"
+    UPGRADE = "start a successor, hand the sockets over, and drain"
 
 
 SIGNALS: Mapping[signal.Signals, Trigger] = {
@@ -25,8 +25,7 @@ SIGNALS: Mapping[signal.Signals, Trigger] = {
     signal.SIGQUIT: Trigger.DRAIN,
     signal.SIGHUP: Trigger.RELOAD,
     signal.SIGUSR1: Trigger.REOPEN_LOGS,
-    # Its default is to end the program, which a stray `kill -USR2` for an nginx should not do to us.
-    signal.SIGUSR2: Trigger.NOTHING,
+    signal.SIGUSR2: Trigger.UPGRADE,
 }
 """nginx's set, which administrators know by heart."""
 

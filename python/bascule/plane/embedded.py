@@ -1,5 +1,6 @@
 """The data plane in this process: the extension `bascule.plane._plane`, with errors made readable."""
 
+from collections.abc import Sequence
 from types import ModuleType
 
 from bascule import contract
@@ -51,6 +52,15 @@ class _Embedded:
             return self._plane.apply(snapshot)
         except self._refused as refused:
             raise SnapshotRefused(codec.decode(contract.Receipt, refused.args[0])) from None
+
+    def inherit(self, sockets: Sequence[tuple[str, Sequence[int]]]) -> None:
+        self._plane.inherit(sockets)
+
+    def sockets(self) -> Sequence[tuple[str, Sequence[int]]]:
+        return self._plane.sockets()
+
+    def bequeath(self) -> None:
+        self._plane.bequeath()
 
     def give(self, material: bytes) -> None:
         try:

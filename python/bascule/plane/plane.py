@@ -1,6 +1,6 @@
 """What the control plane may ask of a data plane, and the one way in which it says no."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bascule import contract
@@ -24,6 +24,18 @@ class Plane(Protocol):
 
     None of the calls waits for traffic, so all may be made on the event loop.
     """
+
+    def inherit(self, sockets: Sequence[tuple[str, Sequence[int]]]) -> None:
+        """Takes copies of the listening sockets of a process before this one, as its `sockets` gave them.
+
+        The first snapshot serves those of its binds; the others are closed. The caller closes its own.
+        """
+
+    def sockets(self) -> Sequence[tuple[str, Sequence[int]]]:
+        """Copies of all listening sockets, for a process after this one; the caller closes them."""
+
+    def bequeath(self) -> None:
+        """A process after this one has taken the sockets over: files of Unix sockets stay after a stop."""
 
     def apply(self, snapshot: bytes) -> bytes:
         """Makes a `Snapshot` live and gives its `Receipt`.

@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from collections.abc import Sequence
 
 from bascule import contract
 from bascule.contract import codec
@@ -24,6 +25,9 @@ class RecordedPlane:
         self.given: dict[str, contract.Material] = {}
         """Certificates, keys and authorities, by their ids."""
         self.counted = contract.Stats()
+        self.inherited: tuple[str, ...] = ()
+        """The names of the sockets that it was left."""
+        self.bequeathed = False
         self._busy = busy
         self._problems: tuple[str, ...] = ()
         self._waiting: deque[contract.Event] = deque()
@@ -66,6 +70,15 @@ class RecordedPlane:
             raise SnapshotRefused(self._receipt(offered, snapshot, problems))
         self.told.append(offered)
         return codec.encode(self._receipt(offered, snapshot, ()))
+
+    def inherit(self, sockets: Sequence[tuple[str, Sequence[int]]]) -> None:
+        self.inherited = tuple(name for name, _ in sockets)
+
+    def sockets(self) -> Sequence[tuple[str, Sequence[int]]]:
+        return ()
+
+    def bequeath(self) -> None:
+        self.bequeathed = True
 
     def give(self, material: bytes) -> None:
         self.given.update({it.id: it for it in codec.decode(tuple[contract.Material, ...], material)})

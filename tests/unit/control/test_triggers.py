@@ -21,7 +21,7 @@ def test_the_signals_are_those_that_administrators_of_nginx_know() -> None:
         "SIGQUIT": "DRAIN",
         "SIGHUP": "RELOAD",
         "SIGUSR1": "REOPEN_LOGS",
-        "SIGUSR2": "NOTHING",
+        "SIGUSR2": "UPGRADE",
     }
 
 

@@ -64,6 +64,24 @@ impl Bound {
         }
     }
 
+    /// Takes a socket that another process has bound for this.
+    pub(crate) fn adopt(bind: &Bind, socket: OwnedFd) -> Self {
+        match bind {
+            Bind::Tcp { .. } => Self::Tcp(socket.into()),
+            Bind::Udp { .. } => Self::Udp(socket.into()),
+            Bind::Unix { .. } => Self::Unix(socket.into()),
+        }
+    }
+
+    /// The same socket once more.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().map(OwnedFd::from),
+            Self::Udp(socket) => socket.try_clone().map(OwnedFd::from),
+            Self::Unix(listener) => listener.try_clone().map(OwnedFd::from),
+        }
+    }
+
     fn socket_address(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr(),

@@ -27,6 +27,9 @@ use tokio::time::Instant;
 /// How long, and how many bytes, we listen to a client that has to be told to stop (RFC 9112, 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
+/// A client whose last answer is not older than this may have sent its next request already: when the connection has to
+/// close, that one is served first, and told so.
+const BETWEEN: Duration = Duration::from_millis(250);
 
 /// Who the client is.
 #[derive(Clone, Debug)]
@@ -277,6 +280,7 @@ impl Connection {
         self.deadline.set(limit);
         // Who has just shaken hands has a request: it comes a round trip later.
         let is_new = self.served == 0 && self.secure.is_some();
+        let idle_since = self.idle_since;
         let Self { worker, acceptor, side, input, deadline, arrival, .. } = self;
         poll_fn(|cx| {
             match side.poll_fill(input, Size::Head, cx) {
@@ -289,10 +293,8 @@ impl Connection {
                     worker.wake_when_closing(arrival.registration, cx);
                 }
                 if worker.stopping.get() || acceptor.closing.get() {
-                    if !is_new {
-                        return Poll::Ready(Read::End);
-                    }
-                    deadline.set(limit.min(Instant::now() + LINGER));
+                    let last = if is_new { Instant::now() + LINGER } else { idle_since + BETWEEN };
+                    deadline.set(limit.min(last));
                 }
             }
             deadline.poll(cx).map(|()| Read::TimedOut)

@@ -42,6 +42,9 @@ class Changes:
             }
         )
 
+    async def upgrade(self, _request: Request) -> Response:
+        return JSONResponse({"process": await self._balancer.upgrade()}, 202)
+
     async def stop(self, request: Request) -> Response:
         body = await read_object(request)
         if body.get("now") is True:

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod event;
 pub mod mark;
 pub mod protection;
+pub mod proxy_protocol;
 pub mod receipt;
 pub mod schema;
 pub mod sessions;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::protection::{Protection, RateLimit, TryLimit};
+use crate::proxy_protocol::{Announce, Announced};
 use crate::sessions::{Sessions, Store};
 use crate::tls::{ListenerTls, PoolTls};
 
@@ -51,6 +52,9 @@ pub struct Listener {
     /// HTTP/2 from clients.
     #[serde(default)]
     pub http2: Http2,
+    /// Who passes connections on; `None`: nobody.
+    #[serde(default)]
+    pub proxy_protocol: Option<Announced>,
 }
 
 /// HTTP/2 from clients: offered by TLS, and spoken with prior knowledge without it.
@@ -332,6 +336,10 @@ pub struct Pool {
     /// What its endpoints speak.
     #[serde(default)]
     pub protocol: Protocol,
+    /// How they are told whose connection it is, before all else; `None`: they are not. Each connection is then for one
+    /// request.
+    #[serde(default)]
+    pub proxy_protocol: Option<Announce>,
 }
 
 /// A version of HTTP that endpoints speak.

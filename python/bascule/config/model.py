@@ -33,6 +33,7 @@ from bascule.config.pools import (
 )
 from bascule.config.problems import Mistake
 from bascule.config.protection import Ejection, Hedge, Queue, Retries
+from bascule.config.proxy_protocol import Announce, Announced, AnnouncedOrOff
 from bascule.config.rate_limits import RateLimit
 from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
@@ -85,6 +86,8 @@ __all__ = [
     "Admin",
     "Agent",
     "Algorithm",
+    "Announce",
+    "Announced",
     "Bind",
     "CertificateFile",
     "CertificateTest",
@@ -254,6 +257,8 @@ class Listener(Section):
     """What endpoints are told about the client."""
     http2: Http2OrOff = Http2()
     """HTTP/2 from clients: `on` (the default), `off`, or `{streams, window}`."""
+    proxy_protocol: AnnouncedOrOff = None
+    """Other balancers in front say whose connection it is, with the PROXY protocol: `{from: 10.0.0.0/8}`."""
 
 
 class AccessLog(Section):

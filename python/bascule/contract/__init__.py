@@ -18,6 +18,7 @@ from bascule.contract.event import (
     LogFailed,
     OverloadBegan,
     OverloadEnded,
+    ProxyHeaderRefused,
     Restored,
     Stopped,
     StoreFailed,
@@ -41,6 +42,7 @@ from bascule.contract.protection import (
     RateLimit,
     TryLimit,
 )
+from bascule.contract.proxy_protocol import Announce, Announced, ProxyTlv, ProxyVersion
 from bascule.contract.receipt import Bound, Receipt
 from bascule.contract.sessions import (
     ByKey,
@@ -136,6 +138,8 @@ __all__ = [
     "Action",
     "Address",
     "Algorithm",
+    "Announce",
+    "Announced",
     "AuthoritiesMaterial",
     "Bind",
     "Bound",
@@ -200,6 +204,9 @@ __all__ = [
     "PrefixRewrite",
     "Protection",
     "Protocol",
+    "ProxyHeaderRefused",
+    "ProxyTlv",
+    "ProxyVersion",
     "QueryKey",
     "Queue",
     "RateLimit",

@@ -11,6 +11,7 @@ from typing import Literal
 from bascule.contract.addresses import Address
 from bascule.contract.integers import U16, U32, U64
 from bascule.contract.protection import NoTryLimit, Protection, RateLimit, TryLimit
+from bascule.contract.proxy_protocol import Announce, Announced
 from bascule.contract.sessions import Sessions, Store
 from bascule.contract.tls import ListenerTls, PoolTls
 
@@ -298,6 +299,8 @@ class Listener:
     """How it speaks TLS; `None`: it does not."""
     http2: Http2 = Http2()
     """HTTP/2 from clients."""
+    proxy_protocol: Announced | None = None
+    """Who passes connections on; `None`: nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +415,9 @@ class Pool:
     """How TLS is spoken to them; `None`: it is not."""
     protocol: Protocol = "http1"
     """What its endpoints speak."""
+    proxy_protocol: Announce | None = None
+    """How they are told whose connection it is, before all else; `None`: they are not. Each connection is
+    then for one request."""
 
 
 AccessLogFormat = Literal["json", "combined"]

@@ -66,7 +66,15 @@ def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:
     for part in ("timeouts", "limits", "forwarded", "http2"):
         for change in differences(getattr(old, part), getattr(new, part)):
             yield f"listener {new.id}: {part}.{change}"
+    if old.proxy_protocol != new.proxy_protocol:
+        yield f"listener {new.id}: {_announced(new.proxy_protocol)}"
     yield from _routes(new.id, old.routes, new.routes)
+
+
+def _announced(announced: contract.Announced | None) -> str:
+    if announced is None:
+        return "no connection begins with a PROXY header any more"
+    return f"connections from {', '.join(announced.from_)} begin with a PROXY header"
 
 
 def _routes(listener: str, old: Sequence[contract.Route], new: Sequence[contract.Route]) -> Iterator[str]:

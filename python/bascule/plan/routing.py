@@ -56,6 +56,9 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
             listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
         ),
         http2=_http2(listener.http2),
+        proxy_protocol=None
+        if listener.proxy_protocol is None
+        else contract.Announced(listener.proxy_protocol.from_),
     )
 
 

@@ -52,6 +52,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
         sessions: None,
         spread: Spread::default(),
         load_reports: false,
+        proxy_protocol: None,
         tls: None,
         protocol: Protocol::Http1,
     }
@@ -98,6 +99,7 @@ pub(crate) fn listener(id: &str, routes: Vec<Route>) -> Listener {
             connections_per_client: None,
         },
         http2: Http2::default(),
+        proxy_protocol: None,
         forwarded: Forwarded { x_forwarded: true, rfc7239: false, trusted: Vec::new() },
         tls: None,
     }

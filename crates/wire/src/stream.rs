@@ -119,8 +119,8 @@ impl Stream {
         }
     }
 
-    /// Sends what comes before everything else, in one packet with what follows; a connection that was just opened has
-    /// room for it.
+    /// Sends what comes before everything else, in one packet with what follows: where nothing does, 200 ms later. A
+    /// connection that was just opened has room for it.
     pub(crate) fn send_first(&self, bytes: &[u8]) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
         let sent = match &*self.0.borrow() {

@@ -24,7 +24,7 @@ _TEXT = {"type": "string"}
 class Announced(Section):
     """Whose connections begin with a PROXY header, which says for which client they are. Version 1 and 2."""
 
-    title: ClassVar[str] = "the `proxy_protocol` of a listener"
+    title: ClassVar[str] = "the PROXY protocol of a listener"
 
     from_: Annotated[
         tuple[Network, ...],
@@ -55,7 +55,7 @@ def _version(value: Any) -> Any:
 class Announce(Section):
     """How endpoints are told whose connection it is: a PROXY header before everything else."""
 
-    title: ClassVar[str] = "the `proxy_protocol` of a pool"
+    title: ClassVar[str] = "the PROXY protocol of a pool"
 
     version: Annotated[Literal["v1", "v2"], BeforeValidator(_version)]
     """`v1` is a line of text, `v2` binary."""

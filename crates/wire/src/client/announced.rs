@@ -4,6 +4,7 @@ use crate::client::accept::Seat;
 use crate::client::connection::{Connection, Peer};
 use crate::endpoint::announce::{Caller, header};
 use crate::side::Side;
+use crate::socket::Socket;
 use bascule_contract::event::What;
 use bascule_contract::proxy_protocol::Announce;
 use bascule_decide::proxy_protocol::{Header, MAX_BINARY, Origin, Tlvs, read};
@@ -12,7 +13,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// What a header has told beside the client's address.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Peer {
 }
 
 /// How there is no header.
-enum Missing {
+pub(crate) enum Missing {
     /// In words.
     Refused(&'static str),
     /// Nobody has said anything.
@@ -83,31 +84,10 @@ impl Connection {
         }
     }
 
-    /// The header is taken from the connection to its last byte and no further: what follows may be TLS.
     fn poll_header(&self, cx: &mut Context<'_>, seen: &mut usize) -> Poll<Result<Option<Peer>, Missing>> {
-        let Side::Http1(socket) = &self.side else { return Poll::Ready(Ok(None)) };
-        let mut bytes = self.worker.scratch.borrow_mut();
-        bytes.resize(MAX_BINARY, 0);
-        loop {
-            let arrived = match socket.poll_peek(cx, &mut bytes, *seen) {
-                Poll::Ready(Ok(arrived)) if arrived > *seen => arrived,
-                Poll::Ready(Ok(_)) if *seen > 0 => {
-                    return Poll::Ready(Err(Missing::Refused("the connection ended before it was complete")));
-                }
-                Poll::Ready(_) => return Poll::Ready(Err(Missing::Silence)),
-                Poll::Pending => return Poll::Pending,
-            };
-            *seen = arrived;
-            match read(&bytes[..arrived]) {
-                Ok(None) => {}
-                Err(refusal) => return Poll::Ready(Err(Missing::Refused(refusal.reason()))),
-                Ok(Some((header, length))) => {
-                    let client = client_of(&header);
-                    let taken = socket.poll_read(cx, &mut bytes[..length]);
-                    let whole = matches!(taken, Poll::Ready(Ok(taken)) if taken == length);
-                    return Poll::Ready(if whole { Ok(client) } else { Err(Missing::Silence) });
-                }
-            }
+        match &self.side {
+            Side::Http1(socket) => poll_header(socket, &mut self.worker.scratch.borrow_mut(), seen, cx),
+            Side::Http2(_) => Poll::Ready(Ok(None)),
         }
     }
 
@@ -157,6 +137,39 @@ impl Connection {
             unique_id: told.and_then(|it| it.unique_id.as_deref()).or(Some(own_id.as_bytes())),
         };
         header(announce, &caller).into()
+    }
+}
+
+/// Takes the header from the connection to its last byte and no further: what follows may be TLS.
+///
+/// Ready with the client that it names; `None`: whoever sent it. `seen`, 0 at first, is kept from call to call; `room` is
+/// used within the call alone.
+pub(crate) fn poll_header(
+    socket: &Socket,
+    room: &mut Vec<u8>,
+    seen: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Peer>, Missing>> {
+    room.resize(MAX_BINARY, 0);
+    loop {
+        let arrived = match ready!(socket.poll_peek(cx, room, *seen)) {
+            Ok(arrived) if arrived > *seen => arrived,
+            Ok(_) if *seen > 0 => {
+                return Poll::Ready(Err(Missing::Refused("the connection ended before it was complete")));
+            }
+            _ => return Poll::Ready(Err(Missing::Silence)),
+        };
+        *seen = arrived;
+        match read(&room[..arrived]) {
+            Ok(None) => {}
+            Err(refusal) => return Poll::Ready(Err(Missing::Refused(refusal.reason()))),
+            Ok(Some((header, length))) => {
+                let client = client_of(&header);
+                let taken = socket.poll_read(cx, &mut room[..length]);
+                let whole = matches!(taken, Poll::Ready(Ok(taken)) if taken == length);
+                return Poll::Ready(if whole { Ok(client) } else { Err(Missing::Silence) });
+            }
+        }
     }
 }
 

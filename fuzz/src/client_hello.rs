@@ -43,7 +43,9 @@ type Asked = (Option<String>, Vec<Vec<u8>>);
 fn asked(hello: &Hello<'_>) -> Asked {
     let name = hello.server_name();
     if let Some(name) = name {
-        assert!(!name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it)));
+        assert!(
+            !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it))
+        );
     }
     let protocols: Vec<Vec<u8>> = hello.alpn().map(<[u8]>::to_vec).collect();
     assert!(protocols.iter().all(|protocol| !protocol.is_empty()));
@@ -92,7 +94,10 @@ fn plain(message: &[u8]) -> Option<Asked> {
         let value = &message[at + 4..at + 4 + length];
         match kind {
             0 => {
-                assert_eq!((number(&value[..2]), value[2], number(&value[3..5])), (length - 2, 0, length - 5));
+                assert_eq!(
+                    (number(&value[..2]), value[2], number(&value[3..5])),
+                    (length - 2, 0, length - 5)
+                );
                 let name = String::from_utf8(value[5..].to_vec()).ok()?;
                 asked.0 = Some(name).filter(|name| name.parse::<std::net::IpAddr>().is_err());
             }

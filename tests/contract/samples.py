@@ -121,6 +121,7 @@ SAMPLES: dict[str, object] = {
                 handshakes=7,
                 resumed=3,
                 failed_handshakes=(contract.FailedHandshakes("unknown_name", 1),),
+                refused_proxy_headers=4,
             ),
         ),
         series=(
@@ -193,6 +194,7 @@ SAMPLES: dict[str, object] = {
             contract.StoreFailed("shared", "connection refused"),
             contract.StoreRecovered("shared"),
             contract.HandshakeFailed("web", "192.0.2.1", "it took too long"),
+            contract.ProxyHeaderRefused("web", "10.0.0.1", "the connection does not begin with one"),
             contract.EndpointTlsFailed("api", "10.0.0.1:8000", "the certificate has expired"),
             contract.Stopped(2),
             contract.EventsLost(3),
@@ -260,6 +262,7 @@ SAMPLES: dict[str, object] = {
                 limits=contract.ClientLimits(65_536, 100, 8_192, 10_485_760, 1_000, 500, 50),
                 http2=contract.Http2(enabled=False, streams=7, window_bytes=1_000_000),
                 forwarded=contract.Forwarded(True, False, ("10.0.0.0/8",)),
+                proxy_protocol=contract.Announced(("10.0.0.0/8",)),
                 tls=contract.ListenerTls(
                     certificates=(contract.ServedCertificate("c1", ("example.com", "*.example.com")),),
                     defaults=("c1",),
@@ -299,6 +302,7 @@ SAMPLES: dict[str, object] = {
                 idle=contract.IdleConnections(256, 60_000),
                 retries=contract.Retries(1, 20, 3, (502,), contract.LearnedTryLimit()),
                 panic_percent=50,
+                proxy_protocol=contract.Announce("v2", ("alpn", "sni", "unique_id", "crc32c")),
             ),
             protected_pool(
                 "shadow",

@@ -148,6 +148,7 @@ def listener(
     forwarded: contract.Forwarded | None = None,
     tls: contract.ListenerTls | None = None,
     http2: contract.Http2 | None = None,
+    proxies: Sequence[str] = (),
 ) -> contract.Listener:
     """A listener; without routes all goes to the pool "site". Binds are `ip:port` or `unix:/path`."""
     binds = [bind] if isinstance(bind, str) else bind
@@ -160,6 +161,7 @@ def listener(
         forwarded=forwarded or contract.Forwarded(x_forwarded=False, rfc7239=False, trusted=()),
         tls=tls,
         http2=http2 or contract.Http2(),
+        proxy_protocol=contract.Announced(tuple(proxies)) if proxies else None,
     )
 
 

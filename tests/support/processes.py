@@ -160,10 +160,11 @@ def run_tool(*command: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def nginx(server: str, *, outside: str = "") -> Iterator[str]:
+def nginx(server: str, *, outside: str = "", bind: str = "", stream: str = "") -> Iterator[str]:
     """nginx with one server that listens on a Unix socket; yields the socket's path.
 
-    `server` is what stands in its `server` block, `outside` what stands beside it.
+    `server` is what stands in its `server` block, `outside` what stands beside it, `bind` what follows the
+    socket's path in `listen`, `stream` what stands in that block.
     """
     # Not pytest's folder: the path of a Unix socket is short, and nginx's workers must get through.
     with tempfile.TemporaryDirectory(prefix="nginx") as name:
@@ -175,16 +176,46 @@ def nginx(server: str, *, outside: str = "") -> Iterator[str]:
         )
         written = folder / "nginx.conf"
         written.write_text(
-            f"daemon off; worker_processes 1; pid {folder}/pid; error_log stderr error;\n"
+            f"{_with_stream(stream)}daemon off; worker_processes 1; pid {folder}/pid;\n"
+            "error_log stderr error;\n"
             "events { worker_connections 512; }\n"
             f"http {{ access_log off; {paths} {outside}\n"
-            f"server {{ listen unix:{folder}/socket; {server} }} }}\n"
+            f"server {{ listen unix:{folder}/socket {bind}; {server} }} }}\n"
         )
         command: list[str | Path] = [tool("nginx"), "-e", "stderr", "-p", folder, "-c", written]
         with Program(command) as program:
             _wait_for_socket(program, f"unix:{folder}/socket")
+            try:
+                yield f"{folder}/socket"
+            finally:
+                # Not killed: its workers would stay.
+                program.terminate()
+
+
+def _with_stream(stream: str) -> str:
+    if not stream:
+        return ""
+    module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+    assert module.exists(), "nginx has no module for streams: apt-get install libnginx-mod-stream"
+    return f"load_module {module}; stream {{ {stream} }}\n"
+
+
+@contextlib.contextmanager
+def haproxy(settings: str, *, bind: str = "") -> Iterator[str]:
+    """HAProxy with one `listen` section on a Unix socket; yields the socket's path.
+
+    `settings` are its lines, `bind` what follows the socket's path in `bind`.
+    """
+    with tempfile.TemporaryDirectory(prefix="haproxy") as name:
+        folder = Path(name)
+        written = folder / "haproxy.cfg"
+        written.write_text(
+            "defaults\ntimeout connect 5s\ntimeout client 10s\ntimeout server 10s\n"
+            f"listen test\nbind unix@{folder}/socket {bind}\n{settings}\n"
+        )
+        with Program([tool("haproxy"), "-db", "-f", written]) as program:
+            _wait_for_socket(program, f"unix:{folder}/socket")
             yield f"{folder}/socket"
-            program.terminate()
 
 
 def _wait_for_socket(program: Program, address: str) -> None:

@@ -12,6 +12,7 @@ from typing import Self
 from tests.support.certificates import Authority, Issued
 from tests.support.endpoints import response
 from tests.support.eventually import PATIENCE
+from tests.support.proxy_header import Header, read_header
 from tests.support.strict import Ended, Stream, read_request
 
 
@@ -25,7 +26,9 @@ class SecureEndpoint:
         *,
         clients: Authority | None = None,
         newest: ssl.TLSVersion | None = None,
+        announced: bool = False,
     ) -> None:
+        """With `announced` a PROXY header has to come before TLS."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(issued.write(folder, f"endpoint-{id(self)}"))
         self._context.set_alpn_protocols(["http/1.1"])
@@ -34,6 +37,9 @@ class SecureEndpoint:
         if clients is not None:
             self._context.load_verify_locations(cadata=clients.pem)
             self._context.verify_mode = ssl.CERT_REQUIRED
+        self._announced = announced
+        self.headers: list[Header] = []
+        """PROXY headers that came."""
         self._asked: str | None = None
         self._context.sni_callback = self._note_name
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -68,6 +74,9 @@ class SecureEndpoint:
     def _serve(self, plain: socket.socket) -> None:
         plain.settimeout(PATIENCE)
         try:
+            if self._announced:
+                # One byte at a time: what follows belongs to TLS.
+                self.headers.append(read_header(Stream(lambda: plain.recv(1))))
             with self._context.wrap_socket(plain, server_side=True) as secure:
                 self.connections += 1
                 self.resumed += bool(secure.session_reused)

@@ -95,6 +95,15 @@ pub enum What {
         /// In words.
         reason: String,
     },
+    /// A connection that has to begin with a PROXY header was closed: it did not. A few of many are told; all are counted.
+    ProxyHeaderRefused {
+        /// The listener's id.
+        listener: String,
+        /// The address of who passes it on; empty for Unix sockets.
+        client: String,
+        /// In words.
+        reason: String,
+    },
     /// A TLS handshake with an endpoint failed. A few of many are told.
     EndpointTlsFailed {
         /// The pool's id.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod flows;
 pub mod mark;
 pub mod protection;
+pub mod proxy_protocol;
 pub mod receipt;
 pub mod schema;
 pub mod sessions;

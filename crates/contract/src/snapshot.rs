@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flows::{Carries, Flows, PoolFlows};
 use crate::protection::{Protection, RateLimit, TryLimit};
+use crate::proxy_protocol::{Announce, Announced};
 use crate::sessions::{Sessions, Store};
 use crate::tls::{ListenerTls, PoolTls};
 
@@ -58,6 +59,9 @@ pub struct Listener {
     /// Where flows go.
     #[serde(default)]
     pub flows: Flows,
+    /// Who passes connections on; `None`: nobody.
+    #[serde(default)]
+    pub proxy_protocol: Option<Announced>,
 }
 
 /// HTTP/2 from clients: offered by TLS, and spoken with prior knowledge without it.
@@ -347,6 +351,10 @@ pub struct Pool {
     /// How it treats flows.
     #[serde(default)]
     pub flows: PoolFlows,
+    /// How they are told whose connection it is, before all else; `None`: they are not. Each connection is then for one
+    /// request.
+    #[serde(default)]
+    pub proxy_protocol: Option<Announce>,
 }
 
 /// A version of HTTP that endpoints speak.

@@ -53,6 +53,9 @@ pub struct ListenerStats {
     /// TLS handshakes that failed, by why.
     #[serde(default)]
     pub failed_handshakes: Vec<FailedHandshakes>,
+    /// Connections closed because the PROXY header that they have to begin with was wrong, late or not there.
+    #[serde(default)]
+    pub refused_proxy_headers: u64,
 }
 
 /// TLS handshakes that failed for one reason.

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::flows::{Carries, FlowRoute, Flows, PoolFlows, Udp};
 use bascule_contract::protection::{Limit, Protection};
+use bascule_contract::proxy_protocol::Announce;
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
     self, Bind, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts,
@@ -66,6 +67,8 @@ pub struct Listener {
     pub carries: Carries,
     /// Where its flows go.
     pub flows: ListenerFlows,
+    /// Whose connections begin with a PROXY header; nobody's where there is none.
+    pub proxies: Option<Networks>,
 }
 
 /// Where the flows of a listener go.
@@ -144,6 +147,8 @@ pub struct Pool {
     pub protocol: Protocol,
     /// How it treats flows.
     pub flows: PoolFlows,
+    /// How they are told whose connection it is. Each connection is then for one request.
+    pub announce: Option<Announce>,
     /// What it has learned. Shared by all tables and threads.
     pub state: Arc<PoolState>,
     /// How an endpoint is picked.
@@ -298,6 +303,10 @@ fn compile_pool(
     problems.demand(&place, pool.panic_percent <= 100, || {
         format!("panic_percent {} is above 100", pool.panic_percent)
     });
+    let shared = pool.protocol == Protocol::Http2 && pool.proxy_protocol.is_some();
+    problems.demand(&place, !shared, || {
+        "proxy_protocol names one client, and HTTP/2 connections are shared by many".to_owned()
+    });
     let endpoints = pool.endpoints.iter().filter_map(|endpoint| {
         let state = states.endpoint(&pool.id, &endpoint.id);
         problems.keep(&format!("{place}, endpoint \"{}\"", endpoint.id), Endpoint::compile(endpoint, state))
@@ -313,7 +322,11 @@ fn compile_pool(
         generation: snapshot.generation,
         endpoints,
         connect_ms: pool.connect_ms,
-        idle: pool.idle.clone(),
+        idle: IdleConnections {
+            // Who is announced shares with nobody.
+            per_thread: if pool.proxy_protocol.is_some() { 0 } else { pool.idle.per_thread },
+            ..pool.idle
+        },
         retries: pool.retries.clone(),
         panic_percent: pool.panic_percent,
         protection: pool.protection.clone(),
@@ -322,6 +335,7 @@ fn compile_pool(
         load_reports: pool.load_reports,
         protocol: pool.protocol,
         flows: pool.flows.clone(),
+        announce: pool.proxy_protocol.clone(),
         state: states.pool_state(&pool.id),
         algorithm: ChosenAlgorithm { registration, options: pool.algorithm.options.clone() },
         probe_path: None,
@@ -357,6 +371,9 @@ fn compile_listener(
     let routes = routes.collect();
     let trusted = problems.keep(&format!("{place}, trusted"), Networks::parse(&listener.forwarded.trusted));
     let flows = compile_flows(&place, listener, snapshot, states, problems);
+    let proxies =
+        listener.proxy_protocol.as_ref().map(|announced| Networks::parse(&announced.from)).transpose();
+    let proxies = problems.keep(&format!("{place}, proxy_protocol"), proxies);
     let index = Routes::compile(&listener.routes, snapshot.generation)
         .map_err(|all| problems.0.extend(all.iter().map(|problem| format!("{place}, {problem}"))))
         .ok();
@@ -369,6 +386,7 @@ fn compile_listener(
         http2: listener.http2.clone(),
         carries: listener.carries,
         flows: flows?,
+        proxies: proxies?,
         forwarded: ForwardedPolicy {
             x_forwarded: listener.forwarded.x_forwarded,
             rfc7239: listener.forwarded.rfc7239,

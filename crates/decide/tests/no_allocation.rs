@@ -9,11 +9,13 @@ use bascule_contract::mark::Mark;
 use bascule_contract::sessions::{self, IssuedCookie, KeyBy, SameSite, Secret};
 use bascule_decide::balance::registry::ALGORITHMS;
 use bascule_decide::balance::{Key, Slot};
+use bascule_decide::client_hello::{self, Reading};
 use bascule_decide::endpoint::States;
 use bascule_decide::guard::Lost;
 use bascule_decide::load_report::parse;
 use bascule_decide::path::normalize;
 use bascule_decide::pick::{Ask, Picker, Taken};
+use bascule_decide::proxy_protocol::{self, Origin, Tlv};
 use bascule_decide::random::Random;
 use bascule_decide::request::Request;
 use bascule_decide::sessions::cookie::{Claim, IssuedCookies};
@@ -212,4 +214,32 @@ fn a_remembered_session_is_found_without_allocating() {
         assert_eq!(allocations(|| found = table.find(session(&asked).unwrap().1, Tick(1))), 0, "{by:?}");
         assert_eq!(found.as_deref(), Some("e1"));
     }
+}
+
+#[test]
+fn what_a_connection_begins_with_is_read_where_it_stands() {
+    let mut header = Vec::new();
+    let origin = Origin::tcp(([192, 0, 2, 7], 80).into(), ([192, 0, 2, 1], 443).into());
+    proxy_protocol::write_binary(origin, &[Tlv::Checksum(0), Tlv::Authority(b"a.test")], &mut header)
+        .unwrap();
+    let mut named = None;
+    let counted = allocations(|| {
+        for cut in 0..=header.len() {
+            named =
+                proxy_protocol::read(&header[..cut]).unwrap().and_then(|(header, _)| header.tlvs.authority());
+        }
+    });
+    assert_eq!((counted, named), (0, Some(&b"a.test"[..])));
+
+    let hello = include_bytes!("../../../fuzz/corpus/client_hello/openssl");
+    let mut offered = 0;
+    let counted = allocations(|| {
+        for cut in 0..=hello.len() {
+            if let Reading::Hello(hello) = client_hello::read(&hello[..cut]) {
+                assert_eq!(hello.server_name(), Some("a.test"));
+                offered = hello.alpn().count();
+            }
+        }
+    });
+    assert_eq!((counted, offered), (0, 2));
 }

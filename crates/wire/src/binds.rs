@@ -207,6 +207,7 @@ impl Binds {
             requests: counters.requests.load(Relaxed),
             in_flight: counters.in_flight.load(Relaxed),
             turned_away: counters.turned_away.load(Relaxed),
+            refused_proxy_headers: counters.refused_proxy_headers.load(Relaxed),
             handshakes: counters.handshakes.load(Relaxed),
             resumed: counters.resumed.load(Relaxed),
             failed_handshakes: failed_handshakes(counters),

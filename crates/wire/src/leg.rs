@@ -162,6 +162,8 @@ impl Drop for Held {
 /// One try under way.
 pub(crate) struct Leg {
     pub(crate) held: Held,
+    /// What announces the client, where the pool wants that.
+    pub(crate) caller: Option<Rc<[u8]>>,
     connection: Option<EndpointConnection>,
     connecting: Option<Connecting>,
     /// The connection has served before: it may have gone stale.
@@ -176,13 +178,14 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    pub(crate) fn new(held: Held) -> Self {
+    pub(crate) fn new(held: Held, caller: Option<Rc<[u8]>>) -> Self {
         let connection = open::take(&held.table, held.pool, held.attempt.slot);
         let input = Input::new(Rc::clone(&held.worker.buffers));
         Self {
             reused: connection.is_some(),
             renewed: false,
             held,
+            caller,
             connection,
             connecting: None,
             connect_took: Duration::ZERO,
@@ -268,9 +271,10 @@ impl Leg {
     async fn connect(&mut self, until: Option<Instant>) -> Result<bool, Failed> {
         let began = Instant::now();
         let held = &self.held;
-        let connecting = self
-            .connecting
-            .get_or_insert_with(|| open::open(&held.worker, &held.table, held.pool, held.attempt.slot));
+        let connecting = self.connecting.get_or_insert_with(|| {
+            let caller = self.caller.clone();
+            open::open(&held.worker, &held.table, held.pool, held.attempt.slot, caller)
+        });
         if let Some(until) = until {
             self.alarm.set(until);
         }

@@ -44,7 +44,7 @@ pub(crate) fn send_copy(worker: &Rc<Worker>, request: &Request, head: &[u8], inp
 }
 
 async fn copy(worker: &Worker, held: Held, request: (&[u8], &[u8]), to_head: bool) {
-    let mut leg = Leg::new(held);
+    let mut leg = Leg::new(held, None);
     if leg.open().await.is_err() {
         return;
     }

@@ -36,7 +36,7 @@ async fn ask(worker: &Worker, table: &LocalTable, (pool, slot): (usize, Slot), r
     let settings = &table.table().pools[pool];
     let mut connection = match open::take(table, pool, slot) {
         Some(connection) => connection,
-        None => open::open(worker, table, pool, slot).await.ok()?,
+        None => open::open(worker, table, pool, slot, None).await.ok()?,
     };
     let answered = quiet::exchange(&mut connection, (request, &[]), false, &worker.buffers).await?;
     if answered.reusable {

@@ -148,7 +148,7 @@ impl Race<'_> {
             return None;
         };
         pool.state.counted.hedged.fetch_add(1, Relaxed);
-        let second = Leg::new(Held::new(worker, self.table, self.course.pool, attempt));
+        let second = Leg::new(Held::new(worker, self.table, self.course.pool, attempt), first.caller.clone());
         Some(asking(second, &self.to[1], self.head, None))
     }
 }

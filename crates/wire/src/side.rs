@@ -6,6 +6,7 @@ use crate::http2::stream::Stream;
 use crate::socket::{Socket, WriteStop};
 use http::HeaderMap;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -128,9 +129,14 @@ impl Side {
 
     /// The local address in text, for requests that name no host; those of HTTP/2 do.
     pub(crate) fn local_text(&self) -> String {
+        self.local_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string())
+    }
+
+    /// The local address of a connection; `None` of a stream, and of a Unix socket.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Http1(socket) => socket.local_text(),
-            Self::Http2(_) => String::new(),
+            Self::Http1(socket) => socket.local_address(),
+            Self::Http2(_) => None,
         }
     }
 

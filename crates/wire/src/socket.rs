@@ -6,6 +6,7 @@ use crate::tls::session::Session;
 use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -185,8 +186,24 @@ impl Socket {
         let _ = self.stream.poll_write(&mut cx, &[IoSlice::new(bytes)]);
     }
 
-    /// The local address in text, for requests that name no host.
-    pub(crate) fn local_text(&self) -> String {
-        self.stream.local_text()
+    /// The local address; Unix sockets have none.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.local_address()
+    }
+
+    /// Looks at what has arrived in the clear, and leaves it there. Ready once that is more than `seen` bytes, or the
+    /// stream has ended: then it is no more.
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_peek(cx, into, seen)
+    }
+
+    /// Sends in the clear what comes before everything else, and waits for nothing.
+    pub(crate) fn send_first(&self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.send_first(bytes)
     }
 }

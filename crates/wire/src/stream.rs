@@ -6,6 +6,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sen
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
@@ -89,6 +90,47 @@ impl Stream {
         }
     }
 
+    /// Looks at what has arrived, and leaves it there. Ready once that is more than `seen` bytes, or the stream has ended:
+    /// then it is no more.
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(peeked) = self.at_once(|fresh| match peek_into(fresh, into) {
+            Ok(arrived) if 0 < arrived && arrived <= seen => Err(Errno::AGAIN),
+            peeked => peeked,
+        }) {
+            return Poll::Ready(peeked);
+        }
+        let stream = self.0.borrow();
+        let State::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        loop {
+            let mut ready = ready!(known.poll_read_ready(cx))?;
+            // Known before we look: what came before the end is there then.
+            let ended = ready.ready().is_read_closed();
+            match peek_into(known.get_ref(), into) {
+                Ok(arrived) if arrived > seen || arrived == 0 || ended => return Poll::Ready(Ok(arrived)),
+                Ok(_) | Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Sends what comes before everything else, in one packet with what follows: where nothing does, 200 ms later. A
+    /// connection that was just opened has room for it.
+    pub(crate) fn send_first(&self, bytes: &[u8]) -> io::Result<()> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        let sent = match &*self.0.borrow() {
+            State::Fresh(fresh) => send(fresh, bytes, flags),
+            State::Known(known) => send(known, bytes, flags),
+            State::Gone => return gone(),
+        };
+        if sent? == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
     /// Writes what the system takes now, in one call.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if let Some(written) = self.at_once(|fresh| write(fresh, parts)) {
@@ -154,15 +196,14 @@ impl Stream {
         };
     }
 
-    /// The local address in text, for requests that name no host.
-    pub(crate) fn local_text(&self) -> String {
+    /// The local address; Unix sockets have none.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         let address = match &*self.0.borrow() {
             State::Fresh(fresh) => SockRef::from(fresh).local_addr(),
             State::Known(known) => SockRef::from(known.get_ref()).local_addr(),
             State::Gone => gone(),
         };
-        let address = address.ok().and_then(|address| address.as_socket());
-        address.map_or_else(|| "localhost".to_owned(), |address| address.to_string())
+        address.ok().and_then(|address| address.as_socket())
     }
 }
 
@@ -183,8 +224,11 @@ fn write(to: &OwnedFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
 }
 
 fn peek(from: &OwnedFd) -> Result<usize, Errno> {
-    let mut byte = [0; 1];
-    recv(from, &mut byte[..], RecvFlags::PEEK).map(|(read, _)| read)
+    peek_into(from, &mut [0; 1])
+}
+
+fn peek_into(from: &OwnedFd, into: &mut [u8]) -> Result<usize, Errno> {
+    recv(from, into, RecvFlags::PEEK).map(|(read, _)| read)
 }
 
 fn gone<T>() -> io::Result<T> {

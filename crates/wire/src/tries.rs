@@ -206,6 +206,7 @@ impl Exchange<'_> {
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
         let counters = &*self.counters;
+        let caller = held.pool().announce.as_ref().map(|announce| self.connection.announcement(announce));
         let Connection { worker, acceptor, side: client, input, deadline, peer, served, .. } =
             &mut *self.connection;
         let listener = &request.table.table().listeners[request.listener];
@@ -221,7 +222,7 @@ impl Exchange<'_> {
             tried: &tried,
             sent,
         });
-        let mut leg = Leg::new(held);
+        let mut leg = Leg::new(held, caller);
         if request.framing != Framing::None {
             leg.open().await?;
             // On the heap: most requests have no body.

@@ -62,6 +62,10 @@ pub(crate) struct Worker {
     pub(crate) index: u32,
     pub(crate) shared: Arc<Shared>,
     pub(crate) buffers: Rc<Buffers>,
+    /// Tells threads apart, also of other processes and machines.
+    pub(crate) name: String,
+    /// Client connections so far.
+    serial: Cell<u64>,
     random: RefCell<Random>,
     /// What a try counts as when nobody says otherwise. Never set.
     pub(crate) abandoned: Rc<Cell<Lost>>,
@@ -101,6 +105,7 @@ impl std::fmt::Debug for Worker {
 impl Worker {
     pub(crate) fn new(index: u32, shared: Arc<Shared>, book: Arc<SeriesBook>, seed: u64) -> Rc<Self> {
         let mut random = Random::seeded(seed);
+        let name = format!("{:x}", Random::seeded(!seed).below(usize::MAX));
         let mut idle = IdleByEndpoint::new();
         let table = LocalTable::new(shared.live(), &mut idle, &mut random);
         let (clock, events) = (Arc::clone(&shared), Arc::clone(&shared.events));
@@ -111,6 +116,8 @@ impl Worker {
             index,
             shared,
             buffers: Rc::default(),
+            name,
+            serial: Cell::new(0),
             random: RefCell::new(random),
             abandoned: Rc::new(Cell::new(Lost::Abandoned)),
             book,
@@ -287,6 +294,12 @@ impl Worker {
         let place = acceptor.place(table.table())?;
         let limit = table.table().listeners[place].limits.connections?;
         Some((acceptor.counters.borrow().open.load(Relaxed), limit.into()))
+    }
+
+    /// Counts a client connection.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.serial.set(self.serial.get() + 1);
+        self.serial.get()
     }
 
     pub(crate) fn register(&self) -> usize {

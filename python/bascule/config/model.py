@@ -35,6 +35,7 @@ from bascule.config.pools import (
 from bascule.config.problems import Mistake
 from bascule.config.protection import Ejection, Hedge, Queue, Retries
 from bascule.config.rate_limits import RateLimit, RateLimits
+from bascule.config.proxy_protocol import Announce, Announced, AnnouncedOrOff
 from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
     CertificateTest,
@@ -87,6 +88,8 @@ __all__ = [
     "Admin",
     "Agent",
     "Algorithm",
+    "Announce",
+    "Announced",
     "Bind",
     "CertificateFile",
     "CertificateTest",
@@ -276,6 +279,8 @@ class Listener(Section):
     60s by default, or `off`."""
     udp: Udp | None = alternative()
     """For UDP: `{responses, flows, quic}`."""
+    proxy_protocol: AnnouncedOrOff = None
+    """Other balancers in front say whose connection it is, with the PROXY protocol: `{from: 10.0.0.0/8}`."""
 
 
 class AccessLog(Section):

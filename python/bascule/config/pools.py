@@ -19,6 +19,7 @@ from bascule.config.protection import (
     Retries,
 )
 from bascule.config.protection_values import Limit
+from bascule.config.proxy_protocol import AnnounceOrOff
 from bascule.config.reports import AgentOrOff, LoadUrlOrOff
 from bascule.config.section import Section, alternative
 from bascule.config.sessions import SessionsOrOff
@@ -267,6 +268,9 @@ class Pool(Section):
     protocol: Protocol = "http1"
     """What the endpoints speak: `http1`, or HTTP/2, which puts many requests at a time on one connection:
     `h2` within TLS, `h2c` without."""
+    proxy_protocol: AnnounceOrOff = None
+    """Tell endpoints whose connection it is, with the PROXY protocol: `v1`, `v2`, or `{version: v2, tlvs:
+    [alpn, sni, unique_id]}`. Each connection is then for one request: clients never share one."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
     wrong than the endpoints. `0%` turns this off."""

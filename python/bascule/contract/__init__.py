@@ -18,6 +18,7 @@ from bascule.contract.event import (
     LogFailed,
     OverloadBegan,
     OverloadEnded,
+    ProxyHeaderRefused,
     Restored,
     Stopped,
     StoreFailed,
@@ -55,6 +56,7 @@ from bascule.contract.protection import (
     RateLimit,
     TryLimit,
 )
+from bascule.contract.proxy_protocol import Announce, Announced, ProxyTlv, ProxyVersion
 from bascule.contract.receipt import Bound, Receipt
 from bascule.contract.sessions import (
     ByKey,
@@ -151,6 +153,8 @@ __all__ = [
     "Action",
     "Address",
     "Algorithm",
+    "Announce",
+    "Announced",
     "AuthoritiesMaterial",
     "Bind",
     "Bound",
@@ -225,6 +229,9 @@ __all__ = [
     "PrefixRewrite",
     "Protection",
     "Protocol",
+    "ProxyHeaderRefused",
+    "ProxyTlv",
+    "ProxyVersion",
     "QueryKey",
     "Question",
     "Queue",

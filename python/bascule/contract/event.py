@@ -133,6 +133,20 @@ class HandshakeFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyHeaderRefused:
+    """A connection that has to begin with a PROXY header was closed: it did not. A few of many are told; all
+    are counted."""
+
+    listener: str
+    """The listener's id."""
+    client: str
+    """The address of who passes it on; empty for Unix sockets."""
+    reason: str
+    """In words."""
+    kind: Literal["proxy_header_refused"] = "proxy_header_refused"
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointTlsFailed:
     """A TLS handshake with an endpoint failed. A few of many are told."""
 
@@ -176,6 +190,7 @@ What = (
     | StoreFailed
     | StoreRecovered
     | HandshakeFailed
+    | ProxyHeaderRefused
     | EndpointTlsFailed
     | Stopped
     | EventsLost

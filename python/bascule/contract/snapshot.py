@@ -12,6 +12,7 @@ from bascule.contract.addresses import Address
 from bascule.contract.flows import Carries, Flows, PoolFlows
 from bascule.contract.integers import U16, U32, U64
 from bascule.contract.protection import NoTryLimit, Protection, RateLimit, TryLimit
+from bascule.contract.proxy_protocol import Announce, Announced
 from bascule.contract.sessions import Sessions, Store
 from bascule.contract.tls import ListenerTls, PoolTls
 
@@ -312,6 +313,8 @@ class Listener:
     """What it carries."""
     flows: Flows = field(default_factory=Flows)
     """Where flows go."""
+    proxy_protocol: Announced | None = None
+    """Who passes connections on; `None`: nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +431,9 @@ class Pool:
     """What its endpoints speak."""
     flows: PoolFlows = field(default_factory=PoolFlows)
     """How it treats flows."""
+    proxy_protocol: Announce | None = None
+    """How they are told whose connection it is, before all else; `None`: they are not. Each connection is
+    then for one request."""
 
 
 AccessLogFormat = Literal["json", "combined"]

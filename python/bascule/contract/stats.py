@@ -84,6 +84,9 @@ class ListenerStats:
     """Those of them that resumed a session."""
     failed_handshakes: tuple[FailedHandshakes, ...] = ()
     """TLS handshakes that failed, by why."""
+    refused_proxy_headers: U64 = 0
+    """Connections closed because the PROXY header that they have to begin with was wrong, late or not
+    there."""
 
 
 @dataclass(frozen=True, slots=True)

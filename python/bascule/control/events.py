@@ -49,6 +49,7 @@ _OfTraffic = (
     | contract.StoreFailed
     | contract.StoreRecovered
     | contract.HandshakeFailed
+    | contract.ProxyHeaderRefused
     | contract.EndpointTlsFailed
 )
 
@@ -93,6 +94,8 @@ def _say_of_traffic(what: _OfTraffic) -> None:
             log.info("a store answers again", store=store)
         case contract.HandshakeFailed(listener, client, reason):
             log.debug("TLS handshake failed", listener=listener, client=client, reason=reason)
+        case contract.ProxyHeaderRefused(listener, client, reason):
+            log.warning("PROXY header refused", listener=listener, client=client, reason=reason)
         case contract.EndpointTlsFailed(pool, endpoint, reason):
             said = "TLS handshake with an endpoint failed"
             log.warning(said, pool=pool, endpoint=endpoint, reason=reason)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
-from bascule.contract import TcpAddress
+from bascule.contract import ProxyVersion, TcpAddress
 from bascule.plan.found import FoundEndpoint
 from bascule.plan.plan import PlannedPoolTls
 from bascule.wording import in_one_line, in_words
@@ -38,14 +38,22 @@ class Target:
     """Of its Unix socket."""
     tls: PlannedPoolTls | None = None
     """How TLS is spoken to it; `None`: it is not."""
+    announce: ProxyVersion | None = None
+    """The PROXY header that connections begin with; `None`: none."""
 
     @classmethod
-    def of(cls, pool: str, endpoint: FoundEndpoint, tls: PlannedPoolTls | None = None) -> Self:
+    def of(
+        cls,
+        pool: str,
+        endpoint: FoundEndpoint,
+        tls: PlannedPoolTls | None = None,
+        announce: ProxyVersion | None = None,
+    ) -> Self:
         """The target that `endpoint` is when it is checked for `pool`."""
         if isinstance(endpoint.address, TcpAddress):
             host, _, port = endpoint.address.address.rpartition(":")
-            return cls(pool, endpoint.id, endpoint.host, host=host.strip("[]"), port=int(port), tls=tls)
-        return cls(pool, endpoint.id, endpoint.host, path=endpoint.address.path, tls=tls)
+            return cls(pool, endpoint.id, endpoint.host, host.strip("[]"), int(port), None, tls, announce)
+        return cls(pool, endpoint.id, endpoint.host, None, None, endpoint.address.path, tls, announce)
 
     def __str__(self) -> str:
         """`10.0.0.1:8000`, `[::1]:8000` or `unix:/path`."""
@@ -58,11 +66,20 @@ class Target:
         try:
             if self.tls is not None:
                 return await self._connect_securely(self.tls)
-            if self.path is not None:
-                return await asyncio.open_unix_connection(self.path)
-            return await asyncio.open_connection(self.host, self.port)
+            return await self._connect_plainly()
         except OSError as error:
             raise CheckFailed(f"connect to {self}: {in_words(error)}") from error
+
+    async def _connect_plainly(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.path is not None:
+            reader, writer = await asyncio.open_unix_connection(self.path)
+        else:
+            reader, writer = await asyncio.open_connection(self.host, self.port)
+        if self.announce is not None:
+            from bascule.health.announced import header  # noqa: PLC0415 (few pools announce clients)
+
+            writer.write(header(self.announce, writer.get_extra_info("socket")))
+        return reader, writer
 
     async def _connect_securely(
         self, planned: PlannedPoolTls
@@ -73,6 +90,8 @@ class Target:
         try:
             tls = secure(planned)
             context, name = tls.context, tls.server_name or self.host or "localhost"
+            if self.announce is not None:
+                return await self._secured_behind_a_header(context, name)
             if self.path is not None:
                 return await asyncio.open_unix_connection(self.path, ssl=context, server_hostname=name)
             return await asyncio.open_connection(self.host, self.port, ssl=context, server_hostname=name)
@@ -82,6 +101,17 @@ class Target:
             raise CheckFailed(f"TLS to {self}: its certificate is refused: {error.verify_message}") from error
         except ssl.SSLError as error:
             raise CheckFailed(f"TLS to {self}: {error.reason or error}") from error
+
+    async def _secured_behind_a_header(
+        self, context: ssl.SSLContext, name: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self._connect_plainly()
+        try:
+            await writer.start_tls(context, server_hostname=name)
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return reader, writer
 
 
 class Check(Protocol):

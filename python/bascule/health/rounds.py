@@ -111,7 +111,10 @@ class Rounds(Generic[Planned, Said]):
         are asked at once. Raises `BasculeError`, and changes nothing, when one cannot be built.
         """
         targets = {
-            key: (planned, Target.of(key[0], found, getattr(planned, "tls", None)))
+            key: (
+                planned,
+                Target.of(key[0], found, getattr(planned, "tls", None), getattr(planned, "announce", None)),
+            )
             for key, (planned, found) in wanted.items()
         }
         built = [

@@ -117,6 +117,12 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
         ("tunnels", "gauge", "Upgraded connections (WebSocket) open now.", lambda it: it.tunnels),
         ("tls_handshakes_total", "counter", "TLS handshakes that succeeded.", lambda it: it.handshakes),
         ("tls_resumed_total", "counter", "TLS handshakes that resumed a session.", lambda it: it.resumed),
+        (
+            "proxy_headers_refused_total",
+            "counter",
+            "Connections closed because their PROXY header was wrong, late or not there.",
+            lambda it: it.refused_proxy_headers,
+        ),
     )
     for name, kind, text, value in columns:
         samples: list[_Sample] = [((("listener", it.listener),), value(it)) for it in listeners]

@@ -24,7 +24,6 @@ from bascule.config.model import (
     DnsSource,
     Endpoint,
     FileSource,
-    LoadUrl,
     OtherSource,
     Pool,
     Source,
@@ -103,6 +102,7 @@ def _access_log(config: Config) -> contract.AccessLog | None:
 
 
 def _pool(config: Config, name: str, pool: Pool, of_flows: bool) -> PlannedPool:
+    announce = pool.proxy_protocol
     template = contract.Pool(
         id=name,
         algorithm=plan_algorithm(pool.algorithm),
@@ -116,6 +116,7 @@ def _pool(config: Config, name: str, pool: Pool, of_flows: bool) -> PlannedPool:
         spread=plan_spread(config, pool),
         load_reports=pool.load_reports or pool.load is not None,
         protocol="http1" if pool.protocol == "http1" else "http2",
+        proxy_protocol=None if announce is None else contract.Announce(announce.version, announce.tlvs),
     )
     tls = plan_pool_tls(config, name, pool)
     if of_flows:
@@ -126,9 +127,9 @@ def _pool(config: Config, name: str, pool: Pool, of_flows: bool) -> PlannedPool:
         name,
         template,
         _sources(config, name, pool),
-        _check(pool.check, tls),
+        _check(pool, tls),
         agent=_agent(pool.agent),
-        load=_load(pool.load, tls),
+        load=_load(pool, tls),
         tls=tls,
     )
 
@@ -139,8 +140,15 @@ def _agent(agent: Agent | None) -> PlannedAgent | None:
     return PlannedAgent(agent.port, agent.host, agent.every, agent.timeout, agent.send)
 
 
-def _load(load: LoadUrl | None, tls: PlannedPoolTls | None) -> PlannedLoad | None:
-    return None if load is None else PlannedLoad(load.path, load.every, load.timeout, tls)
+def _load(pool: Pool, tls: PlannedPoolTls | None) -> PlannedLoad | None:
+    load = pool.load
+    if load is None:
+        return None
+    return PlannedLoad(load.path, load.every, load.timeout, tls, _announce(pool))
+
+
+def _announce(pool: Pool) -> contract.ProxyVersion | None:
+    return None if pool.proxy_protocol is None else pool.proxy_protocol.version
 
 
 def _sources(config: Config, name: str, pool: Pool) -> tuple[PlannedSource, ...]:
@@ -186,12 +194,21 @@ def _source(config: Config, path: Path, source: Source) -> PlannedSource:
     return PlannedSource("dns", {"name": host, "port": int(port), **asked})
 
 
-def _check(check: Check | None, tls: PlannedPoolTls | None) -> PlannedCheck | None:
+def _check(pool: Pool, tls: PlannedPoolTls | None) -> PlannedCheck | None:
+    check = pool.check
     if check is None:
         return None
     kind, options = _kind(check)
     return PlannedCheck(
-        kind, options, check.every, check.timeout, check.rise, check.fall, check.initially == "up", tls
+        kind,
+        options,
+        check.every,
+        check.timeout,
+        check.rise,
+        check.fall,
+        check.initially == "up",
+        tls,
+        _announce(pool),
     )
 
 

@@ -68,6 +68,8 @@ def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:
             yield f"listener {new.id}: {part}.{change}"
     if old.carries != new.carries:
         yield f"listener {new.id}: carries {new.carries.upper()}, no longer {old.carries.upper()}"
+    if old.proxy_protocol != new.proxy_protocol:
+        yield f"listener {new.id}: {_announced(new.proxy_protocol)}"
     yield from _routes(new.id, old.routes, new.routes)
     yield from _flows(new.id, old.flows, new.flows)
 
@@ -91,6 +93,12 @@ def _flow(old: contract.FlowRoute, new: contract.FlowRoute) -> Iterator[str]:
         yield "matches differently"
     yield from differences(old, new, ("pool", "priority", "idle_ms", "total_ms"))
     yield from _rate_limits(old.limits, new.limits)
+
+
+def _announced(announced: contract.Announced | None) -> str:
+    if announced is None:
+        return "no connection begins with a PROXY header any more"
+    return f"connections from {', '.join(announced.from_)} begin with a PROXY header"
 
 
 def _routes(listener: str, old: Sequence[contract.Route], new: Sequence[contract.Route]) -> Iterator[str]:

@@ -37,6 +37,8 @@ class PlannedCheck:
     """What is believed before the first outcome, which decides alone."""
     tls: "PlannedPoolTls | None" = None
     """How TLS is spoken to what is probed."""
+    announce: contract.ProxyVersion | None = None
+    """The PROXY header that connections begin with; `None`: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class PlannedLoad:
     """An endpoint that takes longer has said nothing; at least 1."""
     tls: "PlannedPoolTls | None" = None
     """How TLS is spoken to it."""
+    announce: contract.ProxyVersion | None = None
+    """The PROXY header that connections begin with; `None`: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,17 @@ def _pool(old: PlannedPool, new: PlannedPool) -> Iterator[str]:
         yield f"subset: {_subset(one.spread.subset)} → {_subset(other.spread.subset)}"
     yield from differences(one, other, ("load_reports", "protocol"))
     yield from differences(one.flows, other.flows)
+    if one.proxy_protocol != other.proxy_protocol:
+        yield _announce(other.proxy_protocol)
     if old.tls != new.tls:
         yield _tls(old.tls, new.tls)
+
+
+def _announce(announce: contract.Announce | None) -> str:
+    if announce is None:
+        return "connections to endpoints no longer begin with a PROXY header"
+    tlvs = f" with {', '.join(announce.tlvs)}" if announce.tlvs else ""
+    return f"connections to endpoints begin with a PROXY header, {announce.version}{tlvs}"
 
 
 def _tls(old: PlannedPoolTls | None, new: PlannedPoolTls | None) -> str:

@@ -60,6 +60,9 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
         http2=_http2(listener.http2),
         carries=listener.protocol,
         flows=plan_flows(listener, ids, passthrough_ids),
+        proxy_protocol=None
+        if listener.proxy_protocol is None
+        else contract.Announced(listener.proxy_protocol.from_),
     )
 
 

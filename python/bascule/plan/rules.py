@@ -11,7 +11,15 @@ from bascule.config.messages import did_you_mean
 from bascule.config.model import Config, Match, Route
 from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
-from bascule.plan import acme_rules, binds, flow_rules, pool_rules, protection_rules, tls_rules
+from bascule.plan import (
+    acme_rules,
+    binds,
+    flow_rules,
+    pool_rules,
+    protection_rules,
+    proxy_rules,
+    tls_rules,
+)
 
 Rule = Callable[[Config, contract.Catalog], Iterator[Problem]]
 
@@ -240,6 +248,7 @@ RULES: tuple[Rule, ...] = (
     matchers_are_known,
     *pool_rules.RULES,
     *protection_rules.RULES,
+    *proxy_rules.RULES,
     *tls_rules.RULES,
     *acme_rules.RULES,
     *flow_rules.RULES,

@@ -205,6 +205,7 @@ def test_a_listener_tells_its_connections() -> None:
         handshakes=9,
         resumed=4,
         failed_handshakes=(contract.FailedHandshakes("closed", 3),),
+        refused_proxy_headers=5,
     )
     page = render(contract.Stats(listeners=(listener,)), ABOUT)
     values = re.findall(r'^bascule_listener_(\w+)\{listener="web"\} (\d+)$', page, re.M)
@@ -216,6 +217,7 @@ def test_a_listener_tells_its_connections() -> None:
         ("tunnels", "1"),
         ("tls_handshakes_total", "9"),
         ("tls_resumed_total", "4"),
+        ("proxy_headers_refused_total", "5"),
     ]
     assert 'bascule_listener_tls_failed_total{listener="web",reason="closed"} 3' in page.splitlines()
 

@@ -36,6 +36,7 @@ pub(crate) struct ListenerCounters {
     pub(crate) in_flight: AtomicU64,
     pub(crate) tunnels: AtomicU64,
     pub(crate) turned_away: AtomicU64,
+    pub(crate) refused_proxy_headers: AtomicU64,
     pub(crate) handshakes: AtomicU64,
     pub(crate) resumed: AtomicU64,
     pub(crate) failed_handshakes: [AtomicU64; Fault::WORDS.len()],
@@ -51,6 +52,17 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// The client's seat where the listener limits them; `None` when it has no more.
+    #[allow(clippy::option_option, reason = "no seat is needed, or none is left: two things")]
+    pub(crate) fn of(worker: &Worker, acceptor: &Acceptor, peer: &Peer) -> Option<Option<Self>> {
+        let table = worker.table();
+        let limit = acceptor
+            .place(table.table())
+            .and_then(|place| table.table().listeners[place].limits.connections_per_client);
+        let (Some(limit), Some(client)) = (limit, peer.ip) else { return Some(None) };
+        Self::take(&acceptor.counters.borrow(), client, limit).map(Some)
+    }
+
     /// `None` when the client has `limit` connections already.
     fn take(counters: &Arc<ListenerCounters>, client: IpAddr, limit: u32) -> Option<Self> {
         let mut clients = counters.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,15 +218,15 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
     }
 }
 
-/// The client's seat where the listener limits them; `None` when it has no more.
-#[allow(clippy::option_option, reason = "no seat is needed, or none is left: two things")]
+/// The seat of a client that has come itself; one that is passed on is not known yet.
+#[allow(clippy::option_option, reason = "as of `Seat::of`")]
 fn seat(worker: &Worker, acceptor: &Acceptor, peer: &Peer) -> Option<Option<Seat>> {
     let table = worker.table();
-    let limit = acceptor
-        .place(table.table())
-        .and_then(|place| table.table().listeners[place].limits.connections_per_client);
-    let (Some(limit), Some(client)) = (limit, peer.ip) else { return Some(None) };
-    Seat::take(&acceptor.counters.borrow(), client, limit).map(Some)
+    let place = acceptor.place(table.table());
+    if place.is_some_and(|place| peer.announces(&table.table().listeners[place])) {
+        return Some(None);
+    }
+    Seat::of(worker, acceptor, peer)
 }
 
 enum Next {

@@ -4,6 +4,7 @@ use crate::account::Counted;
 use crate::answer::Answer;
 use crate::buffers::{Input, Size};
 use crate::client::accept::{Acceptor, ListenerCounters, Seat};
+use crate::client::announced::Told;
 use crate::client::http1::{Refusal, Request, read_request};
 use crate::client::secure::Secure;
 use crate::deadline::Deadline;
@@ -38,16 +39,20 @@ pub(crate) struct Peer {
     pub(crate) ip: Option<IpAddr>,
     /// The address in text; empty for Unix sockets.
     pub(crate) text: Rc<str>,
+    /// 0 for Unix sockets.
+    pub(crate) port: u16,
+    /// What else is known of a client that somebody passes on.
+    pub(crate) told: Option<Rc<Told>>,
 }
 
 impl Peer {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
-        Self { ip: Some(ip), text: ip.to_string().into() }
+        Self { ip: Some(ip), text: ip.to_string().into(), port: address.port(), told: None }
     }
 
     pub(crate) fn unix() -> Self {
-        Self { ip: None, text: "".into() }
+        Self { ip: None, text: "".into(), port: 0, told: None }
     }
 }
 
@@ -66,6 +71,10 @@ pub(crate) struct Connection {
     pub(crate) idle_since: Instant,
     /// Where it speaks TLS: what the handshake has told.
     pub(crate) secure: Option<Rc<Secure>>,
+    /// Counts the connections of its thread.
+    pub(crate) serial: u64,
+    /// Where the client connected to; known of HTTP/2, whose streams cannot ask.
+    pub(crate) local: Option<SocketAddr>,
     /// `None` for a stream.
     arrival: Option<Arrival>,
 }
@@ -76,7 +85,7 @@ struct Arrival {
     worker: Rc<Worker>,
     counters: Arc<ListenerCounters>,
     registration: usize,
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
 }
 
 impl Arrival {
@@ -85,7 +94,7 @@ impl Arrival {
         let counters = Arc::clone(&acceptor.counters.borrow());
         counters.accepted.fetch_add(1, Relaxed);
         counters.open.fetch_add(1, Relaxed);
-        Self { worker: Rc::clone(worker), counters, registration, _seat: seat }
+        Self { worker: Rc::clone(worker), counters, registration, seat }
     }
 }
 
@@ -133,6 +142,8 @@ impl Connection {
         let arrival = Some(Arrival::new(&worker, &acceptor, seat));
         Self {
             input: Input::new(Rc::clone(&worker.buffers)),
+            serial: worker.next_serial(),
+            local: None,
             worker,
             acceptor,
             side: Side::Http1(socket),
@@ -157,12 +168,17 @@ impl Connection {
             served: self.served,
             idle_since: self.idle_since,
             secure: self.secure.clone(),
+            serial: self.serial,
+            local: self.local,
             arrival: None,
         }
     }
 
     /// Serves requests until the connection ends.
     pub(crate) async fn serve(&mut self) {
+        if self.is_announced() && !Box::pin(self.hear_whose()).await {
+            return;
+        }
         if self.speaks_tls() && !Box::pin(self.shake_hands()).await {
             return;
         }
@@ -182,6 +198,13 @@ impl Connection {
                 After::Cut => return,
                 After::Linger => return Box::pin(self.linger()).await,
             }
+        }
+    }
+
+    /// Its place among the connections of its client.
+    pub(crate) fn sit(&mut self, seat: Option<Seat>) {
+        if let Some(arrival) = &mut self.arrival {
+            arrival.seat = seat;
         }
     }
 

@@ -30,6 +30,11 @@ pub(crate) struct Secure {
 }
 
 impl Secure {
+    /// The host that the client asked for.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
     /// Whether the client has taken this connection for one to another host.
     pub(crate) fn is_misdirected(&self, host: &str) -> bool {
         self.server_name.as_deref().is_some_and(|name| self.tls.is_misdirected(name, host))

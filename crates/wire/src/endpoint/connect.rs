@@ -35,15 +35,16 @@ impl NotConnected {
     }
 }
 
-/// Connects within `limit`, which includes the TLS handshake, or says how it failed.
+/// Connects within `limit`, which includes the TLS handshake, or says how it failed. `first` goes before everything else.
 pub(crate) async fn connect(
     target: &Target,
     tls: Option<&EndpointTls>,
+    first: Option<&[u8]>,
     deadline: &mut Deadline,
     limit: Duration,
 ) -> Result<Socket, NotConnected> {
     let (mut socket, connected) = begin(target).map_err(|error| NotConnected::plainly(ending_of(&error)))?;
-    if connected && tls.is_none() {
+    if connected && tls.is_none() && first.is_none() {
         return Ok(socket);
     }
     deadline.start(limit);
@@ -55,6 +56,9 @@ pub(crate) async fn connect(
             Poll::Pending => deadline.poll(cx).map(|()| Err(NotConnected::plainly(Ending::ConnectTimedOut))),
         })
         .await?;
+    }
+    if let Some(first) = first {
+        socket.send_first(first).map_err(|error| NotConnected::plainly(ending_of(&error)))?;
     }
     if let Some(tls) = tls {
         Box::pin(shake_hands(&mut socket, tls, target, deadline)).await?;

@@ -202,7 +202,8 @@ impl Drop for Lease {
 /// A connection from its beginning to its end.
 async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowed: usize) {
     let mut deadline = Deadline::default();
-    let connected = connect(&opening.target, opening.tls.as_deref(), &mut deadline, opening.limit).await;
+    let connected =
+        connect(&opening.target, opening.tls.as_deref(), None, &mut deadline, opening.limit).await;
     let counter = if connected.is_ok() { &state.connects } else { &state.connect_failures };
     counter.fetch_add(1, Relaxed);
     let socket = match connected {

@@ -1,5 +1,6 @@
 //! The endpoint side of the wire.
 
+pub(crate) mod announce;
 pub(crate) mod connect;
 pub(crate) mod idle;
 pub(crate) mod link;

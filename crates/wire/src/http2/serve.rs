@@ -62,6 +62,7 @@ pub(crate) async fn serve(connection: &mut Connection) {
 
 fn take_socket(connection: &mut Connection) -> Option<Rc<Gather>> {
     let Side::Http1(socket) = &mut connection.side else { return None };
+    connection.local = socket.local_address();
     let (socket, worker) = (socket.take(), Rc::clone(&connection.worker));
     let input = connection.input.take();
     let clock = Rc::clone(&worker);

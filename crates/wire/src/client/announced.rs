@@ -1,0 +1,185 @@
+//! Before stage 2 where connections are passed on by another balancer: the PROXY header says whose they are.
+
+use crate::client::accept::Seat;
+use crate::client::connection::{Connection, Peer};
+use crate::endpoint::announce::{Caller, header};
+use crate::side::Side;
+use crate::socket::Socket;
+use bascule_contract::event::What;
+use bascule_contract::proxy_protocol::Announce;
+use bascule_decide::proxy_protocol::{Header, MAX_BINARY, Origin, Tlvs, read};
+use bascule_decide::table::Listener;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+/// What a header has told beside the client's address.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Where the client connected to.
+    destination: SocketAddr,
+    server_name: Option<Box<[u8]>>,
+    protocol: Option<Box<[u8]>>,
+    unique_id: Option<Box<[u8]>>,
+}
+
+impl Told {
+    fn new(destination: SocketAddr, tlvs: Tlvs<'_>) -> Self {
+        Self {
+            destination,
+            server_name: tlvs.authority().map(Into::into),
+            protocol: tlvs.alpn().map(Into::into),
+            unique_id: tlvs.unique_id().map(Into::into),
+        }
+    }
+}
+
+impl Peer {
+    /// Whether it passes connections of others on, each with a header.
+    pub(crate) fn announces(&self, listener: &Listener) -> bool {
+        let proxies = listener.proxies.as_ref();
+        proxies.is_some_and(|proxies| self.ip.is_none_or(|ip| proxies.contains(ip)))
+    }
+}
+
+/// How there is no header.
+pub(crate) enum Missing {
+    /// In words.
+    Refused(&'static str),
+    /// Nobody has said anything.
+    Silence,
+}
+
+impl Connection {
+    /// Whether a PROXY header comes first.
+    pub(crate) fn is_announced(&self) -> bool {
+        let table = self.worker.table();
+        let place = self.acceptor.place(table.table());
+        place.is_some_and(|place| self.peer.announces(&table.table().listeners[place]))
+    }
+
+    /// Reads the header, and takes the client that it names for the one whose connection this is. False: there is none
+    /// to be relied on, or that client has connections enough; the connection ends.
+    pub(crate) async fn hear_whose(&mut self) -> bool {
+        self.deadline.set(self.time_limit(None));
+        let mut seen = 0;
+        let heard = poll_fn(|cx| match self.poll_header(cx, &mut seen) {
+            Poll::Ready(heard) => Poll::Ready(heard),
+            Poll::Pending => {
+                self.deadline.poll(cx).map(|()| Err(Missing::Refused("it did not come in time")))
+            }
+        })
+        .await;
+        match heard {
+            Ok(client) => {
+                self.peer = client.unwrap_or_else(|| self.peer.clone());
+                self.take_seat()
+            }
+            Err(missing) => {
+                self.has_no_header(&missing);
+                false
+            }
+        }
+    }
+
+    fn poll_header(&self, cx: &mut Context<'_>, seen: &mut usize) -> Poll<Result<Option<Peer>, Missing>> {
+        match &self.side {
+            Side::Http1(socket) => poll_header(socket, &mut self.worker.scratch.borrow_mut(), seen, cx),
+            Side::Http2(_) => Poll::Ready(Ok(None)),
+        }
+    }
+
+    fn take_seat(&mut self) -> bool {
+        let Some(seat) = Seat::of(&self.worker, &self.acceptor, &self.peer) else {
+            self.acceptor.counters.borrow().turned_away.fetch_add(1, Relaxed);
+            return false;
+        };
+        self.sit(seat);
+        true
+    }
+
+    fn has_no_header(&self, missing: &Missing) {
+        // Somebody looked whether the port is open.
+        let Missing::Refused(reason) = missing else { return };
+        self.acceptor.counters.borrow().refused_proxy_headers.fetch_add(1, Relaxed);
+        self.worker.event_of_many(|| What::ProxyHeaderRefused {
+            listener: self.acceptor.listener.borrow().to_string(),
+            client: self.peer.text.to_string(),
+            reason: (*reason).to_owned(),
+        });
+    }
+
+    /// The header that announces this client to an endpoint.
+    pub(crate) fn announcement(&self, announce: &Announce) -> Rc<[u8]> {
+        let told = self.peer.told.as_deref();
+        let secure = self.secure.as_deref();
+        let agreed = match (&self.side, secure) {
+            (_, Some(secure)) if secure.http2 => Some(&b"h2"[..]),
+            (Side::Http1(socket), Some(_)) if socket.has_agreed_on(b"http/1.1") => Some(&b"http/1.1"[..]),
+            _ => None,
+        };
+        let own_id = format!("{}-{:x}", self.worker.name, self.serial);
+        let or_told = |own: Option<&'_ [u8]>, of: fn(&Told) -> Option<&[u8]>| {
+            // Where the client speaks TLS to us, nobody in front can know better.
+            if secure.is_some() { own.map(<[u8]>::to_vec) } else { told.and_then(of).map(<[u8]>::to_vec) }
+        };
+        let server_name = or_told(secure.and_then(|it| it.server_name()).map(str::as_bytes), |it| {
+            it.server_name.as_deref()
+        });
+        let protocol = or_told(agreed, |it| it.protocol.as_deref());
+        let caller = Caller {
+            source: self.peer.ip.map(|ip| SocketAddr::new(ip, self.peer.port)),
+            destination: told.map(|it| it.destination).or(self.local).or_else(|| self.side.local_address()),
+            server_name: server_name.as_deref(),
+            protocol: protocol.as_deref(),
+            unique_id: told.and_then(|it| it.unique_id.as_deref()).or(Some(own_id.as_bytes())),
+        };
+        header(announce, &caller).into()
+    }
+}
+
+/// Takes the header from the connection to its last byte and no further: what follows may be TLS.
+///
+/// Ready with the client that it names; `None`: whoever sent it. `seen`, 0 at first, is kept from call to call; `room` is
+/// used within the call alone.
+pub(crate) fn poll_header(
+    socket: &Socket,
+    room: &mut Vec<u8>,
+    seen: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Peer>, Missing>> {
+    room.resize(MAX_BINARY, 0);
+    loop {
+        let arrived = match ready!(socket.poll_peek(cx, room, *seen)) {
+            Ok(arrived) if arrived > *seen => arrived,
+            Ok(_) if *seen > 0 => {
+                return Poll::Ready(Err(Missing::Refused("the connection ended before it was complete")));
+            }
+            _ => return Poll::Ready(Err(Missing::Silence)),
+        };
+        *seen = arrived;
+        match read(&room[..arrived]) {
+            Ok(None) => {}
+            Err(refusal) => return Poll::Ready(Err(Missing::Refused(refusal.reason()))),
+            Ok(Some((header, length))) => {
+                let client = client_of(&header);
+                let taken = socket.poll_read(cx, &mut room[..length]);
+                let whole = matches!(taken, Poll::Ready(Ok(taken)) if taken == length);
+                return Poll::Ready(if whole { Ok(client) } else { Err(Missing::Silence) });
+            }
+        }
+    }
+}
+
+/// The client that a header names; `None`: whoever sent it.
+fn client_of(header: &Header<'_>) -> Option<Peer> {
+    match header.origin {
+        Origin::Internet { source, destination, .. } => {
+            let told = Rc::new(Told::new(destination, header.tlvs));
+            Some(Peer { told: Some(told), ..Peer::tcp(source) })
+        }
+        Origin::Local | Origin::Unknown | Origin::Unix { .. } => None,
+    }
+}

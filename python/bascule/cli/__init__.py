@@ -24,6 +24,7 @@ COMMANDS = {
     "reload": "Let the running balancer read its configuration again.",
     "status": "Show listeners, pools and endpoints, now.",
     "endpoint": "Show one endpoint, drain it, or take it out or in.",
+    "certificates": "List certificates, hand one over, or take one back.",
     "wait": "Return when an endpoint is drained, up, down or ready.",
     "stop": "Drain the running balancer and stop it.",
     "show": "Print a configuration as the balancer understands it.",

@@ -55,6 +55,7 @@ from bascule.config.stores import OneStore, Store
 from bascule.config.tls import (
     CertificateFile,
     ClientCertificates,
+    FilePath,
     Hsts,
     HstsOrOff,
     HttpsPort,
@@ -291,6 +292,9 @@ class Admin(Section):
     reload and stop the balancer."""
     metrics: AskedOn | None = None
     """An address that serves metrics and health, and nothing that changes anything."""
+    certificates: FilePath | None = alternative()
+    """A directory for certificates that are handed over (`bascule certificates put`). Clients are shown them
+    by the listeners that name it among their `certificates`, too; until then it may be empty."""
 
 
 class Stop(Section):

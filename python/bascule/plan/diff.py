@@ -138,6 +138,9 @@ def _settings(old: Plan, new: Plan) -> Iterator[str]:
         yield f"log level: {old.log_level} → {new.log_level}"
     if old.stop_grace_ms != new.stop_grace_ms:
         yield f"stop: grace {format_duration(old.stop_grace_ms)} → {format_duration(new.stop_grace_ms)}"
+    if old.admin.certificates != new.admin.certificates:
+        before, after = (in_words(it.admin.certificates) for it in (old, new))
+        yield f"certificates are handed over to: {before} → {after}"
     if old.pools and new.pools and _zone(old) != _zone(new):
         yield f"zone: {in_words(_zone(old))} → {in_words(_zone(new))}"
 

@@ -81,6 +81,8 @@ class PlannedCertificate:
     """For clients that name no host, or one that nobody has."""
     ordered: bool = False
     """By ourselves: it may not be there yet."""
+    uploaded: bool = False
+    """The directory of certificates that are handed over: there may be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,8 @@ class PlannedAdmin:
     """`unix:/path` or `127.0.0.1:9000`; `None`: the default socket of the user who runs it."""
     metrics: str | None
     """`127.0.0.1:9100`: an address that serves nothing but metrics and health; `None`: none."""
+    certificates: str | None = None
+    """Absolute path of the directory of certificates that are handed over; `None`: none are taken."""
 
 
 @dataclass(frozen=True, slots=True)

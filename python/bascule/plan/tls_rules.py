@@ -135,6 +135,23 @@ def hosts_have_certificates(config: Config, _: contract.Catalog) -> Iterator[Pro
                     yield span.problem(what, f"they are for {_some(names)}", "warning")
 
 
+def what_is_handed_over_is_shown(config: Config, _: contract.Catalog) -> Iterator[Problem]:
+    """Some listener names the directory of certificates that are handed over."""
+    if config.admin.certificates is None:
+        return
+    planned = (
+        each
+        for name, listener in config.listeners.items()
+        if listener.tls is not None
+        for each in planned_certificates(config, name, listener.tls)
+    )
+    if not any(each.uploaded for each in planned):
+        span = config.places.value(("admin", "certificates"))
+        what = "no client is shown what is handed over: no listener names this directory"
+        hint = "name it among the `certificates` of a listener's `tls`"
+        yield span.problem(what, hint, "warning")
+
+
 def _is_covered(host: str, names: set[str]) -> bool:
     return host in names or f"*.{host.partition('.')[2]}" in names
 
@@ -191,6 +208,7 @@ def _unverified(config: Config, path: Path) -> Problem:
 RULES = (
     certificates_can_be_shown,
     hosts_have_certificates,
+    what_is_handed_over_is_shown,
     clients_can_be_verified,
     certificates_are_asked_for,
     endpoints_can_be_verified,

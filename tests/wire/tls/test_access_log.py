@@ -24,7 +24,9 @@ FIELDS = ("tls_version", "tls_cipher", "tls_server_name", "tls_alpn", "tls_resum
 
 def plane(log: Path) -> RunningPlane:
     to = contract.AccessLog("json", str(log))
-    return RunningPlane([pool()], [listener(tls=TLS, http2=contract.Http2())], material=MATERIAL, access_log=to)
+    return RunningPlane(
+        [pool()], [listener(tls=TLS, http2=contract.Http2())], material=MATERIAL, access_log=to
+    )
 
 
 def said(log: Path, count: int) -> list[dict[str, Any]]:

@@ -108,8 +108,8 @@ class ClientCertificates(Section):
     ca: Annotated[tuple[FilePath, ...], Field(min_length=1), ShortForm(one_or_list, (_TEXT,))]
     """PEM files of the authorities that issue them."""
     crl: Annotated[tuple[FilePath, ...], ShortForm(one_or_list, (_TEXT,))] = ()
-    """PEM files of what these have revoked. With any, there must be a fresh one of the authority of every
-    client: who cannot be looked up is refused."""
+    """PEM files of what these have revoked. With any, there must be a fresh one of every authority, those
+    between too: who cannot be looked up is refused."""
 
 
 class ListenerTls(Section):
@@ -178,7 +178,7 @@ class PoolTls(Section):
     ca: Annotated[tuple[FilePath, ...], ShortForm(one_or_list, (_TEXT,))] = ()
     """PEM files of the authorities to trust; by default those of the system."""
     crl: Annotated[tuple[FilePath, ...], ShortForm(one_or_list, (_TEXT,))] = ()
-    """PEM files of what these have revoked."""
+    """PEM files of what these have revoked; of every authority, as for clients."""
     certificate: FilePath | None = alternative()
     """What we show when endpoints ask: a PEM file, with its chain."""
     key: FilePath | None = alternative()

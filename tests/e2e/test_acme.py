@@ -1,6 +1,7 @@
 """Certificates from a real ACME server, pebble: got, renewed, and kept when it fails."""
 
 import json
+import re
 import socket
 import ssl
 import stat
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.eventually import eventually
 from tests.support.pebble import HMAC_KEY, Pebble
 from tests.support.program import Bascule, command, get
+from tests.support.secrets import leaks
 
 SLOW = 45.0
 """Seconds that an order may take on a busy machine."""
@@ -115,7 +117,8 @@ def until_shown(bascule: Bascule, pebble: Pebble, name: str) -> x509.Certificate
 def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
     folder: Path, pebble: Pebble
 ) -> None:
-    write(folder, pebble, "[shop.example, [a.example, b.example]]")
+    file = write(folder, pebble, "[shop.example, [a.example, b.example]]")
+    file.write_text("log_level: debug\n" + file.read_text())
     with running(folder) as bascule:
         assert shown(pebble, "shop.example") is None, "refused until there is one"
         until_shown(bascule, pebble, "shop.example")
@@ -133,8 +136,10 @@ def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
             assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
         said = "\n".join([*bascule.said, *bascule.written, json.dumps(status(folder)), page])
         assert "PRIVATE KEY" not in said
-        for file in (folder / "store").rglob("*.key"):
-            assert file.read_text().splitlines()[1] not in said
+        kept = [it.read_text() for it in (folder / "store").rglob("*") if it.is_file()]
+        keys = [key for text in kept for key in re.findall(r"-+BEGIN [A-Z ]*PRIVATE KEY.*?KEY-+", text, re.S)]
+        assert len(keys) == 3, "of the account and of two certificates"
+        assert [leaks(key, said.encode()) for key in keys] == [[], [], []]
 
     # The next run has it from the start, and orders nothing.
     with running(folder) as bascule:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.eventually import eventually
 from tests.support.pebble import HMAC_KEY, Pebble
@@ -148,9 +149,10 @@ def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
 
 
 def test_over_tls_the_challenge_is_shown_to_the_authority_alone(folder: Path, pebble: Pebble) -> None:
-    write(folder, pebble, "shop.example", ", challenge: tls-alpn-01")
+    write(folder, pebble, "shop.example", ", challenge: tls-alpn-01, key: rsa2048")
     with running(folder) as bascule:
-        until_shown(bascule, pebble, "shop.example")
+        key = until_shown(bascule, pebble, "shop.example").public_key()
+        assert isinstance(key, rsa.RSAPublicKey) and key.key_size == 2048
         context = ssl.create_default_context(cadata=pebble.root())
         context.set_alpn_protocols(["acme-tls/1"])
         with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", pebble.tls_port), 10) as raw:

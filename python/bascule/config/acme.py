@@ -107,6 +107,9 @@ class Acme(Section):
     """How we prove that a name is ours. `http-01`: on port 80, which listeners without `tls` answer by
     themselves. `tls-alpn-01`: on port 443, which listeners with `tls` do. `dns-01`: through `dns_hook`, and
     the only one for wildcards."""
+    key: Literal["p256", "p384", "rsa2048", "rsa4096"] = "p256"
+    """The key of each certificate that is ordered from now on; those that are there keep theirs until they
+    are renewed. `rsa2048` is for clients that know no ECDSA, and makes handshakes dearer."""
     dns_hook: Annotated[StrictStr, Field(min_length=1)] | None = alternative()
     """A Python file with `present(name, value)` and `remove(name, value)`, which put a TXT record into the
     DNS and take it away; plain functions or `async` ones."""

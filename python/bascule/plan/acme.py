@@ -26,6 +26,7 @@ def plan_acme(config: Config) -> PlannedAcme | None:
         if account is None
         else PlannedAccount(account.key_id, contract.Secret(account.hmac_key)),
         orders=orders,
+        key=acme.key,
     )
 
 

@@ -51,7 +51,17 @@ def _acme(old: PlannedAcme | None, new: PlannedAcme | None) -> Iterator[str]:
     yield from (f"certificate for {', '.join(it)}: ordered" for it in after if it not in before)
     yield from (f"certificate for {', '.join(it)}: no longer renewed" for it in before if it not in after)
     if old is not None and new is not None:
-        ours = ("directory", "email", "storage", "challenge", "dns_hook", "dns_wait_ms", "ca", "account")
+        ours = (
+            "directory",
+            "email",
+            "storage",
+            "challenge",
+            "dns_hook",
+            "dns_wait_ms",
+            "ca",
+            "account",
+            "key",
+        )
         changed = [each for each in ours if getattr(old, each) != getattr(new, each)]
         yield from (f"acme: {each.removesuffix('_ms')} differs" for each in changed)
 

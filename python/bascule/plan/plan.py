@@ -113,6 +113,10 @@ class PlannedAccount:
     """Base64url."""
 
 
+KeyKind = Literal["p256", "p384", "rsa2048", "rsa4096"]
+"""Keys that certificates are ordered with."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedAcme:
     """Where certificates are ordered, and for which names."""
@@ -133,6 +137,8 @@ class PlannedAcme:
     """`None`: the authority wants none."""
     orders: tuple[tuple[str, ...], ...]
     """The names of each certificate; no two are for the same."""
+    key: KeyKind = "p256"
+    """Of the next certificate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,8 @@ class ListenerTls(Section):
     names; of an ECDSA and an RSA certificate for one name, clients get the one that they can verify."""
     acme: CertificateNames = ()
     """Names to order certificates for, as the section `acme` says: each entry is a certificate, a list is one
-    for several names. Until it is there, clients that ask for the name are refused. After `certificates`, if
-    there are any."""
+    for several names, and `on` one for each host of the routes. Until it is there, clients that ask for the
+    name are refused. After `certificates`, if there are any."""
     self_signed: bool = False
     """For development: a certificate of an authority made on the spot, for `localhost` and the hosts of the
     routes. Its file is printed, so that clients can be told to trust it."""

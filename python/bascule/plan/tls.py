@@ -37,7 +37,7 @@ def plan_listener_tls(config: Config, name: str, listener: Listener) -> PlannedL
         return None
     clients = tls.client_certificates
     return PlannedListenerTls(
-        certificates=(*planned_certificates(config, name, tls), *planned_orders(config, tls)),
+        certificates=(*planned_certificates(config, name, tls), *planned_orders(config, listener)),
         self_signed=(*OURSELVES, *_hosts(listener)) if tls.self_signed else (),
         refuse_unknown=tls.unknown_name == "refuse",
         oldest="tls12" if tls.min_version == "1.2" else "tls13",

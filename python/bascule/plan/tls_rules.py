@@ -7,6 +7,7 @@ from bascule import contract
 from bascule.config.model import Config
 from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
+from bascule.plan.acme import wanted_names
 from bascule.plan.plan import PlannedAuthorities, PlannedCertificate
 from bascule.plan.tls import planned_authorities, planned_certificate, planned_certificates, planned_clients
 
@@ -124,7 +125,7 @@ def hosts_have_certificates(config: Config, _: contract.Catalog) -> Iterator[Pro
                 for certificate in SHARED.read(planned, time.time()).certificates
                 for known in certificate.names
             }
-            names |= {each for ordered in listener.tls.acme for each in ordered}
+            names |= {each for ordered in wanted_names(listener) for each in ordered}
         except CertificateRefused:
             continue  # Told elsewhere.
         for at, route in enumerate(listener.routes):

@@ -92,6 +92,17 @@ def test_a_subject_that_tries_to_end_its_line_stays_within_it(tmp_path: Path) ->
     assert json.loads(log.read_text())["status"] == 503
 
 
+def test_a_name_that_could_not_be_one_is_refused_before_there_is_a_line(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    with plane(log) as running:
+        for name in ('a","status":999,"x":"', "a\r\nb", "a\x1b[2Jb"):
+            said_back = openssl(running.address(), "-servername", name)
+            assert "alert illegal parameter" in said_back, name
+        openssl(running.address(), "-servername", "a_b.test", "-quiet", say="GET / HTTP/1.0\r\n\r\n")
+        (line,) = said(log, 1)
+    assert line["tls_server_name"] == "a_b.test"
+
+
 def test_every_request_of_an_http_2_connection_says_it(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     with plane(log) as running:

@@ -220,8 +220,8 @@ def admin_api() -> Iterator[str]:
     yield from paragraph(
         "A configuration that is refused gets 422 with `error` (text) and `problems` (each with `path`, "
         "`line`, `column`, `severity`, `what` and `hint`). A pool, endpoint or certificate that is not there "
-        "gets 404, a body that makes no sense 400, a certificate that cannot be shown 422, anything else that "
-        "cannot be done 409, each with `error`. "
+        "gets 404, a body that makes no sense 400, a certificate that cannot be shown 422, anything else "
+        "that cannot be done 409, each with `error`. "
         "`admin.metrics` serves `/metrics`, `/healthz` and `/readyz` (`/ready`, `/ping`) only."
     )
     yield from (
@@ -243,8 +243,8 @@ def admin_api() -> Iterator[str]:
     yield from paragraph(
         "A certificate is told with its `name`, `names`, `serial`, `kind`, `issuer`, `expires_at` (Unix "
         "time), `days_left`, `file`, `used_by` (who shows it; of one by name a list) and, of one by name, "
-        "`warnings`. `PUT` answers 201 for a new name and 200 for another certificate under a known one. They "
-        "are kept in the directory `admin.certificates`, so that they survive a restart."
+        "`warnings`. `PUT` answers 201 for a new name and 200 for another certificate under a known one. "
+        "They are kept in the directory `admin.certificates`, so that they survive a restart."
     )
 
 

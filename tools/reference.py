@@ -28,8 +28,8 @@ from bascule.plane import embedded
 
 WIDTH = 110
 NOTE = "<!-- Written by tools/reference.py (`make docs`). Change the code's own words instead. -->"
-BELOW = {"show": ("config",), "wait": ("endpoint",)}
-"""Commands that are only the first word of one."""
+BELOW = {"show": ("config",), "wait": ("endpoint",), "certificates": ("list", "put", "remove")}
+"""Commands that are only the first word of some."""
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -133,8 +133,8 @@ def command_line() -> Iterator[str]:
     yield from (f"- `bascule {it}` is `bascule {' '.join(words)}`" for it, words in cli.ALIASES.items())
     yield from ("", "## bascule", "", *_help([]))
     for command in cli.COMMANDS:
-        words = [command, *BELOW.get(command, ())]
-        yield from ("", f"## bascule {' '.join(words)}", "", *_help(words))
+        for words in [[command, below] for below in BELOW.get(command, ())] or [[command]]:
+            yield from ("", f"## bascule {' '.join(words)}", "", *_help(words))
 
 
 def _help(words: list[str]) -> Iterator[str]:
@@ -219,8 +219,9 @@ def admin_api() -> Iterator[str]:
         yield from item(f"`{request}`: {what}")
     yield from paragraph(
         "A configuration that is refused gets 422 with `error` (text) and `problems` (each with `path`, "
-        "`line`, `column`, `severity`, `what` and `hint`). A pool or endpoint that is not there gets 404, a "
-        "body that makes no sense 400, anything else that cannot be done 409, each with `error`. "
+        "`line`, `column`, `severity`, `what` and `hint`). A pool, endpoint or certificate that is not there "
+        "gets 404, a body that makes no sense 400, a certificate that cannot be shown 422, anything else "
+        "that cannot be done 409, each with `error`. "
         "`admin.metrics` serves `/metrics`, `/healthz` and `/readyz` (`/ready`, `/ping`) only."
     )
     yield from (
@@ -229,6 +230,7 @@ def admin_api() -> Iterator[str]:
         "curl --unix-socket /run/bascule.sock http://admin/status",
         'curl --unix-socket /run/bascule.sock -d \'{"state": "drain"}\' \\',
         "  http://admin/pools/site/endpoints/10.0.0.1:8000/state",
+        "curl --unix-socket /run/bascule.sock -T both.pem http://admin/certificates/shop",
         "```",
     )
     yield from paragraph(
@@ -237,6 +239,12 @@ def admin_api() -> Iterator[str]:
         "each for itself; what `operator`, `agent` and `load` have said last; and what was counted. What an "
         "operator wants is in force when it is answered. It survives a reload, and is forgotten when the "
         "endpoint leaves its pool and when the balancer stops."
+    )
+    yield from paragraph(
+        "A certificate is told with its `name`, `names`, `serial`, `kind`, `issuer`, `expires_at` (Unix "
+        "time), `days_left`, `file`, `used_by` (who shows it; of one by name a list) and, of one by name, "
+        "`warnings`. `PUT` answers 201 for a new name and 200 for another certificate under a known one. "
+        "They are kept in the directory `admin.certificates`, so that they survive a restart."
     )
 
 

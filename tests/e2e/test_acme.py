@@ -1,6 +1,7 @@
 """Certificates from a real ACME server, pebble: got, renewed, and kept when it fails."""
 
 import json
+import re
 import socket
 import ssl
 import stat
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.eventually import eventually
 from tests.support.pebble import HMAC_KEY, Pebble
 from tests.support.program import Bascule, command, get
+from tests.support.secrets import leaks
 
 SLOW = 45.0
 """Seconds that an order may take on a busy machine."""
@@ -115,7 +118,8 @@ def until_shown(bascule: Bascule, pebble: Pebble, name: str) -> x509.Certificate
 def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
     folder: Path, pebble: Pebble
 ) -> None:
-    write(folder, pebble, "[shop.example, [a.example, b.example]]")
+    file = write(folder, pebble, "[shop.example, [a.example, b.example]]")
+    file.write_text("log_level: debug\n" + file.read_text())
     with running(folder) as bascule:
         assert shown(pebble, "shop.example") is None, "refused until there is one"
         until_shown(bascule, pebble, "shop.example")
@@ -133,8 +137,10 @@ def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
             assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
         said = "\n".join([*bascule.said, *bascule.written, json.dumps(status(folder)), page])
         assert "PRIVATE KEY" not in said
-        for file in (folder / "store").rglob("*.key"):
-            assert file.read_text().splitlines()[1] not in said
+        kept = [it.read_text() for it in (folder / "store").rglob("*") if it.is_file()]
+        keys = [key for text in kept for key in re.findall(r"-+BEGIN [A-Z ]*PRIVATE KEY.*?KEY-+", text, re.S)]
+        assert len(keys) == 3, "of the account and of two certificates"
+        assert [leaks(key, said.encode()) for key in keys] == [[], [], []]
 
     # The next run has it from the start, and orders nothing.
     with running(folder) as bascule:
@@ -143,9 +149,10 @@ def test_over_http_a_listener_gets_a_certificate_whatever_its_routes_say(
 
 
 def test_over_tls_the_challenge_is_shown_to_the_authority_alone(folder: Path, pebble: Pebble) -> None:
-    write(folder, pebble, "shop.example", ", challenge: tls-alpn-01")
+    write(folder, pebble, "shop.example", ", challenge: tls-alpn-01, key: rsa2048")
     with running(folder) as bascule:
-        until_shown(bascule, pebble, "shop.example")
+        key = until_shown(bascule, pebble, "shop.example").public_key()
+        assert isinstance(key, rsa.RSAPublicKey) and key.key_size == 2048
         context = ssl.create_default_context(cadata=pebble.root())
         context.set_alpn_protocols(["acme-tls/1"])
         with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", pebble.tls_port), 10) as raw:

@@ -86,6 +86,10 @@ class Authority:
         above = () if self._above is None else (self.certificate,)
         return Issued(builder.sign(self.key, hashes.SHA256()), above, own)
 
+    def as_issued(self) -> Issued:
+        """Its own certificate: that of an authority below another can be revoked."""
+        return Issued(self.certificate, (), self.key)
+
     def revoke(self, *revoked: Issued, days: float = 30) -> str:
         """A revocation list, as PEM."""
         builder = (

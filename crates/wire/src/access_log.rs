@@ -17,9 +17,27 @@ pub(crate) struct LogFacts {
     pub(crate) referer: Option<Vec<u8>>,
 }
 
+/// What a line says about the TLS of its connection; all of it was known after the handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encryption<'a> {
+    /// `TLSv1.3`
+    pub(crate) version: &'static str,
+    /// As IANA writes it; empty for one that has no name.
+    pub(crate) cipher: &'static str,
+    /// The host that the client asked for; empty when it asked for none.
+    pub(crate) server_name: &'a str,
+    /// The protocol that was agreed on; empty when the client offered none.
+    pub(crate) alpn: &'static str,
+    pub(crate) resumed: bool,
+    /// The subject of the client's certificate, if it has shown one.
+    pub(crate) client_subject: Option<&'a str>,
+}
+
 /// All that a line says.
 pub(crate) struct Line<'a> {
     pub(crate) facts: &'a LogFacts,
+    /// `None`: the client spoke in the clear.
+    pub(crate) encryption: Option<Encryption<'a>>,
     pub(crate) listener: &'a str,
     pub(crate) route: &'a str,
     pub(crate) pool: &'a str,
@@ -34,6 +52,25 @@ pub(crate) struct Line<'a> {
     pub(crate) timers_us: [u64; 5],
     /// Milliseconds since the Unix epoch, of the end.
     pub(crate) at_ms: u64,
+}
+
+impl Encryption<'_> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        for (name, value) in [
+            ("tls_version", self.version),
+            ("tls_cipher", self.cipher),
+            ("tls_server_name", self.server_name),
+            ("tls_alpn", self.alpn),
+        ] {
+            if !value.is_empty() {
+                text(out, name, value.as_bytes());
+            }
+        }
+        let _ = write!(out, ",\"tls_resumed\":{}", self.resumed);
+        if let Some(subject) = self.client_subject {
+            text(out, "client_subject", subject.as_bytes());
+        }
+    }
 }
 
 impl Line<'_> {
@@ -71,6 +108,9 @@ impl Line<'_> {
         );
         for (name, us) in ["request", "queue", "connect", "response", "total"].iter().zip(self.timers_us) {
             let _ = write!(out, ",\"{name}_ms\":{}.{:03}", us / 1000, us % 1000);
+        }
+        if let Some(encryption) = &self.encryption {
+            encryption.write_json(out);
         }
         if let Some(agent) = &self.facts.user_agent {
             text(out, "user_agent", agent);
@@ -176,8 +216,13 @@ mod tests {
     use super::*;
 
     fn line(facts: &LogFacts, format: AccessLogFormat) -> String {
+        written(facts, None, format)
+    }
+
+    fn written(facts: &LogFacts, encryption: Option<Encryption<'_>>, format: AccessLogFormat) -> String {
         let line = Line {
             facts,
+            encryption,
             listener: "web",
             route: "web/0",
             pool: "api",
@@ -226,5 +271,26 @@ mod tests {
         );
         assert!(line.contains("\"user_agent\":\"curl\\\"\\u000a\\u001b\\u00ff\""), "{line}");
         assert!(line.contains("\"response_ms\":12.345"), "{line}");
+        assert!(!line.contains("tls"), "{line}");
+    }
+
+    #[test]
+    fn what_clients_say_in_a_handshake_stays_within_its_field() {
+        let hostile = Encryption {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            server_name: "a\",\"status\":999,\n",
+            alpn: "",
+            resumed: true,
+            client_subject: Some("CN=a\\\"\r\n\u{85}é"),
+        };
+        let line = written(&facts(), Some(hostile), AccessLogFormat::Json);
+        assert_eq!(line.matches('\n').count(), 1);
+        let expected = concat!(
+            r#","tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","#,
+            r#""tls_server_name":"a\",\"status\":999,\u000a","tls_resumed":true,"#,
+            r#""client_subject":"CN=a\\\"\u000d\u000a\u0085é","#
+        );
+        assert!(line.contains(expected), "{line}");
     }
 }

@@ -240,6 +240,7 @@ impl Exchange<'_> {
         ];
         self.connection.worker.log(&Line {
             facts,
+            encryption: self.connection.encryption(),
             listener: &listener.id,
             route: self.request.route().map_or("", |route| &route.id),
             pool: pool.map_or("", |pool| &pool.id),
@@ -271,6 +272,7 @@ pub(crate) fn log_refusal(
     let total = u64::try_from(counted.duration.as_micros()).unwrap_or(u64::MAX);
     connection.worker.log(&Line {
         facts: refusal.facts.as_deref().unwrap_or(&nothing),
+        encryption: connection.encryption(),
         listener: &table.table().listeners[listener].id,
         route: "",
         pool: "",

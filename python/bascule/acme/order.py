@@ -45,7 +45,8 @@ class Surroundings:
 async def order(planned: PlannedAcme, names: tuple[str, ...], around: Surroundings) -> bytes:
     """A new certificate for these names with its chain and key (PEM). Raises a `BasculeError`."""
     storage = Storage(planned.storage, planned.directory)
-    key, key_pem = new_key()
+    # RSA takes its time.
+    key, key_pem = await around.apart(new_key, planned.key)
     authority = await around.apart(around.connect, planned, storage)
     begun = await around.apart(authority.begin, request(names, key))
     async with _proven(planned, storage, begun.proofs, around):

@@ -7,21 +7,35 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bascule import contract
+from bascule.plan.plan import KeyKind
 
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 
 
-def new_key() -> tuple[ec.EllipticCurvePrivateKey, bytes]:
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def new_key(kind: KeyKind = "p256") -> tuple[Key, bytes]:
     """A key for a certificate, also as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _new_key(kind)
     return key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def request(names: Sequence[str], key: ec.EllipticCurvePrivateKey) -> bytes:
+def _new_key(kind: KeyKind) -> Key:
+    match kind:
+        case "p256":
+            return ec.generate_private_key(ec.SECP256R1())
+        case "p384":
+            return ec.generate_private_key(ec.SECP384R1())
+        case "rsa2048" | "rsa4096":
+            return rsa.generate_private_key(65_537, int(kind.removeprefix("rsa")))
+
+
+def request(names: Sequence[str], key: Key) -> bytes:
     """A certificate signing request for these names (PEM)."""
     alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))

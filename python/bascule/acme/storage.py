@@ -7,7 +7,6 @@ end with the process that holds them.
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,9 +16,11 @@ from bascule.acme.layout import CHALLENGES, certificate_file, home, stem
 from bascule.acme.renewal import Advice, Record
 from bascule.certificates.certificate import Certificate
 from bascule.certificates.fault import CertificateRefused
-from bascule.certificates.read import Reader, read_file
+from bascule.certificates.files import read_file
+from bascule.certificates.read import Reader
 from bascule.errors import BasculeError
 from bascule.plan.plan import PlannedCertificate
+from bascule.replace import replace_file
 from bascule.wording import in_words
 
 PRIVATE = 0o700
@@ -119,17 +120,7 @@ class Storage:
 def write(path: Path, content: bytes) -> None:
     """Replaces a file, which nobody else may read. Raises `StorageFailed`, and leaves the old one."""
     with _told(path):
-        # `mkstemp` makes it 0600.
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as written:
-                written.write(content)
-                written.flush()
-                os.fsync(descriptor)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, content)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The admin API: the table of its resources. Everything that changes something is a POST, or may be a PUT."""
+"""The admin API: the table of its resources. Nothing is changed by a GET."""
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -9,9 +9,11 @@ from starlette.types import ASGIApp
 
 from bascule.admin.guard import Guard
 from bascule.admin.resources.body import BodyRefused
+from bascule.admin.resources.certificates import Certificates
 from bascule.admin.resources.changes import Changes
 from bascule.admin.resources.endpoints import Endpoints
 from bascule.admin.resources.observed import Observed
+from bascule.certificates.fault import CertificateRefused
 from bascule.control.balancer import Balancer
 from bascule.control.lookup import NotThere
 from bascule.errors import BasculeError
@@ -25,6 +27,11 @@ INDEX = {
     "GET /pools/{pool}/endpoints/{endpoint}/state": "one endpoint now, named by id or address",
     "POST /pools/{pool}/endpoints/{endpoint}/state": "what an operator wants of it: {state: ready} (or "
     "drain, maintenance), {weight: 5} (or null: the default), or both; also as PUT",
+    "GET /certificates": "every certificate in use, by whom, and until when",
+    "GET /certificates/{name}": "one that was handed over",
+    "PUT /certificates/{name}": "hand one over: certificate, chain and key as PEM; it is shown when that is "
+    "answered",
+    "DELETE /certificates/{name}": "it is shown no more",
     "POST /plan": "what would change: {config: {}} as GET /config gives it, or empty for its own file",
     "POST /explain": "what would become of a request, and why: {method, url, headers, client, listener}; "
     "nothing is sent",
@@ -36,11 +43,13 @@ INDEX = {
 
 ENDPOINT = "/pools/{pool}/endpoints/{endpoint:path}/state"
 """An endpoint may be a path: that of a Unix socket."""
+CERTIFICATE = "/certificates/{name}"
 
 
 def admin_app(balancer: Balancer, *, over_unix: bool) -> ASGIApp:
     """Everything, behind the check of Host and Origin."""
     observed, endpoints, changes = Observed(balancer), Endpoints(balancer), Changes(balancer)
+    certificates = Certificates(balancer)
     return Starlette(
         routes=[
             Route("/", lambda _: JSONResponse(INDEX), methods=["GET"]),
@@ -49,6 +58,10 @@ def admin_app(balancer: Balancer, *, over_unix: bool) -> ASGIApp:
             *_public(observed),
             Route(ENDPOINT, endpoints.show, methods=["GET"]),
             Route(ENDPOINT, endpoints.change, methods=["POST", "PUT"]),
+            Route("/certificates", certificates.every, methods=["GET"]),
+            Route(CERTIFICATE, certificates.show, methods=["GET"]),
+            Route(CERTIFICATE, certificates.put, methods=["PUT"]),
+            Route(CERTIFICATE, certificates.remove, methods=["DELETE"]),
             Route("/plan", changes.plan, methods=["POST"]),
             Route("/explain", observed.explain, methods=["POST"]),
             Route("/reload", changes.reload, methods=["POST"]),
@@ -74,7 +87,8 @@ def _public(observed: Observed) -> list[Route]:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 404 if isinstance(error, NotThere) else 409)
+    status = 404 if isinstance(error, NotThere) else 422 if isinstance(error, CertificateRefused) else 409
+    return JSONResponse({"error": str(error)}, status)
 
 
 async def _refused_body(_request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import ExtensionOID
 
 from bascule import contract
 from bascule.certificates.fault import CertificateRefused, Fault
@@ -23,6 +24,15 @@ KINDS: tuple[Kind, ...] = ("ecdsa", "ed25519", "rsa")
 SHORTEST_RSA = 2048
 LONGEST_RSA = 8192
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_UNDERSTOOD = (
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+)
+"""Extensions that may be critical; the data plane, too, reads no certificate with another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ def assemble(
     leaf, kind = chain[0], _kind(key, key_file)
     if spki(key) != spki(leaf):
         raise _mismatch(chain, key, file, key_file)
+    _check_form(leaf, file)
     _check_order(chain, file)
     names = names_of(leaf)
     written = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -131,6 +142,27 @@ def _mismatch(
     what = f"the key does not belong to the certificate of {file} ({named})"
     hint = "they come from two orders; take both from the same one"
     return CertificateRefused(key_file, what, hint)
+
+
+def _check_form(leaf: x509.Certificate, file: str) -> None:
+    """What no client reads (RFC 5280, 4.1 and 4.2) cannot be shown to any."""
+    if leaf.version is not x509.Version.v3:
+        what = "the certificate is of X.509 version 1, which says nothing of names: no client accepts it"
+        raise CertificateRefused(
+            file,
+            what,
+            "have it issued with subjectAltName (openssl x509 -req … -extfile); that makes version 3",
+        )
+    try:
+        unknown = [it.oid for it in leaf.extensions if it.critical and it.oid not in _UNDERSTOOD]
+    except ValueError as error:
+        what = f"the extensions of the certificate cannot be read: {error}"
+        raise CertificateRefused(file, what, "get it anew from who issued it") from error
+    if unknown:
+        what = (
+            f"the certificate has a critical extension that clients do not know ({unknown[0].dotted_string})"
+        )
+        raise CertificateRefused(file, what, "is it for something else than TLS? have one issued without it")
 
 
 def _check_order(chain: Sequence[x509.Certificate], file: str) -> None:

@@ -11,6 +11,8 @@ from bascule.certificates import read, self_signed
 from bascule.certificates.certificate import KINDS, Certificate
 from bascule.certificates.expiry import Served
 from bascule.certificates.fault import CertificateRefused, Fault
+from bascule.certificates.files import entries
+from bascule.control.origin import Print, fingerprint
 from bascule.plan.credentials import Held
 from bascule.plan.plan import (
     Plan,
@@ -119,7 +121,7 @@ class Gathering:
                 self._certificates[planned] = tuple(
                     {it.id: it for it in (*found.certificates, *kept)}.values()
                 )
-                if not self._certificates[planned]:
+                if not self._certificates[planned] and not planned.uploaded:
                     raise CertificateRefused(found.faults[0].file, found.faults[0].what, found.faults[0].hint)
         return self._certificates[planned]
 
@@ -176,40 +178,35 @@ class Gathering:
                 yield from (Served(f"pool {pool.id}", it) for it in self._certificates[pool.tls.certificate])
 
 
-def files_of(plan: Plan) -> Iterator[Path]:
-    """Everything that a plan has read, to be looked at again; of directories also what is in them."""
+def print_of(plan: Plan) -> Print:
+    """The state of everything that a plan has read; of directories, that of what is read in them."""
     pools = [pool.tls for pool in plan.pools if pool.tls is not None]
     trusted = [tls.authorities for tls in pools] + [tls.clients for tls in plan.tls.values()]
     planned = [it for tls in plan.tls.values() for it in tls.certificates]
     planned += [tls.certificate for tls in pools if tls.certificate is not None]
+    alone: set[str] = set()
+    prints: set[tuple[str, int, int, int]] = set()
     for each in planned:
-        yield from _within(Path(each.certificate))
+        if Path(each.certificate).is_dir():
+            prints.update(_prints_in(each.certificate))
+        else:
+            alone.add(each.certificate)
         if each.key is not None:
-            yield Path(each.key)
+            alone.add(each.key)
     for authorities in trusted:
         if authorities is not None:
-            yield from map(Path, (*authorities.files, *authorities.revoked))
+            alone.update((*authorities.files, *authorities.revoked))
     for tls in plan.tls.values():
-        yield from (Path(key.file) for key in tls.tickets or () if key.file is not None)
+        alone.update(key.file for key in tls.tickets or () if key.file is not None)
+    return tuple(sorted({*prints, *fingerprint(map(Path, alone))}))
 
 
-def _within(path: Path) -> Iterator[Path]:
-    yield path
-    if path.is_dir():
-        try:
-            for entry in path.iterdir():
-                yield from _within_one(entry)
-        except OSError:
-            return
-
-
-def _within_one(entry: Path) -> Iterator[Path]:
-    yield entry
-    if entry.is_dir() and not entry.name.startswith("."):
-        try:
-            yield from entry.iterdir()
-        except OSError:
-            return
+def _prints_in(directory: str) -> Iterator[tuple[str, int, int, int]]:
+    try:
+        for path, status in entries(directory):
+            yield path, status.st_ino, status.st_size, status.st_mtime_ns
+    except OSError:
+        yield directory, 0, 0, 0
 
 
 def _defaults(found: list[tuple[PlannedCertificate, tuple[Certificate, ...]]]) -> tuple[str, ...]:

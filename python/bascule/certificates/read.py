@@ -1,13 +1,11 @@
 """Files and directories → certificates, authorities and secrets. Blocks on files.
 
-Files are small and read whole; what was read before and has not changed is not parsed again, so that a
-reload with ten thousand certificates takes no longer than comparing their bytes.
+What was read before and has not changed is neither read nor parsed again (`files.py`).
 """
 
 import hashlib
 import ssl
-import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +14,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bascule import contract
 from bascule.certificates import pem
-from bascule.certificates.certificate import Certificate, assemble, spki
+from bascule.certificates.certificate import Certificate, assemble
 from bascule.certificates.fault import CertificateRefused, Fault
+from bascule.certificates.files import SUFFIXES, PemFile, PemFiles, entries, read_file
 from bascule.config.secrets import SHORTEST_KEY
 from bascule.plan.plan import PlannedCertificate
 from bascule.wording import in_words
 
-LARGEST_BYTES = 1 << 20
 LARGEST_BUNDLE = 16 << 20
 
-_SUFFIXES = (".pem", ".crt", ".cer", ".key", ".chain", ".fullchain")
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -46,72 +43,83 @@ class Reader:
     """Reads sources again and again."""
 
     def __init__(self) -> None:
+        self._files = PemFiles()
         self._assembled: dict[bytes, Certificate] = {}
         self._used: set[bytes] = set()
 
     def read(self, source: PlannedCertificate, now: float) -> Found:
         """Everything that a source names. Raises `CertificateRefused` when that is one file, or nothing."""
-        path = Path(source.certificate)
-        if path.is_dir():
-            if source.key is not None:
-                raise CertificateRefused(
-                    str(path), "is a directory, whose keys are found in it", "remove `key`"
-                )
-            return self._directory(path, now)
-        content = read_file(path)
-        key_path = Path(source.key) if source.key is not None else path
-        key_content = content if source.key is None else read_file(key_path)
-        return Found((self._pair(path, content, key_path, key_content, now),))
+        try:
+            path = Path(source.certificate)
+            if source.uploaded and not path.exists():
+                return Found(())
+            if path.is_dir():
+                if source.key is not None:
+                    what = "is a directory, whose keys are found in it"
+                    raise CertificateRefused(source.certificate, what, "remove `key`")
+                return self._directory(source, now)
+            file = self._files.look(source.certificate)
+            key_file = file if source.key is None else self._files.look(source.key)
+            return Found((self._pair(file, key_file, now),))
+        finally:
+            self._files.let_go()
 
     def forget_unused(self) -> None:
         """Lets go of what was not read since the last call."""
-        self._assembled = {mark: it for mark, it in self._assembled.items() if mark in self._used}
-        self._used = set()
+        used, self._used = self._used, set()
+        self._assembled = {it: self._assembled[it] for it in tuple(self._assembled) if it in used}
+        self._files.forget_unused()
 
-    def _pair(
-        self, path: Path, content: bytes, key_path: Path, key_content: bytes, now: float
-    ) -> Certificate:
-        mark = _mark(str(path), content, str(key_path), key_content)
+    def _pair(self, file: PemFile, key_file: PemFile, now: float) -> Certificate:
+        _check_pair(file, key_file)
+        mark = _mark(file.path, file.digest, key_file.path, key_file.digest)
         self._used.add(mark)
-        if (known := self._assembled.get(mark)) is not None and not known.doubts:
+        known = self._assembled.get(mark)
+        if known is not None and not known.doubts and now < known.not_after:
             return known
-        chain = pem.certificates_in(content, str(path))
-        if not chain:
-            what = "holds no certificate" if content.strip() else "is empty"
-            raise CertificateRefused(str(path), what, "it begins with -----BEGIN CERTIFICATE-----")
-        keys = pem.keys_in(key_content, str(key_path))
-        if not keys:
-            hint = "name its file with `key`, or put it behind the certificate" if path == key_path else None
-            raise CertificateRefused(str(key_path), "holds no private key", hint)
-        fitting = next((key for _, key in keys if spki(key) == spki(chain[0])), keys[0][1])
-        made = self._assembled[mark] = assemble(chain, fitting, str(path), str(key_path), now)
+        chain, keys = self._files.parsed(file).chain, self._files.parsed(key_file).keys
+        # Of several the one that fits; else `assemble` says what is wrong with the first.
+        fitting = keys[key_file.keys.index(file.leaf) if file.leaf in key_file.keys else 0]
+        made = self._assembled[mark] = assemble(chain, fitting, file.path, key_file.path, now)
         return made
 
-    def _directory(self, path: Path, now: float) -> Found:
+    def _directory(self, source: PlannedCertificate, now: float) -> Found:
         """Certificates and keys of a directory find each other by their public keys, whatever their names."""
-        contents, faults = _contents(path)
-        keys, broken = _keys_of(contents)
-        faults += broken
+        files, faults = self._look_around(source.certificate)
+        keys = {key: file for file in reversed(files) for key in file.keys}
         certificates = []
-        for file, content in contents.items():
-            if b"-----BEGIN CERTIFICATE-----" not in content:
+        for file in files:
+            if file.chain_fault is not None:
+                faults.append(file.chain_fault)
+            if file.leaf is None:
                 continue
             try:
-                chain = pem.certificates_in(content, str(file))
-                key_file = keys.get(spki(chain[0])) if chain else None
+                key_file = file if file.leaf in file.keys else keys.get(file.leaf)
                 if key_file is not None:
-                    certificates.append(self._pair(file, content, key_file, contents[key_file], now))
-                elif not pem.has_key(content) and _is_authority(chain):
-                    continue  # A chain that stands by itself, as in certbot's `chain.pem`.
-                else:
-                    faults.append(Fault(str(file), "no key in this directory belongs to the certificate"))
+                    certificates.append(self._pair(file, key_file, now))
+                elif file.keys or file.key_fault is not None or not file.is_authority:
+                    # Else a chain that stands by itself, as in certbot's `chain.pem`.
+                    faults.append(Fault(file.path, "no key in this directory belongs to the certificate"))
             except CertificateRefused as refused:
                 faults.append(refused.fault)
         unique = tuple({it.id: it for it in certificates}.values())
-        if not unique and not faults:
+        if not unique and not faults and not source.uploaded:
             what = "this directory holds no certificate"
-            raise CertificateRefused(str(path), what, f"files end in {', '.join(_SUFFIXES)}")
+            raise CertificateRefused(source.certificate, what, f"files end in {', '.join(SUFFIXES)}")
         return Found(unique, tuple(faults))
+
+    def _look_around(self, path: str) -> tuple[list[PemFile], list[Fault]]:
+        files, faults = [], []
+        try:
+            around = entries(path)
+        except OSError as error:
+            raise CertificateRefused(path, in_words(error)) from error
+        for each, status in around:
+            try:
+                files.append(self._files.look(each, status))
+            except CertificateRefused as refused:
+                faults.append(refused.fault)
+        return files, [*faults, *(it.key_fault for it in files if it.key_fault is not None)]
 
 
 SHARED = Reader()
@@ -169,58 +177,23 @@ def read_secret(file: str) -> contract.Secret:
     return contract.Secret(content.decode("latin-1"))
 
 
-def read_file(path: Path, largest: int = LARGEST_BYTES) -> bytes:
-    """The content of a file. Raises `CertificateRefused`."""
-    try:
-        # Opening a named pipe would wait for its writer, and everything else with it.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise CertificateRefused(str(path), "is not a file")
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
-    except OSError as error:
-        hint = "the balancer's user may not read it" if isinstance(error, PermissionError) else None
-        raise CertificateRefused(str(path), in_words(error), hint) from error
-    if len(content) > largest:
-        raise CertificateRefused(str(path), f"is larger than {largest >> 20} MiB")
-    return content
+def _check_pair(file: PemFile, key_file: PemFile) -> None:
+    """Raises `CertificateRefused` for what can be told of either by itself."""
+    if file.chain_fault is not None:
+        raise _refused(file.chain_fault)
+    if file.leaf is None:
+        what = "is empty" if file.is_blank else "holds no certificate"
+        raise CertificateRefused(file.path, what, "it begins with -----BEGIN CERTIFICATE-----")
+    if key_file.key_fault is not None and file.leaf not in key_file.keys:
+        raise _refused(key_file.key_fault)
+    if not key_file.keys:
+        together = file.path == key_file.path
+        hint = "name its file with `key`, or put it behind the certificate" if together else None
+        raise CertificateRefused(key_file.path, "holds no private key", hint)
 
 
-def _contents(path: Path) -> tuple[dict[Path, bytes], list[Fault]]:
-    """Also of the directories in it, one level down, as certbot lays them out."""
-    contents, faults = {}, []
-    try:
-        entries = sorted(path.iterdir())
-        below = [
-            sorted(each.iterdir()) for each in entries if each.is_dir() and not each.name.startswith(".")
-        ]
-    except OSError as error:
-        raise CertificateRefused(str(path), in_words(error)) from error
-    for file in [*entries, *(each for some in below for each in some)]:
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file():
-            try:
-                contents[file] = read_file(file)
-            except CertificateRefused as refused:
-                faults.append(refused.fault)
-    return contents, faults
-
-
-def _keys_of(contents: Mapping[Path, bytes]) -> tuple[dict[bytes, Path], list[Fault]]:
-    keys: dict[bytes, Path] = {}
-    faults: list[Fault] = []
-    for file, content in contents.items():
-        try:
-            for _, key in pem.keys_in(content, str(file)):
-                keys.setdefault(spki(key), file)
-        except CertificateRefused as refused:
-            faults.append(refused.fault)
-    return keys, faults
-
-
-def _is_authority(chain: Sequence[x509.Certificate]) -> bool:
-    try:
-        return chain[0].extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (IndexError, x509.ExtensionNotFound, ValueError):
-        return False
+def _refused(fault: Fault) -> CertificateRefused:
+    return CertificateRefused(fault.file, fault.what, fault.hint)
 
 
 def _check_fresh(crl: x509.CertificateRevocationList, file: str, now: float) -> None:

@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from bascule.certificates import pem
 from bascule.certificates.certificate import Certificate, assemble
 from bascule.certificates.fault import CertificateRefused
-from bascule.certificates.read import read_file
+from bascule.certificates.files import read_file
 from bascule.wording import in_words
 
 AUTHORITY_DAYS = 3650

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bascule.clock import Clock
-from bascule.control.origin import Print, fingerprint
+from bascule.control.origin import Print
 from bascule.plan.credentials import NOTHING_HELD, Held
 from bascule.plan.plan import Plan
 
@@ -20,6 +20,8 @@ log = structlog.get_logger("bascule.certificates")
 
 LOOK_EVERY_S = 2.0
 """Between two looks at the files. A look costs a system call for each."""
+LOOK_SHARE = 100
+"""The pause is at least so many times what the look before took: that is a hundredth of a core at most."""
 WARN_EVERY_S = 600.0
 """Between two looks at the calendar."""
 
@@ -41,6 +43,8 @@ class Certificates:
         self._read: Print = ()
         self._warnings: Warnings | None = None
         self._looked_at: float | None = None
+        # What was read first must not take the place of what was read after it.
+        self._turn = asyncio.Lock()
 
     @property
     def held(self) -> Held:
@@ -63,10 +67,17 @@ class Certificates:
         ending = [it for it in self._gathered.served if stage(it.certificate, now) is not None]
         return [*faults, *(in_words(it, now) for it in ending)]
 
+    def in_files(self, said: str) -> str:
+        """What the data plane says of a certificate, with the name of its file in the place of its id."""
+        for it in self.served:
+            said = said.replace(it.certificate.id, it.certificate.file)
+        return said
+
     async def adopt(self, plan: Plan) -> None:
         """Reads what `plan` names, from now on. Raises `CertificateRefused`, and changes nothing."""
-        self._gathered, self._read = await asyncio.to_thread(self._gather, plan)
-        self._plan = plan
+        async with self._turn:
+            self._gathered, self._read = await asyncio.to_thread(self._gather, plan)
+            self._plan = plan
         self._say_faults(())
         self._warn()
 
@@ -78,11 +89,12 @@ class Certificates:
     async def follow(self) -> None:
         """Reads files again that have changed. Ends by being cancelled."""
         before: Print | None = None
+        took = 0.0
         while True:
-            await self._clock.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(max(LOOK_EVERY_S, LOOK_SHARE * took))
             if (plan := self._plan) is None or not _speaks_tls(plan):
                 continue
-            now = await asyncio.to_thread(_print_of, plan)
+            now, took = await asyncio.to_thread(_look, plan)
             # Files are written in steps, and keys apart from their certificates: a state counts when it is
             # found twice.
             if now != self._read and now == before:
@@ -96,6 +108,11 @@ class Certificates:
             await self._read_again(self._plan)
 
     async def _read_again(self, plan: Plan) -> None:
+        async with self._turn:
+            if self._plan is plan:
+                await self._replace(plan)
+
+    async def _replace(self, plan: Plan) -> None:
         from bascule.certificates.fault import CertificateRefused  # noqa: PLC0415 (only where TLS is spoken)
         from bascule.certificates.gather import NOTHING  # noqa: PLC0415
 
@@ -105,8 +122,8 @@ class Certificates:
         except CertificateRefused as refused:
             log.error("certificates cannot be read; the old ones are still shown", reason=str(refused))
             return
-        if self._plan is not plan or gathered is None:
-            return  # Another plan was adopted meanwhile.
+        if gathered is None:
+            return
         self._gathered, self._read = gathered, prints
         self._say_faults(old.faults)
         if gathered.held != old.held:
@@ -155,7 +172,13 @@ def _speaks_tls(plan: Plan) -> bool:
     return bool(plan.tls) or any(pool.tls is not None for pool in plan.pools)
 
 
-def _print_of(plan: Plan) -> Print:
-    from bascule.certificates.gather import files_of  # noqa: PLC0415 (only where TLS is spoken)
+def _look(plan: Plan) -> tuple[Print, float]:
+    """With the processor time that it took, in seconds."""
+    began = time.thread_time()
+    return _print_of(plan), time.thread_time() - began
 
-    return fingerprint(files_of(plan))
+
+def _print_of(plan: Plan) -> Print:
+    from bascule.certificates.gather import print_of  # noqa: PLC0415 (only where TLS is spoken)
+
+    return print_of(plan)

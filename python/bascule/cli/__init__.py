@@ -25,6 +25,7 @@ COMMANDS = {
     "upgrade": "Let the installed version take over from the running one.",
     "status": "Show listeners, pools and endpoints, now.",
     "endpoint": "Show one endpoint, drain it, or take it out or in.",
+    "certificates": "List certificates, hand one over, or take one back.",
     "wait": "Return when an endpoint is drained, up, down or ready.",
     "explain": "Say what would become of a request, and why.",
     "test": "Check where a configuration would send requests.",

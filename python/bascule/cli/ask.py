@@ -38,19 +38,18 @@ def ask(
     address: AdminAddress,
     method: str,
     path: str,
-    body: Mapping[str, object] | None = None,
+    body: Mapping[str, object] | bytes | None = None,
     *,
     timeout_s: float,
 ) -> Answer:
     """One request. Raises `Unreachable`, `TimedOut`, or `BasculeError` with what the balancer said."""
     connection = _Connection(address, timeout_s)
+    if body is None or isinstance(body, bytes):
+        content, kind = body, {}
+    else:
+        content, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
     try:
-        connection.request(
-            method,
-            path,
-            json.dumps(body) if body is not None else None,
-            {"Content-Type": "application/json"} if body is not None else {},
-        )
+        connection.request(method, path, content, kind)
         response = connection.getresponse()
         content = response.read()
     except TimeoutError as error:

@@ -16,12 +16,16 @@ MOST_NAMES = 100
 SECOND = 1000
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+OF_ROUTES = "on"
+"""In the place of names: every host of the listener's routes has a certificate of its own."""
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+", re.ASCII)
 _TEXT = {"type": "string"}
 
 
 def read_certificate_name(value: object) -> str:
     """A host name in lower case, or `*.` and one."""
+    if value is True or value == OF_ROUTES:
+        return OF_ROUTES
     written = text(value, "a name such as shop.example.com")
     name = written.lower().removesuffix(".")
     if not name.isascii():
@@ -56,7 +60,17 @@ def read_email(value: object) -> str:
     return written
 
 
+def is_certificate_name(name: str) -> bool:
+    """Whether an authority could issue for it."""
+    try:
+        return read_certificate_name(name) == name
+    except Mistake:
+        return False
+
+
 def _few_enough(names: tuple[str, ...]) -> tuple[str, ...]:
+    if OF_ROUTES in names and len(names) > 1:
+        raise Mistake(f"`{OF_ROUTES}` is an entry by itself", f"write [{OF_ROUTES}, [the, others]]")
     if not 1 <= len(names) <= MOST_NAMES:
         raise Mistake(f"a certificate is for 1 to {MOST_NAMES} names, not {len(names)}")
     return names
@@ -73,9 +87,9 @@ CertificateNames = Annotated[
         ],
         ...,
     ],
-    ShortForm(one_or_list, (_TEXT,)),
+    ShortForm(one_or_list, (_TEXT, {"const": True})),
 ]
-"""Each entry is a certificate: a name, or a list of names."""
+"""Each entry is a certificate: a name, or a list of names; `on` is one for each host of the routes."""
 
 
 class ExternalAccount(Section):
@@ -107,6 +121,9 @@ class Acme(Section):
     """How we prove that a name is ours. `http-01`: on port 80, which listeners without `tls` answer by
     themselves. `tls-alpn-01`: on port 443, which listeners with `tls` do. `dns-01`: through `dns_hook`, and
     the only one for wildcards."""
+    key: Literal["p256", "p384", "rsa2048", "rsa4096"] = "p256"
+    """The key of each certificate that is ordered from now on; those that are there keep theirs until they
+    are renewed. `rsa2048` is for clients that know no ECDSA, and makes handshakes dearer."""
     dns_hook: Annotated[StrictStr, Field(min_length=1)] | None = alternative()
     """A Python file with `present(name, value)` and `remove(name, value)`, which put a TXT record into the
     DNS and take it away; plain functions or `async` ones."""

@@ -29,6 +29,9 @@ def portable(config: Config, *, defaults: bool, secrets: bool = False) -> dict[s
         written["access_log"]["path"] = path
     for where, file in tls_files(config):
         _place(written, where, config.places.beside(where, file))
+    if config.admin.certificates is not None:
+        where = ("admin", "certificates")
+        _place(written, where, config.places.beside(where, config.admin.certificates))
     for key in ("storage", "dns_hook", "ca"):
         if config.acme is not None and (file := getattr(config.acme, key)) is not None:
             _place(written, ("acme", key), config.places.beside(("acme", key), file))

@@ -34,8 +34,8 @@ from bascule.config.pools import (
 )
 from bascule.config.problems import Mistake
 from bascule.config.protection import Ejection, Hedge, Queue, Retries
-from bascule.config.rate_limits import RateLimit, RateLimits
 from bascule.config.proxy_protocol import Announce, Announced, AnnouncedOrOff
+from bascule.config.rate_limits import RateLimit, RateLimits
 from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
     CertificateTest,
@@ -57,6 +57,7 @@ from bascule.config.stores import OneStore, Store
 from bascule.config.tls import (
     CertificateFile,
     ClientCertificates,
+    FilePath,
     Hsts,
     HstsOrOff,
     HttpsPort,
@@ -318,6 +319,9 @@ class Admin(Section):
     reload and stop the balancer."""
     metrics: AskedOn | None = None
     """An address that serves metrics and health, and nothing that changes anything."""
+    certificates: FilePath | None = alternative()
+    """A directory for certificates that are handed over (`bascule certificates put`). Clients are shown them
+    by the listeners that name it among their `certificates`, too; until then it may be empty."""
 
 
 class Stop(Section):

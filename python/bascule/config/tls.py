@@ -108,8 +108,8 @@ class ClientCertificates(Section):
     ca: Annotated[tuple[FilePath, ...], Field(min_length=1), ShortForm(one_or_list, (_TEXT,))]
     """PEM files of the authorities that issue them."""
     crl: Annotated[tuple[FilePath, ...], ShortForm(one_or_list, (_TEXT,))] = ()
-    """PEM files of what these have revoked. With any, there must be a fresh one of the authority of every
-    client: who cannot be looked up is refused."""
+    """PEM files of what these have revoked. With any, there must be a fresh one of every authority, those
+    between too: who cannot be looked up is refused."""
 
 
 class ListenerTls(Section):
@@ -125,8 +125,8 @@ class ListenerTls(Section):
     names; of an ECDSA and an RSA certificate for one name, clients get the one that they can verify."""
     acme: CertificateNames = ()
     """Names to order certificates for, as the section `acme` says: each entry is a certificate, a list is one
-    for several names. Until it is there, clients that ask for the name are refused. After `certificates`, if
-    there are any."""
+    for several names, and `on` one for each host of the routes. Until it is there, clients that ask for the
+    name are refused. After `certificates`, if there are any."""
     self_signed: bool = False
     """For development: a certificate of an authority made on the spot, for `localhost` and the hosts of the
     routes. Its file is printed, so that clients can be told to trust it."""
@@ -178,7 +178,7 @@ class PoolTls(Section):
     ca: Annotated[tuple[FilePath, ...], ShortForm(one_or_list, (_TEXT,))] = ()
     """PEM files of the authorities to trust; by default those of the system."""
     crl: Annotated[tuple[FilePath, ...], ShortForm(one_or_list, (_TEXT,))] = ()
-    """PEM files of what these have revoked."""
+    """PEM files of what these have revoked; of every authority, as for clients."""
     certificate: FilePath | None = alternative()
     """What we show when endpoints ask: a PEM file, with its chain."""
     key: FilePath | None = alternative()

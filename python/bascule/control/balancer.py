@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from bascule.config.problems import ConfigRefused, Problem
 from bascule.contract import codec
 from bascule.control.changes import changes_between
 from bascule.control.generations import Attempt, Generations, Live
+from bascule.control.handing_over import HandingOver
 from bascule.control.lookup import find
 from bascule.control.origin import Origin
 from bascule.control.reload import Reload, Reloaded, prepare
@@ -52,6 +53,8 @@ class Parts:
     watch: Watch
     standings: Standings
     certificates: Certificates
+    show_certificates: Callable[[], Awaitable[None]]
+    """Reads them again; returns when clients are shown what was found."""
     keepers: Keepers
     troubles: Troubles
     readings: Readings
@@ -79,6 +82,7 @@ class Balancer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._started = parts.clock.now()
+        self.handing_over = HandingOver(lambda: self.live.plan, parts.certificates, parts.show_certificates)
 
     @property
     def live(self) -> Live:

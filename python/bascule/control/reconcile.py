@@ -75,6 +75,13 @@ class Reconciler:
             self._generations.adopted()
             await self.keepers.adopt(plan.acme)
 
+    async def show_certificates(self) -> None:
+        """Reads certificates again. Clients are shown them when it returns. Raises a `BasculeError`."""
+        await self.certificates.look_now()
+        async with self._turn:
+            if (live := self._generations.live) is not None:
+                self._step(live.plan)
+
     async def follow(self) -> None:
         """Takes a step whenever something was found or lost. Ends by being cancelled."""
         while True:
@@ -115,7 +122,10 @@ class Reconciler:
         """Hands over the material that the snapshot names and the live one does not."""
         known = named_by(self._live_snapshot())
         if new := [held.material[each] for each in sorted(named_by(snapshot) - known)]:
-            self._plane.give(codec.encode(tuple(new)))
+            try:
+                self._plane.give(codec.encode(tuple(new)))
+            except MaterialRefused as refused:
+                raise MaterialRefused(self.certificates.in_files(str(refused))) from refused
 
     def _live_snapshot(self) -> contract.Snapshot | None:
         live = self._generations.live

@@ -163,6 +163,7 @@ class Supervisor:
             watch=reconciler.watch,
             standings=reconciler.standings,
             certificates=reconciler.certificates,
+            show_certificates=reconciler.show_certificates,
             keepers=reconciler.keepers,
             troubles=troubles,
             readings=Readings(around.clock),

@@ -43,7 +43,7 @@ def _context(planned: PlannedPoolTls) -> ssl.SSLContext:
     if planned.authorities is not None and planned.authorities.revoked:
         for file in planned.authorities.revoked:
             context.load_verify_locations(file)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     if planned.certificate is not None:
         if Path(planned.certificate.certificate).is_dir():
             raise CertificateRefused(planned.certificate.certificate, "is a directory", "name one file")

@@ -4,24 +4,26 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bascule.certificates.certificate import Certificate
     from bascule.certificates.expiry import Served
 
 
 def describe(served: "Iterable[Served]", now: float) -> list[dict[str, Any]]:
     """In the order of the configuration."""
-    return [
-        {
-            "used_by": each.owner,
-            "names": list(each.certificate.names),
-            "file": each.certificate.file,
-            "kind": each.certificate.kind,
-            "issuer": each.certificate.issuer,
-            "serial": each.certificate.serial,
-            "expires_at": each.certificate.not_after,
-            "days_left": int((each.certificate.not_after - now) // 86_400),
-        }
-        for each in served
-    ]
+    return [{"used_by": each.owner, **one(each.certificate, now)} for each in served]
+
+
+def one(certificate: "Certificate", now: float) -> dict[str, Any]:
+    """By itself."""
+    return {
+        "names": list(certificate.names),
+        "file": certificate.file,
+        "kind": certificate.kind,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "expires_at": certificate.not_after,
+        "days_left": int((certificate.not_after - now) // 86_400),
+    }
 
 
 def expiries(served: "Iterable[Served]") -> list[tuple[tuple[tuple[str, str], ...], int]]:

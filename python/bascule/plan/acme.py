@@ -2,7 +2,8 @@
 
 from bascule import contract
 from bascule.acme.layout import certificate_file
-from bascule.config.model import Acme, Config, ListenerTls
+from bascule.config.acme import OF_ROUTES, is_certificate_name
+from bascule.config.model import Acme, Config, Listener
 from bascule.plan.plan import PlannedAccount, PlannedAcme, PlannedCertificate
 
 Names = tuple[str, ...]
@@ -26,16 +27,30 @@ def plan_acme(config: Config) -> PlannedAcme | None:
         if account is None
         else PlannedAccount(account.key_id, contract.Secret(account.hmac_key)),
         orders=orders,
+        key=acme.key,
     )
 
 
-def planned_orders(config: Config, tls: ListenerTls) -> tuple[PlannedCertificate, ...]:
+def wanted_names(listener: Listener) -> tuple[Names, ...]:
+    """The names of each certificate that a listener wants to have ordered."""
+    written = () if listener.tls is None else listener.tls.acme
+    of_routes = tuple((host,) for host in hosts_of_routes(listener))
+    return tuple(it for names in written for it in (of_routes if names == (OF_ROUTES,) else (names,)))
+
+
+def hosts_of_routes(listener: Listener) -> tuple[str, ...]:
+    """The hosts that routes are for, and that an authority could issue for."""
+    hosts = (host for route in listener.routes for host in route.match.host)
+    return tuple(host for host in dict.fromkeys(hosts) if is_certificate_name(host))
+
+
+def planned_orders(config: Config, listener: Listener) -> tuple[PlannedCertificate, ...]:
     """Where the certificates will be that a listener has ordered."""
     acme = config.acme
-    if acme is None or not tls.acme:
+    if acme is None:
         return ()
     place = storage(config, acme)
-    files = (certificate_file(place, acme.directory, _unique(names)) for names in tls.acme)
+    files = (certificate_file(place, acme.directory, _unique(names)) for names in wanted_names(listener))
     return tuple(PlannedCertificate(str(file), ordered=True) for file in dict.fromkeys(files))
 
 
@@ -50,12 +65,7 @@ def storage(config: Config, acme: Acme) -> str:
 
 def _orders(config: Config) -> tuple[Names, ...]:
     """Each certificate once, whoever wants it, in the order of the configuration."""
-    wanted = [
-        _unique(names)
-        for listener in config.listeners.values()
-        if listener.tls is not None
-        for names in listener.tls.acme
-    ]
+    wanted = [_unique(names) for listener in config.listeners.values() for names in wanted_names(listener)]
     once: dict[frozenset[str], Names] = {}
     for names in wanted:
         once.setdefault(frozenset(names), names)

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bascule import contract
+from bascule.config.acme import OF_ROUTES
 from bascule.config.addresses import each_port
 from bascule.config.model import Acme, Config, Listener
+from bascule.config.places import Path as PlacePath
 from bascule.config.problems import Problem
+from bascule.plan.acme import hosts_of_routes
 from bascule.wording import in_words
 
 HOOKS = ("present", "remove")
@@ -36,12 +39,22 @@ def names_can_be_proven(config: Config, _: contract.Catalog) -> Iterator[Problem
         return
     for name, listener in config.listeners.items():
         for at, names in enumerate(() if listener.tls is None else listener.tls.acme):
+            path = ("listeners", name, "tls", "acme", at)
             for position, each in enumerate(names):
                 if each.startswith("*."):
-                    path = ("listeners", name, "tls", "acme", at, position)
-                    what = f"authorities issue for wildcards with dns-01 only, not with {acme.challenge}"
-                    hint = "name the hosts, or write acme: {challenge: dns-01, dns_hook: …}"
-                    yield config.places.value(path).problem(what, hint)
+                    yield _wildcard(config, acme, (*path, position))
+            if names == (OF_ROUTES,) and any(it.startswith("*.") for it in hosts_of_routes(listener)):
+                yield _wildcard(config, acme, path)
+
+
+def routes_name_hosts(config: Config, _: contract.Catalog) -> Iterator[Problem]:
+    """Where certificates are ordered for the hosts of routes, there are some."""
+    for name, listener in config.listeners.items():
+        for at, names in enumerate(() if listener.tls is None else listener.tls.acme):
+            if names == (OF_ROUTES,) and not hosts_of_routes(listener):
+                what = "no route of this listener is for a host that a certificate could be ordered for"
+                hint = "write match: {host: shop.example.com}, or name the hosts here"
+                yield config.places.value(("listeners", name, "tls", "acme", at)).problem(what, hint)
 
 
 def authorities_can_look(config: Config, _: contract.Catalog) -> Iterator[Problem]:
@@ -76,6 +89,12 @@ def files_of_acme_can_be_read(config: Config, _: contract.Catalog) -> Iterator[P
     if acme.dns_hook is not None:
         yield from _hook(config, acme.dns_hook)
     yield from _storage(config, acme)
+
+
+def _wildcard(config: Config, acme: Acme, path: PlacePath) -> Problem:
+    what = f"authorities issue for wildcards with dns-01 only, not with {acme.challenge}"
+    hint = "name the hosts, or write acme: {challenge: dns-01, dns_hook: …}"
+    return config.places.value(path).problem(what, hint)
 
 
 def _authorities(config: Config, ca: str) -> Iterator[Problem]:
@@ -122,6 +141,7 @@ def _is_on(listener: Listener, port: int) -> bool:
 
 RULES = (
     orders_go_somewhere,
+    routes_name_hosts,
     names_can_be_proven,
     authorities_can_look,
     files_of_acme_can_be_read,

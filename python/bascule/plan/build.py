@@ -54,7 +54,7 @@ from bascule.plan.protecting import (
 )
 from bascule.plan.routing import plan_listener
 from bascule.plan.rules import problems
-from bascule.plan.tls import plan_listener_tls, plan_pool_tls
+from bascule.plan.tls import plan_listener_tls, plan_pool_tls, uploads
 
 
 def build(config: Config, catalog: contract.Catalog) -> Plan:
@@ -79,7 +79,7 @@ def _plan(config: Config) -> Plan:
         listeners=tuple(plan_listener(name, listener) for name, listener in config.listeners.items()),
         pools=tuple(_pool(config, name, pool, name in of_flows) for name, pool in config.pools.items()),
         access_log=_access_log(config),
-        admin=PlannedAdmin(config.admin.bind, config.admin.metrics),
+        admin=PlannedAdmin(config.admin.bind, config.admin.metrics, uploads(config)),
         threads=config.threads,
         stop_grace_ms=config.stop.grace,
         log_level=config.log_level,

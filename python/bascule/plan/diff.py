@@ -51,7 +51,17 @@ def _acme(old: PlannedAcme | None, new: PlannedAcme | None) -> Iterator[str]:
     yield from (f"certificate for {', '.join(it)}: ordered" for it in after if it not in before)
     yield from (f"certificate for {', '.join(it)}: no longer renewed" for it in before if it not in after)
     if old is not None and new is not None:
-        ours = ("directory", "email", "storage", "challenge", "dns_hook", "dns_wait_ms", "ca", "account")
+        ours = (
+            "directory",
+            "email",
+            "storage",
+            "challenge",
+            "dns_hook",
+            "dns_wait_ms",
+            "ca",
+            "account",
+            "key",
+        )
         changed = [each for each in ours if getattr(old, each) != getattr(new, each)]
         yield from (f"acme: {each.removesuffix('_ms')} differs" for each in changed)
 
@@ -170,6 +180,9 @@ def _settings(old: Plan, new: Plan) -> Iterator[str]:
         yield f"log level: {old.log_level} → {new.log_level}"
     if old.stop_grace_ms != new.stop_grace_ms:
         yield f"stop: grace {format_duration(old.stop_grace_ms)} → {format_duration(new.stop_grace_ms)}"
+    if old.admin.certificates != new.admin.certificates:
+        before, after = (in_words(it.admin.certificates) for it in (old, new))
+        yield f"certificates are handed over to: {before} → {after}"
     if old.pools and new.pools and _zone(old) != _zone(new):
         yield f"zone: {in_words(_zone(old))} → {in_words(_zone(new))}"
 

@@ -85,6 +85,8 @@ class PlannedCertificate:
     """For clients that name no host, or one that nobody has."""
     ordered: bool = False
     """By ourselves: it may not be there yet."""
+    uploaded: bool = False
+    """The directory of certificates that are handed over: there may be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class PlannedAccount:
     """Base64url."""
 
 
+KeyKind = Literal["p256", "p384", "rsa2048", "rsa4096"]
+"""Keys that certificates are ordered with."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedAcme:
     """Where certificates are ordered, and for which names."""
@@ -135,6 +141,8 @@ class PlannedAcme:
     """`None`: the authority wants none."""
     orders: tuple[tuple[str, ...], ...]
     """The names of each certificate; no two are for the same."""
+    key: KeyKind = "p256"
+    """Of the next certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,8 @@ class PlannedAdmin:
     """`unix:/path` or `127.0.0.1:9000`; `None`: the default socket of the user who runs it."""
     metrics: str | None
     """`127.0.0.1:9100`: an address that serves nothing but metrics and health; `None`: none."""
+    certificates: str | None = None
+    """Absolute path of the directory of certificates that are handed over; `None`: none are taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """TLS of the model → what is planned: paths are absolute, names are known."""
 
+from os.path import normpath
+
 from bascule import contract
 from bascule.config.model import (
     ClientCertificates,
@@ -35,7 +37,7 @@ def plan_listener_tls(config: Config, name: str, listener: Listener) -> PlannedL
         return None
     clients = tls.client_certificates
     return PlannedListenerTls(
-        certificates=(*planned_certificates(config, name, tls), *planned_orders(config, tls)),
+        certificates=(*planned_certificates(config, name, tls), *planned_orders(config, listener)),
         self_signed=(*OURSELVES, *_hosts(listener)) if tls.self_signed else (),
         refuse_unknown=tls.unknown_name == "refuse",
         oldest="tls12" if tls.min_version == "1.2" else "tls13",
@@ -53,15 +55,24 @@ def plan_listener_tls(config: Config, name: str, listener: Listener) -> PlannedL
 
 def planned_certificates(config: Config, name: str, tls: ListenerTls) -> tuple[PlannedCertificate, ...]:
     """Where the certificates of a listener are read, in the order of the configuration."""
-    path = ("listeners", name, "tls", "certificates")
-    return tuple(
-        PlannedCertificate(
-            config.places.beside((*path, at, "certificate"), each.certificate),
-            None if each.key is None else config.places.beside((*path, at, "key"), each.key),
-            each.default,
+    path, handed_over = ("listeners", name, "tls", "certificates"), uploads(config)
+    planned = []
+    for at, each in enumerate(tls.certificates):
+        file = config.places.beside((*path, at, "certificate"), each.certificate)
+        key = None if each.key is None else config.places.beside((*path, at, "key"), each.key)
+        is_uploads = handed_over is not None and normpath(file) == handed_over
+        planned.append(
+            PlannedCertificate(
+                handed_over if is_uploads and handed_over else file, key, each.default, uploaded=is_uploads
+            )
         )
-        for at, each in enumerate(tls.certificates)
-    )
+    return tuple(planned)
+
+
+def uploads(config: Config) -> str | None:
+    """The directory of certificates that are handed over; `None`: none are taken."""
+    written = config.admin.certificates
+    return None if written is None else normpath(config.places.beside(("admin", "certificates"), written))
 
 
 def _offered(listener: Listener) -> tuple[str, ...]:

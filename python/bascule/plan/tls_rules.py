@@ -7,6 +7,7 @@ from bascule import contract
 from bascule.config.model import Config
 from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
+from bascule.plan.acme import wanted_names
 from bascule.plan.plan import PlannedAuthorities, PlannedCertificate
 from bascule.plan.tls import planned_authorities, planned_certificate, planned_certificates, planned_clients
 
@@ -124,7 +125,7 @@ def hosts_have_certificates(config: Config, _: contract.Catalog) -> Iterator[Pro
                 for certificate in SHARED.read(planned, time.time()).certificates
                 for known in certificate.names
             }
-            names |= {each for ordered in listener.tls.acme for each in ordered}
+            names |= {each for ordered in wanted_names(listener) for each in ordered}
         except CertificateRefused:
             continue  # Told elsewhere.
         for at, route in enumerate(listener.routes):
@@ -133,6 +134,23 @@ def hosts_have_certificates(config: Config, _: contract.Catalog) -> Iterator[Pro
                     span = config.places.value(("listeners", name, "routes", at, "match", "host", position))
                     what = f"no certificate of this listener is for {host}"
                     yield span.problem(what, f"they are for {_some(names)}", "warning")
+
+
+def what_is_handed_over_is_shown(config: Config, _: contract.Catalog) -> Iterator[Problem]:
+    """Some listener names the directory of certificates that are handed over."""
+    if config.admin.certificates is None:
+        return
+    planned = (
+        each
+        for name, listener in config.listeners.items()
+        if listener.tls is not None
+        for each in planned_certificates(config, name, listener.tls)
+    )
+    if not any(each.uploaded for each in planned):
+        span = config.places.value(("admin", "certificates"))
+        what = "no client is shown what is handed over: no listener names this directory"
+        hint = "name it among the `certificates` of a listener's `tls`"
+        yield span.problem(what, hint, "warning")
 
 
 def _is_covered(host: str, names: set[str]) -> bool:
@@ -191,6 +209,7 @@ def _unverified(config: Config, path: Path) -> Problem:
 RULES = (
     certificates_can_be_shown,
     hosts_have_certificates,
+    what_is_handed_over_is_shown,
     clients_can_be_verified,
     certificates_are_asked_for,
     endpoints_can_be_verified,

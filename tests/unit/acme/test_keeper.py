@@ -3,6 +3,9 @@
 import itertools
 from pathlib import Path
 
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.toy_authority import busy
 from tests.unit.acme.conftest import EPOCH, Run, balancer
 
@@ -30,6 +33,16 @@ async def test_it_is_got_at_once_and_renewed_at_two_thirds_of_its_life(run: Run)
     second = only(run).certificate
     assert second is not None and second.id != first.id and second.material.key != first.material.key
     assert len(run.authority.asked_at) == 2
+
+
+@pytest.mark.parametrize(("key", "bits"), [("rsa2048", 2048), ("p384", 384)])
+async def test_keys_are_of_the_kind_that_is_wanted(run: Run, key: str, bits: int) -> None:
+    await run.keepers.adopt(run.planned("a.example", key=key))
+    await run.clock.advance(60)
+    certificate = run.storage().certificate(("a.example",), run.wall())
+    assert certificate is not None
+    made = load_pem_private_key(str(certificate.material.key).encode(), None)
+    assert isinstance(made, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) and made.key_size == bits
 
 
 async def test_an_authority_that_fails_is_asked_ever_more_seldom_and_the_old_one_stays(run: Run) -> None:

@@ -1,5 +1,7 @@
 """Files become certificates, or an error that names the file, the fault and what to do."""
 
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,22 @@ def test_a_key_of_another_certificate_is_found_out(tmp_path: Path) -> None:
         f"{key}: the key does not belong to the certificate of {certificate} (a.test)",
         "they come from two orders; take both from the same one",
     )
+
+
+def test_what_no_client_would_read_is_found_out_before_it_is_shown(tmp_path: Path) -> None:
+    issued = AUTHORITY.issue("a.test")
+    openssl = partial(subprocess.run, check=True, capture_output=True, text=True, cwd=tmp_path)
+    (tmp_path / "a.key").write_text(issued.key_pem)
+    openssl(["openssl", "req", "-new", "-key", "a.key", "-subj", "/CN=a.test", "-out", "a.csr"])
+    (tmp_path / "more").write_text("subjectAltName=DNS:a.test\n1.2.3.4.5=critical,ASN1:UTF8String:hello\n")
+    for extensions, told in (
+        ([], "version 1, which says nothing of names: no client accepts it"),
+        (["-extfile", "more"], "a critical extension that clients do not know (1.2.3.4.5)"),
+    ):
+        sign = ["openssl", "x509", "-req", "-in", "a.csr", "-signkey", "a.key", *extensions]
+        (tmp_path / "a.pem").write_text(openssl(sign).stdout + issued.key_pem)
+        what, hint = refused(tmp_path / "a.pem")
+        assert told in what and "issued" in hint
 
 
 def test_a_chain_in_the_wrong_order_is_found_out(tmp_path: Path) -> None:

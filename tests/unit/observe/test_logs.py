@@ -63,3 +63,16 @@ def test_lines_below_the_level_are_not_said_until_the_level_changes() -> None:
     logs.set_level("info")
     log.info("two")
     assert [json.loads(line)["message"] for line in out.getvalue().splitlines()] == ["two"]
+
+
+def test_a_traceback_shows_no_values() -> None:
+    """A terminal would be shown the local variables by default: keys among them."""
+    for out in (io.StringIO(), Terminal()):
+        logs.configure("debug", out)
+        key = "".join(["-----BEGIN ", "PRIVATE KEY-----"])
+        try:
+            [][len(key)]
+        except IndexError:
+            structlog.get_logger("x").exception("task crashed")
+        assert "IndexError" in out.getvalue()
+        assert key not in out.getvalue()

@@ -73,6 +73,16 @@ def test_who_is_revoked_is_refused_and_so_is_everybody_once_the_list_is_out_of_d
         ask(running, showing(ALICE, tmp_path))
 
 
+def test_with_lists_every_authority_between_is_looked_up_too(tmp_path: Path) -> None:
+    below = Authority("Below", above=CLIENTS)
+    carol, own = below.issue("carol.test", subject="CN=carol"), below.revoke()
+    with plane(revoked=CLIENTS.revoke(BOB) + own) as running:
+        assert ask(running, showing(carol, tmp_path)) == 503
+    for lists in (CLIENTS.revoke(below.as_issued()) + own, CLIENTS.revoke(BOB), own):
+        with plane(revoked=lists) as running, pytest.raises(OSError):
+            ask(running, showing(carol, tmp_path))
+
+
 def test_endpoints_are_told_who_it_is_and_nobody_can_claim_to_be_another(tmp_path: Path) -> None:
     forged = ("X-Forwarded-Client-Cert: Hash=0", 'x-forwarded-client-cert: Subject="CN=root"')
     with ScriptedEndpoint() as endpoint, plane(endpoint, required=False) as running:

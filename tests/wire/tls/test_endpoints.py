@@ -73,6 +73,25 @@ def test_who_cannot_prove_who_it_is_gets_no_request_and_the_operator_reads_why(
         assert running.endpoint(endpoint.address).connect_failures > 0
 
 
+def test_who_is_revoked_gets_no_request_and_neither_does_who_was_issued_by_one_who_is(
+    tmp_path: Path,
+) -> None:
+    below = Authority("Below", above=AUTHORITY)
+    endpoints = below.issue("api.test")
+    for issued, lists, status in (
+        (endpoints, AUTHORITY.revoke() + below.revoke(), 200),
+        (endpoints, AUTHORITY.revoke() + below.revoke(endpoints), 502),
+        (endpoints, AUTHORITY.revoke(below.as_issued()) + below.revoke(), 502),
+        (endpoints, AUTHORITY.revoke(), 502),
+    ):
+        trust = authorities("listed", AUTHORITY, lists)
+        with (
+            SecureEndpoint(issued, tmp_path) as endpoint,
+            plane(endpoint, pool_tls(trust="listed"), trust) as running,
+        ):
+            assert running.ask(request()).status == status
+
+
 def test_only_who_asks_for_no_proof_gets_none(tmp_path: Path) -> None:
     stranger = Authority("Other").issue("other.test", days=-1)
     with SecureEndpoint(stranger, tmp_path) as endpoint, plane(endpoint, pool_tls(trust=None)) as running:

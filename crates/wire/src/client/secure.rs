@@ -1,5 +1,6 @@
 //! Stage 2 where a listener speaks TLS: the handshake, and what it tells about the connection.
 
+use crate::access_log::Encryption;
 use crate::answer::Answer;
 use crate::client::connection::Connection;
 use crate::side::Side;
@@ -8,7 +9,7 @@ use crate::tls::server::{CHALLENGE, ServerTls};
 use crate::tls::session::Session;
 use bascule_contract::event::What;
 use bascule_decide::identity::Identity;
-use rustls::Connection as Tls;
+use rustls::{CipherSuite, Connection as Tls, ProtocolVersion};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -25,8 +26,48 @@ pub(crate) struct Secure {
     server_name: Option<Box<str>>,
     /// It agreed to speak HTTP/2.
     pub(crate) http2: bool,
+    spoken: Spoken,
     /// Whom its certificate names; few show one.
     identity: Option<Box<Identity>>,
+}
+
+/// What both sides agreed on, in words that cost nothing to keep.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spoken {
+    version: &'static str,
+    cipher: &'static str,
+    alpn: &'static str,
+    resumed: bool,
+}
+
+impl Spoken {
+    fn of(session: &Session) -> Self {
+        let connection = session.connection();
+        Self {
+            version: match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "",
+            },
+            cipher: connection.negotiated_cipher_suite().map_or("", |suite| name_of(suite.suite())),
+            alpn: match session.alpn() {
+                Some(b"h2") => "h2",
+                Some(b"http/1.1") => "http/1.1",
+                _ => "",
+            },
+            resumed: session.is_resumed(),
+        }
+    }
+}
+
+/// As IANA writes it; rustls has its own way with those of TLS 1.3.
+fn name_of(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        _ => suite.as_str().unwrap_or_default(),
+    }
 }
 
 impl Secure {
@@ -90,6 +131,19 @@ impl Connection {
         matches!(&self.side, Side::Http1(socket) if socket.has_agreed_on(CHALLENGE))
     }
 
+    /// What the access log says of the handshake; `None` in the clear.
+    pub(crate) fn encryption(&self) -> Option<Encryption<'_>> {
+        let secure = self.secure.as_deref()?;
+        Some(Encryption {
+            version: secure.spoken.version,
+            cipher: secure.spoken.cipher,
+            server_name: secure.server_name.as_deref().unwrap_or_default(),
+            alpn: secure.spoken.alpn,
+            resumed: secure.spoken.resumed,
+            client_subject: secure.identity.as_ref().map(|identity| &*identity.subject),
+        })
+    }
+
     /// Whom the client's certificate names, if it has shown one.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.secure.as_ref()?.identity.as_deref()
@@ -97,7 +151,6 @@ impl Connection {
 
     fn know(&mut self, tls: Arc<ServerTls>) {
         let Side::Http1(socket) = &self.side else { return };
-        let http2 = socket.has_agreed_on(b"h2");
         let told = socket.with_session(|session| {
             let server_name = match session.connection() {
                 Tls::Server(server) => server.server_name().map(Into::into),
@@ -105,13 +158,14 @@ impl Connection {
             };
             let shown = session.connection().peer_certificates().and_then(|chain| chain.first());
             let identity = shown.map(|certificate| Box::new(Identity::of(certificate)));
-            (session.is_resumed(), server_name, identity)
+            (Spoken::of(session), server_name, identity)
         });
-        let (resumed, server_name, identity) = told.unwrap_or_default();
+        let (spoken, server_name, identity) = told.unwrap_or_default();
         let counters = self.acceptor.counters.borrow();
         counters.handshakes.fetch_add(1, Relaxed);
-        counters.resumed.fetch_add(resumed.into(), Relaxed);
-        self.secure = Some(Rc::new(Secure { tls, server_name, http2, identity }));
+        counters.resumed.fetch_add(spoken.resumed.into(), Relaxed);
+        let http2 = spoken.alpn == "h2";
+        self.secure = Some(Rc::new(Secure { tls, server_name, http2, spoken, identity }));
     }
 
     /// Counts a handshake that failed. `None`: it took too long.

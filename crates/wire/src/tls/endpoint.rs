@@ -37,7 +37,6 @@ impl EndpointTls {
                     Arc::clone(provider),
                 )
                 .with_crls(trusted.revoked.iter().cloned())
-                .only_check_end_entity_revocation()
                 .enforce_revocation_expiration();
                 builder.with_webpki_verifier(verifier.build().map_err(|error| error.to_string())?)
             }

@@ -91,6 +91,11 @@ fn of_certificate(error: &CertificateError) -> &'static str {
             "the endpoint's certificate is not valid yet"
         }
         CertificateError::Revoked => "the endpoint's certificate is revoked",
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
+            "no fresh revocation list speaks of the endpoint's certificate, or of an authority above it"
+        }
         CertificateError::UnknownIssuer => {
             "the endpoint's certificate is not from an authority that is trusted"
         }

@@ -44,8 +44,7 @@ impl ServerTls {
                     Arc::clone(provider),
                 )
                 .with_crls(trusted.revoked.iter().cloned())
-                // Once there are lists, one of them must speak of the client's certificate, and be fresh.
-                .only_check_end_entity_revocation()
+                // Once there are lists, fresh ones must speak of every certificate below the trusted one.
                 .enforce_revocation_expiration();
                 let verifier = if clients.required { verifier } else { verifier.allow_unauthenticated() };
                 let verifier =

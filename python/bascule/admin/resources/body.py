@@ -1,4 +1,4 @@
-"""Reads what a request brings: one JSON object of bounded size."""
+"""Reads what a request brings: one JSON object, or bytes, of bounded size."""
 
 import json
 from collections.abc import Mapping
@@ -19,13 +19,19 @@ class BodyRefused(Exception):  # noqa: N818 (an answer to the client)
         self.status = status
 
 
-async def read_object(request: Request) -> Mapping[str, object]:
-    """The object in the body; empty when there is no body. Raises `BodyRefused`."""
+async def read_bytes(request: Request, largest: int) -> bytes:
+    """All of the body. Raises `BodyRefused`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
-            raise BodyRefused(413, f"the body is larger than {LARGEST_BODY} bytes")
+        if len(body) > largest:
+            raise BodyRefused(413, f"the body is larger than {largest} bytes")
+    return bytes(body)
+
+
+async def read_object(request: Request) -> Mapping[str, object]:
+    """The object in the body; empty when there is no body. Raises `BodyRefused`."""
+    body = await read_bytes(request, LARGEST_BODY)
     if not body:
         return {}
     try:

@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::leg::Leg;
 use crate::side::Side;
-use crate::upload::{UploadStop, upload, upload_failed};
+use crate::upload::{Body, UploadStop, upload, upload_failed};
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
 use bascule_decide::retry::Progress;
@@ -120,15 +120,15 @@ pub(crate) async fn both(
     to: &Forward<'_>,
     leg: &mut Leg,
     head: &[u8],
-    input: &mut Input,
-    deadline: &mut Deadline,
+    (input, deadline): (&mut Input, &mut Deadline),
+    body: &mut Body,
 ) -> Result<Relayed, Failed> {
-    let received = Cell::new(0);
+    let so_far = body.so_far();
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
     let endpoint = Rc::clone(&leg.connection().side);
     to.sent.set(Sent::Partly);
     let mut download = Download::new(to, leg, deadline);
-    let mut uploading = pin!(upload(to, &endpoint, head, input, &received));
+    let mut uploading = pin!(upload(to, &endpoint, head, input, body));
     let mut downloading = pin!(download.run(&mut nothing));
     let mut relayed = poll_fn(|cx| {
         if to.sent.get() == Sent::Partly
@@ -140,10 +140,14 @@ pub(crate) async fn both(
                 Err(stop) => return Poll::Ready(upload_failed(stop, to.began.get())),
             }
         }
-        downloading.as_mut().poll(cx)
+        let downloaded = downloading.as_mut().poll(cx);
+        if to.began.get() != 0 {
+            so_far.forget();
+        }
+        downloaded
     })
     .await?;
-    relayed.received_bytes = received.get();
+    relayed.received_bytes = so_far.received();
     Ok(relayed)
 }
 

@@ -16,7 +16,7 @@ use bascule_decide::balance::Slot;
 use bascule_decide::guard::ejection::Change;
 use bascule_decide::guard::{Lost, Try};
 use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
-use bascule_decide::http1::{Field, has_empty_line};
+use bascule_decide::http1::{Field, has_empty_line, offers_websocket};
 use bascule_decide::load_report;
 use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
@@ -30,6 +30,10 @@ use tokio::time::Instant;
 
 /// How long a response may take before we watch a client that the runtime does not know yet.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the operator reads when a WebSocket goes to an endpoint that has none over HTTP/2.
+const NO_TUNNEL: &str = "the endpoint has no WebSocket over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441): turn \
+                         it on there, or send these requests to a pool without `protocol`";
 
 /// A try that was begun; it ends when this is dropped, whatever has become of it.
 pub(crate) struct Held {
@@ -236,6 +240,17 @@ impl Leg {
             }
     }
 
+    /// Gives up the connection of an upload that failed, when all of it may be sent once more to the same endpoint.
+    pub(crate) fn renew(&mut self, failure: &Failed) -> bool {
+        let renewed = self.may_renew(failure, false);
+        if renewed {
+            (self.connection, self.renewed, self.interim) = (None, true, 0);
+            self.input.consume(self.input.len());
+            self.held.counts_as(Lost::Abandoned);
+        }
+        renewed
+    }
+
     /// Has a connection when it returns.
     pub(crate) async fn open(&mut self) -> Result<(), Failed> {
         if self.connection.is_none() {
@@ -304,6 +319,9 @@ impl Leg {
     }
 
     async fn send(&mut self, to: &Forward<'_>, head: &[u8]) -> Result<(), Failed> {
+        if to.request.upgrade.as_deref().is_some_and(offers_websocket) {
+            Box::pin(self.may_tunnel()).await?;
+        }
         let EndpointConnection { side, deadline } = self.connection();
         match side.ask(head, &[], deadline, to.idle()).await {
             Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
@@ -315,6 +333,16 @@ impl Leg {
             }
         }
         Ok(())
+    }
+
+    /// An endpoint that cannot be asked for a tunnel is not asked at all; nothing is held against it.
+    async fn may_tunnel(&mut self) -> Result<(), Failed> {
+        match self.connection().side.http2() {
+            Some(stream) if !stream.offers_tunnels().await => {
+                Err(Failed::not_connected(Ending::NoTunnel, NO_TUNNEL))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits for a head, while the client is there.

@@ -8,7 +8,7 @@ pub mod response;
 pub mod target;
 
 pub use chunked::{ChunkProblem, Decoder, Step};
-pub use request::{HeadLimits, Malformed, RequestHead};
+pub use request::{HeadLimits, Malformed, RequestHead, offers_websocket};
 pub use response::{BadResponse, ResponseHead};
 pub use target::{Target, routing_host};
 

@@ -230,7 +230,19 @@ impl<'b, 'f> RequestHead<'b, 'f> {
     }
 }
 
+/// Whether a client that offers these protocols would open a WebSocket.
+pub fn offers_websocket(offer: &[u8]) -> bool {
+    options(offer).any(|offered| offered.eq_ignore_ascii_case(b"websocket"))
+}
+
 impl<'b> RequestHead<'b, '_> {
+    /// The key of a WebSocket's handshake (RFC 6455, 4.1); `None` when this is none.
+    pub fn websocket_key(&self) -> Option<&'b [u8]> {
+        let offered = self.method == "GET" && self.upgrade.is_some_and(offers_websocket);
+        let key = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("sec-websocket-key"));
+        key.filter(|_| offered).map(|field| field.value)
+    }
+
     fn read_fields(&mut self) -> Result<(), Malformed> {
         let mut seen = Seen::default();
         for (position, field) in self.fields.iter().enumerate() {

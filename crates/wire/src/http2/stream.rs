@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -41,12 +42,14 @@ struct State {
     trailers: Vec<u8>,
     /// The endpoint has done nothing with the request.
     refused: bool,
+    /// A WebSocket was asked for, and this is what its client will want to hear.
+    accept: Option<String>,
 }
 
 #[derive(Debug)]
 enum Peer {
     Client(SendResponse<Bytes>),
-    Endpoint(Lease),
+    Endpoint(Rc<Lease>),
 }
 
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl Stream {
 
     /// A stream that is not open yet.
     pub(crate) fn to_endpoint(lease: Lease) -> Self {
-        Self::new(Peer::Endpoint(lease), Receiving::Nothing)
+        Self::new(Peer::Endpoint(Rc::new(lease)), Receiving::Nothing)
     }
 
     fn new(peer: Peer, receiving: Receiving) -> Self {
@@ -78,6 +81,7 @@ impl Stream {
             held: 0,
             trailers: Vec::new(),
             refused: false,
+            accept: None,
         }))
     }
 
@@ -85,7 +89,12 @@ impl Stream {
     pub(crate) fn ask(&self, head: &[u8], ends: bool) -> Result<(), WriteStop> {
         let state = &mut *self.0.borrow_mut();
         let Peer::Endpoint(lease) = &state.peer else { return Err(WriteStop::Failed) };
-        let Some(request) = message::request(head, lease.scheme()) else { return Err(WriteStop::Failed) };
+        let Some((request, accept)) = message::request(head, lease.scheme()) else {
+            return Err(WriteStop::Failed);
+        };
+        // A tunnel has the request's direction for itself.
+        let ends = ends && accept.is_none();
+        state.accept = accept;
         match lease.sender().map(|mut sender| sender.send_request(request, ends)) {
             Some(Ok((response, sending))) => {
                 (state.sending, state.ended) = (Some(sending), ends);
@@ -99,6 +108,15 @@ impl Stream {
                 Err(WriteStop::Failed)
             }
         }
+    }
+
+    /// Whether the endpoint can be asked for a WebSocket on a stream (RFC 8441, 3).
+    pub(crate) async fn offers_tunnels(&self) -> bool {
+        let lease = match &self.0.borrow().peer {
+            Peer::Endpoint(lease) => Rc::clone(lease),
+            Peer::Client(_) => return false,
+        };
+        lease.offers_tunnels().await
     }
 
     /// Whether the endpoint has let us know that it did nothing with the request (RFC 9113, 8.7).
@@ -312,7 +330,15 @@ impl State {
                 Err(error) => return Poll::Ready(Err(self.failed(error))),
             },
         };
-        let head = message::response_head(status, &headers);
+        let head = match self.accept.take_if(|_| !status.is_informational()) {
+            Some(accept) if status.is_success() => message::switching_head(&accept, &headers),
+            Some(_) => {
+                // There is no tunnel, and so nothing more to be said.
+                let _ = self.end(HeaderMap::new());
+                message::response_head(status, &headers)
+            }
+            None => message::response_head(status, &headers),
+        };
         match head.map(|head| (input.append(size, &head), head.len())) {
             Some((count, length)) if count == length => Poll::Ready(Ok(count)),
             _ => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),

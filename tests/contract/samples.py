@@ -194,6 +194,7 @@ SAMPLES: dict[str, object] = {
                         ),
                         priority=8,
                         mirror=contract.Mirror("shadow", 100),
+                        connect="tunnel",
                     ),
                     contract.Route(
                         id="canary",

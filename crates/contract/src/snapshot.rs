@@ -163,6 +163,22 @@ pub struct Route {
     /// Where copies go.
     #[serde(default)]
     pub mirror: Option<Mirror>,
+    /// What becomes of CONNECT.
+    #[serde(default)]
+    pub connect: Connect,
+}
+
+/// What a route does with a request for a tunnel (CONNECT). The pool chooses where it goes, never the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Connect {
+    /// It is refused.
+    #[default]
+    Off,
+    /// Whatever the client says goes to an endpoint of the pool as it is.
+    Tunnel,
+    /// An endpoint of the pool is asked for it: a proxy.
+    Forward,
 }
 
 /// The priority of routes that say nothing.

@@ -11,8 +11,8 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts, Snapshot,
-    Spread,
+    self, ClientLimits, ClientTimeouts, Connect, Http2, IdleConnections, Protocol, Retries, RouteTimeouts,
+    Snapshot, Spread,
 };
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ pub use crate::route::Routes;
 use crate::sessions::key::{KeySource, hash};
 use crate::sessions::pool::PoolSessions;
 pub use crate::table::action::{Action, Mirror, Split};
-use crate::table::action::{compile_action, compile_mirror};
+use crate::table::action::{compile_action, compile_connect, compile_mirror};
 use crate::time::Tick;
 
 /// One generation, compiled. An exchange uses one table from its beginning to its end.
@@ -95,6 +95,8 @@ pub struct Route {
     pub priority: u32,
     /// Where copies go.
     pub mirror: Option<Mirror>,
+    /// What becomes of CONNECT; anything but off only for a route that forwards.
+    pub connect: Connect,
 }
 
 /// Endpoints that can serve the same traffic.
@@ -385,8 +387,10 @@ fn compile_route(
     problems.demand(&place, route.priority <= HIGHEST, || {
         format!("priority {} is above {HIGHEST}", route.priority)
     });
+    let connect = problems.keep(&place, compile_connect(route, snapshot));
     Some(Route {
         limits,
+        connect: connect?,
         priority: route.priority,
         mirror: mirror?,
         id: route.id.as_str().into(),

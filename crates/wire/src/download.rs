@@ -11,6 +11,7 @@ use crate::head::{Head, Kind, Written};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
 use crate::tunnel::{Open, tunnel};
+use bascule_decide::http1::Framing;
 use http::Response;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -228,6 +229,28 @@ impl<'a> Download<'a> {
             self.head_waits = true;
         }
         Vec::new()
+    }
+
+    /// Connects a client that asked for a tunnel to an endpoint that was told nothing of it.
+    pub(crate) async fn connected(&mut self, client_input: &mut Input) -> Relayed {
+        self.leg.held.answered(200, Instant::now());
+        self.to.began.set(200);
+        let written = match self.to.client.http2() {
+            Some(_) => Written::Http2(Box::default()),
+            None => Written::Anew(b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec()),
+        };
+        let mut head = Head {
+            status: 200,
+            framing: Framing::None,
+            written,
+            length: 0,
+            kind: Kind::Upgrade,
+            persistent: false,
+            close: false,
+            coding: Outgoing::Plain,
+        };
+        let relayed = self.upgraded(&mut head, client_input).await;
+        Relayed { sent_bytes: self.sent_bytes, ..relayed }
     }
 
     async fn upgraded(&mut self, head: &mut Head, client_input: &mut Input) -> Relayed {

@@ -182,6 +182,15 @@ pub(crate) struct Leg {
 impl Leg {
     pub(crate) fn new(held: Held) -> Self {
         let connection = open::take(&held.table, held.pool, held.attempt.slot);
+        Self::on(held, connection)
+    }
+
+    /// The same on a connection that has served nobody before: what follows on it is no HTTP that we understand.
+    pub(crate) fn fresh(held: Held) -> Self {
+        Self::on(held, None)
+    }
+
+    fn on(held: Held, connection: Option<EndpointConnection>) -> Self {
         let input = Input::new(Rc::clone(&held.worker.buffers));
         Self {
             reused: connection.is_some(),

@@ -17,6 +17,7 @@ use crate::upload::Body;
 use crate::wait::wait_for_room;
 use crate::worker::Worker;
 use bascule_contract::protection::TryLimit;
+use bascule_contract::snapshot::Connect;
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::Lost;
 use bascule_decide::http1::Framing;
@@ -234,6 +235,13 @@ impl Exchange<'_> {
             tried: &tried,
             sent,
         });
+        if request.connect == Connect::Tunnel {
+            let mut leg = Leg::fresh(held);
+            leg.open().await?;
+            outcome.connect += leg.connect_took;
+            let relayed = Box::pin(Download::new(&to[0], &mut leg, deadline).connected(input)).await;
+            return Ok(finish(leg, relayed));
+        }
         let mut leg = Leg::new(held);
         if request.framing != Framing::None {
             let body = course.body.get_or_insert_with(|| Box::new(Body::new(client, request.framing)));

@@ -239,6 +239,11 @@ class Mirror:
     """Share of the requests, in thousandths."""
 
 
+Connect = Literal["off", "tunnel", "forward"]
+"""What a route does with a request for a tunnel: refuse it; connect the client to an endpoint of the pool,
+which gets what the client says as it is; or ask an endpoint of the pool for it, a proxy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A rule that sends matching traffic somewhere."""
@@ -263,6 +268,8 @@ class Route:
     """Who waits in a queue: higher ones go first. 0 to 9; 5 is usual."""
     mirror: Mirror | None = None
     """Where copies go."""
+    connect: Connect = "off"
+    """What becomes of CONNECT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A body that an endpoint says it did nothing with is sent again, as far as its beginning was kept (64 KiB)."""
+"""A body with which an endpoint did nothing is sent again, as far as its beginning was kept (64 KiB)."""
 
 import pytest
 from h2.errors import ErrorCodes

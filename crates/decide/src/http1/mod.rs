@@ -50,6 +50,10 @@ impl Dropped {
         self.0[position / 64] |= 1 << (position % 64);
     }
 
+    pub(crate) fn remove(&mut self, position: usize) {
+        self.0[position / 64] &= !(1 << (position % 64));
+    }
+
     pub(crate) fn insert_all(&mut self, others: &Self) {
         self.0.iter_mut().zip(&others.0).for_each(|(word, other)| *word |= other);
     }

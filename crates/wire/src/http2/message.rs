@@ -71,10 +71,13 @@ pub(crate) fn request(head: &[u8], scheme: Scheme) -> Option<(Request<()>, Optio
     let read = parse(head, limits, &mut room).ok()??;
     let bytes = Bytes::copy_from_slice(&head[..read.length]);
     let mut target = Parts::default();
-    target.scheme = Some(scheme);
     target.authority = Some(Authority::try_from(read.authority).ok()?);
-    let path = read.target.as_bytes(head);
-    target.path_and_query = Some(PathAndQuery::from_maybe_shared(slice(&bytes, head, path)?).ok()?);
+    // A plain CONNECT names nothing else (RFC 9113, 8.5).
+    if !read.is_connect() {
+        target.scheme = Some(scheme);
+        let path = read.target.as_bytes(head);
+        target.path_and_query = Some(PathAndQuery::from_maybe_shared(slice(&bytes, head, path)?).ok()?);
+    }
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(read.method.as_bytes()).ok()?;
     *request.uri_mut() = Uri::from_parts(target).ok()?;

@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Method, Response};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -44,6 +44,8 @@ struct State {
     refused: bool,
     /// A WebSocket was asked for, and this is what its client will want to hear.
     accept: Option<String>,
+    /// A tunnel was asked for.
+    tunnels: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Stream {
             trailers: Vec::new(),
             refused: false,
             accept: None,
+            tunnels: false,
         }))
     }
 
@@ -93,7 +96,8 @@ impl Stream {
             return Err(WriteStop::Failed);
         };
         // A tunnel has the request's direction for itself.
-        let ends = ends && accept.is_none();
+        state.tunnels = request.method() == Method::CONNECT;
+        let ends = ends && !state.tunnels;
         state.accept = accept;
         match lease.sender().map(|mut sender| sender.send_request(request, ends)) {
             Some(Ok((response, sending))) => {
@@ -330,14 +334,13 @@ impl State {
                 Err(error) => return Poll::Ready(Err(self.failed(error))),
             },
         };
-        let head = match self.accept.take_if(|_| !status.is_informational()) {
-            Some(accept) if status.is_success() => message::switching_head(&accept, &headers),
-            Some(_) => {
-                // There is no tunnel, and so nothing more to be said.
-                let _ = self.end(HeaderMap::new());
-                message::response_head(status, &headers)
-            }
-            None => message::response_head(status, &headers),
+        if self.tunnels && !status.is_informational() && !status.is_success() {
+            // There is no tunnel, and so nothing more to be said.
+            let _ = self.end(HeaderMap::new());
+        }
+        let head = match &self.accept {
+            Some(accept) if status.is_success() => message::switching_head(accept, &headers),
+            _ => message::response_head(status, &headers),
         };
         match head.map(|head| (input.append(size, &head), head.len())) {
             Some((count, length)) if count == length => Poll::Ready(Ok(count)),

@@ -195,6 +195,7 @@ SAMPLES: dict[str, object] = {
                         priority=8,
                         mirror=contract.Mirror("shadow", 100),
                         connect="tunnel",
+                        half_closed="abort",
                     ),
                     contract.Route(
                         id="canary",

@@ -11,8 +11,8 @@ use bascule_contract::CONTRACT_VERSION;
 use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, ClientLimits, ClientTimeouts, Connect, Http2, IdleConnections, Protocol, Retries, RouteTimeouts,
-    Snapshot, Spread,
+    self, ClientLimits, ClientTimeouts, Connect, HalfClosed, Http2, IdleConnections, Protocol, Retries,
+    RouteTimeouts, Snapshot, Spread,
 };
 use serde_json::{Map, Value};
 
@@ -97,6 +97,8 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     /// What becomes of CONNECT; anything but off only for a route that forwards.
     pub connect: Connect,
+    /// What it means that a client of HTTP/1 sends no more while it waits.
+    pub half_closed: HalfClosed,
 }
 
 /// Endpoints that can serve the same traffic.
@@ -391,6 +393,7 @@ fn compile_route(
     Some(Route {
         limits,
         connect: connect?,
+        half_closed: route.half_closed,
         priority: route.priority,
         mirror: mirror?,
         id: route.id.as_str().into(),

@@ -173,7 +173,7 @@ impl<'a> Download<'a> {
     /// Reads more of the body. False at the end of the stream.
     async fn more(&mut self) -> Result<bool, Ending> {
         let to = self.to;
-        let mut watching = true;
+        let mut watch = to.request.watch();
         let mut waiting = false;
         let (EndpointConnection { side, deadline }, input) = self.leg.receiving();
         poll_fn(|cx| {
@@ -186,7 +186,7 @@ impl<'a> Download<'a> {
                 waiting = true;
                 deadline.start(to.idle());
             }
-            if to.client.poll_reset(cx, &mut watching).is_ready() {
+            if to.client.poll_gone(cx, &mut watch).is_ready() {
                 return Poll::Ready(Err(Ending::ClientAborted));
             }
             deadline.poll(cx).map(|()| Err(Ending::ResponseStalled))

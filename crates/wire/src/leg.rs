@@ -10,6 +10,7 @@ use crate::forward::{Failed, Forward, Sent, endpoint_failed};
 use crate::head::{Head, Kind, bad_response, read_head};
 use crate::local::LocalTable;
 use crate::socket::WriteStop;
+use crate::stream::Watch;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::balance::Slot;
@@ -366,7 +367,7 @@ impl Leg {
 
     /// The same; a failure is not yet held against the endpoint.
     async fn receive(&mut self, to: &Forward<'_>, until: Option<Instant>) -> Result<Option<Head>, Failed> {
-        let mut watching = true;
+        let mut watch = to.request.watch();
         let mut seen = 0_usize;
         loop {
             let worth_a_look = seen == 0 || has_empty_line(self.input.bytes(), seen.saturating_sub(3));
@@ -383,7 +384,7 @@ impl Leg {
             if seen >= MAX_HEAD {
                 return Err(bad_response(BadResponse::TooLarge));
             }
-            if !self.wait_for_bytes(to, until, &mut watching).await? {
+            if !self.wait_for_bytes(to, until, &mut watch).await? {
                 return Ok(None);
             }
         }
@@ -411,7 +412,7 @@ impl Leg {
         &mut self,
         to: &Forward<'_>,
         until: Option<Instant>,
-        watching: &mut bool,
+        watch: &mut Watch,
     ) -> Result<bool, Failed> {
         let Self { connection, input, interim, .. } = self;
         let Some(EndpointConnection { side, deadline }) = connection else { return Ok(false) };
@@ -446,7 +447,7 @@ impl Leg {
                     return Poll::Ready(Err(Failed::ClientGone));
                 }
             }
-            if to.client.poll_reset(cx, watching).is_ready() {
+            if to.client.poll_gone(cx, watch).is_ready() {
                 return Poll::Ready(Err(Failed::ClientGone));
             }
             deadline.set(next);

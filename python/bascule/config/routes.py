@@ -338,6 +338,9 @@ class Route(Section):
     """Take `CONNECT`, which is refused otherwise: `tunnel` connects the client to an endpoint of the pool,
     which gets what it says as it is; `forward` asks an endpoint, a proxy, for the tunnel. The pool chooses
     where it goes, never the request."""
+    half_closed: Literal["wait", "abort"] = "wait"
+    """What it means that a client of HTTP/1 closes its side while it waits: `wait`, it gets its answer, as it
+    may still read; `abort`, it has gone, and its endpoint is freed."""
     priority: Priority = 5
     """Who goes first where requests wait for an endpoint: `high` (8), `usual` (5), `low` (2), or 0 to 9."""
     rate_limit: RateLimits = ()

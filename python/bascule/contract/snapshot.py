@@ -239,6 +239,10 @@ class Mirror:
     """Share of the requests, in thousandths."""
 
 
+HalfClosed = Literal["wait", "abort"]
+"""A client that sends no more while it waits still reads, and gets its answer; or it has gone, and its
+exchange ends."""
+
 Connect = Literal["off", "tunnel", "forward"]
 """What a route does with a request for a tunnel: refuse it; connect the client to an endpoint of the pool,
 which gets what the client says as it is; or ask an endpoint of the pool for it, a proxy."""
@@ -270,6 +274,8 @@ class Route:
     """Where copies go."""
     connect: Connect = "off"
     """What becomes of CONNECT."""
+    half_closed: HalfClosed = "wait"
+    """What it means that a client of HTTP/1 sends no more while it waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ def _route(route: Route, route_id: str, route_ids: Set[str]) -> contract.Route:
         priority=route.priority,
         mirror=None if route.mirror is None else contract.Mirror(route.mirror.pool, route.mirror.share),
         connect=route.connect or "off",
+        half_closed=route.half_closed,
     )
 
 

@@ -102,7 +102,7 @@ def edits_have_an_effect(config: Config, _: contract.Catalog) -> Iterator[Proble
             path = ("listeners", name, "routes", at)
             if route.pool is not None or route.split is not None:
                 continue
-            for key in ("rewrite", "request_headers", "mirror", "priority", "connect"):
+            for key in ("rewrite", "request_headers", "mirror", "priority", "connect", "half_closed"):
                 if getattr(route, key) != type(route).model_fields[key].default:
                     place = config.places.key((*path, key))
                     what = f"`{key}` has no effect on a route that answers itself"

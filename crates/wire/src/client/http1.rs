@@ -5,7 +5,8 @@ use crate::answer::{ALLOW, Answer, Ways, render};
 use crate::client::connection::Connection;
 use crate::client::session::Session;
 use crate::local::LocalTable;
-use bascule_contract::snapshot::{Connect, RouteTimeouts};
+use crate::stream::Watch;
+use bascule_contract::snapshot::{Connect, HalfClosed, RouteTimeouts};
 use bascule_decide::balance::Key;
 use bascule_decide::grpc;
 use bascule_decide::http1::forwarded::{Onward, Told};
@@ -110,6 +111,14 @@ impl Request {
     /// Whether it may be sent twice although an endpoint may have begun to work on it.
     pub(crate) fn is_repeatable(&self) -> bool {
         self.idempotent && self.framing == Framing::None && self.upgrade.is_none()
+    }
+
+    /// What shows that the client has gone, while it waits for the answer.
+    pub(crate) fn watch(&self) -> Watch {
+        match self.route().map(|route| route.half_closed) {
+            Some(HalfClosed::Abort) => Watch::End,
+            _ => Watch::Reset,
+        }
     }
 
     pub(crate) fn route(&self) -> Option<&Route> {

@@ -219,7 +219,7 @@ impl Exchange<'_> {
         let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
-        let counters = &*self.counters;
+        let (counters, moved) = (&*self.counters, &self.moved);
         let Connection { worker, acceptor, side: client, input, deadline, peer, served, .. } =
             &mut *self.connection;
         let listener = &request.table.table().listeners[request.listener];
@@ -232,6 +232,7 @@ impl Exchange<'_> {
             counters,
             is_last: &is_last,
             began,
+            moved,
             tried: &tried,
             sent,
         });

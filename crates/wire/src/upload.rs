@@ -26,7 +26,6 @@ pub(crate) struct Body {
 
 /// What was taken of a body so far. Shared, to be asked while the upload goes on.
 pub(crate) struct SoFar {
-    received: Cell<u64>,
     /// All payload that was sent; `None` when it was too much, or nobody will want it again.
     kept: RefCell<Option<Vec<u8>>>,
     /// It is on its way, or was on a try before.
@@ -36,7 +35,7 @@ pub(crate) struct SoFar {
 impl Body {
     pub(crate) fn new(client: &Side, framing: Framing) -> Self {
         let kept = RefCell::new(Some(Vec::new()));
-        let so_far = Rc::new(SoFar { received: Cell::new(0), kept, begun: Cell::new(false) });
+        let so_far = Rc::new(SoFar { kept, begun: Cell::new(false) });
         Self { incoming: Incoming::from(client, framing), so_far }
     }
 
@@ -51,10 +50,6 @@ impl Body {
 }
 
 impl SoFar {
-    pub(crate) fn received(&self) -> u64 {
-        self.received.get()
-    }
-
     /// It will not be sent again.
     pub(crate) fn forget(&self) {
         self.kept.take();
@@ -133,8 +128,8 @@ pub(crate) async fn upload(
         let (payload, taken) = incoming
             .take(input)
             .map_err(|problem| UploadStop::Client(Answer::BodyMalformed(problem.reason())))?;
-        so_far.received.set(so_far.received.get() + payload as u64);
-        if so_far.received.get() > limit {
+        to.moved.receive(payload as u64);
+        if to.moved.received.get() > limit {
             return Err(UploadStop::Client(Answer::BodyTooLarge));
         }
         if to.began.get() != 0 {

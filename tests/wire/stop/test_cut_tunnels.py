@@ -1,4 +1,4 @@
-"""Tunnels that are cut off, by a stop or a time limit, have carried what they have carried, and say how they ended."""
+"""Tunnels that a stop or a time limit cuts off: what they carried is counted, and how they end is said."""
 
 import json
 from pathlib import Path

@@ -3,6 +3,7 @@
 import pytest
 from h2.errors import ErrorCodes
 from tests.support.eventually import eventually
+from tests.support.http2 import socket_head
 from tests.support.http2_endpoint import Call, Http2Endpoint
 from tests.support.plane import RunningPlane, listener, pool, route, route_timeouts
 from tests.support.raw import request
@@ -10,14 +11,7 @@ from tests.support.websocket import WebSocketEndpoint, open_socket
 
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 OFFER = request("GET", "/chat", "Connection: Upgrade", "Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}")
-CONNECT = [
-    (":method", "CONNECT"),
-    (":protocol", "websocket"),
-    (":scheme", "http"),
-    (":authority", "bascule.test"),
-    (":path", "/chat"),
-    ("sec-websocket-version", "13"),
-]
+CONNECT = socket_head()
 
 
 def accept(call: Call) -> None:

@@ -7,6 +7,7 @@ import pytest
 from h2.errors import ErrorCodes
 from tests.support.endpoints import Conversation, ScriptedEndpoint, Step, play, response
 from tests.support.eventually import eventually
+from tests.support.http2 import socket_head
 from tests.support.http2_endpoint import Call, Http2Endpoint
 from tests.support.plane import RunningPlane, listener, pool, route, route_timeouts
 from tests.support.raw import request
@@ -19,13 +20,7 @@ SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
-CONNECT = [
-    (":method", "CONNECT"),
-    (":protocol", "websocket"),
-    (":scheme", "http"),
-    (":authority", "bascule.test"),
-    (":path", "/"),
-]
+CONNECT = socket_head()
 
 
 def echo(conversation: Conversation) -> None:

@@ -40,7 +40,7 @@ test-rust:  ## Run the Rust tests (with a real redis-server), and the fuzzers' c
 	cargo test --release --locked --quiet -p bascule-contract -p bascule-decide -p bascule-wire
 	cd fuzz && CARGO_TARGET_DIR=../target/fuzz cargo test --locked --quiet
 
-test-python: build  ## Run the Python tests, with real peers (nginx, redis-server, curl, h2load, wrk)
+test-python: build  ## Run the Python tests, with real peers (nginx, haproxy, redis-server, curl, h2load, wrk)
 	@tools/need test
 	$(BIN)/python -m pytest
 

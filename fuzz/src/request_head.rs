@@ -57,10 +57,15 @@ fn means_one_thing(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     let words: Vec<&[u8]> = read.start.split(|byte| *byte == b' ').collect();
     let [method, target, version] = words[..] else { panic!("three words make a request line: {words:?}") };
     assert_eq!(method, head.method.as_bytes());
-    assert!(is_token(method) && method != b"CONNECT" && method != b"TRACE");
+    assert!(is_token(method) && method != b"TRACE");
     assert_eq!(version, if head.http11 { b"HTTP/1.1" } else { b"HTTP/1.0" });
     assert!(target.iter().all(|byte| *byte > b' ' && *byte != 0x7f));
-    assert!(head.target.path == b"*" || head.target.path.starts_with(b"/"));
+    if head.is_connect() {
+        assert!(head.target.path.is_empty() && target.eq_ignore_ascii_case(head.authority));
+        assert!(head.framing == Framing::None && head.upgrade.is_none());
+    } else {
+        assert!(head.target.path == b"*" || head.target.path.starts_with(b"/"));
+    }
     assert_eq!(head.fields.len(), read.fields.len());
     for (field, (name, value)) in head.fields.iter().zip(&read.fields) {
         assert_eq!((field.name.as_bytes(), field.value), (*name, *value));
@@ -82,6 +87,7 @@ fn means_one_thing(head: &RequestHead<'_, '_>, bytes: &[u8]) {
 /// What an endpoint reads is this one request, with the fields of this hop gone and our word about the client in place.
 fn travels_unchanged(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     let path = match head.target.path {
+        b"" => head.authority.to_vec(),
         b"*" => Vec::from(b"*"),
         path => match normalize(path) {
             Ok(normal) => normal.forwarded.into_owned(),
@@ -105,7 +111,8 @@ fn travels_unchanged(head: &RequestHead<'_, '_>, bytes: &[u8]) {
         means_one_thing(&again, &written);
         assert!(again.http11);
         assert_eq!((again.method, again.framing), (head.method, head.framing));
-        assert_eq!((again.target.path, again.target.query), (&path[..], head.target.query));
+        let target = if head.is_connect() { again.authority } else { again.target.path };
+        assert_eq!((target, again.target.query), (&path[..], head.target.query));
         assert!(head.authority.is_empty() || again.authority == head.authority);
         assert_eq!(again.expects_continue, head.expects_continue);
         assert_eq!(again.upgrade, head.upgrade);
@@ -149,7 +156,8 @@ fn says_no_more_than_it_may(head: &RequestHead<'_, '_>, told: &Told<'_>) {
             "proxy-authenticate",
             "http2-settings",
         ];
-        assert!(!of_this_hop.contains(&name.as_str()), "{name} ends at this hop");
+        let is_for_the_proxy = head.is_connect() && name == "proxy-authorization";
+        assert!(is_for_the_proxy || !of_this_hop.contains(&name.as_str()), "{name} ends at this hop");
         match name.as_str() {
             "connection" => assert!(value == b"upgrade" && head.upgrade.is_some()),
             "x-forwarded-for" if !told.trusted => {

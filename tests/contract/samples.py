@@ -229,6 +229,8 @@ SAMPLES: dict[str, object] = {
                         ),
                         priority=8,
                         mirror=contract.Mirror("shadow", 100),
+                        connect="tunnel",
+                        half_closed="abort",
                     ),
                     contract.Route(
                         id="canary",

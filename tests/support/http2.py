@@ -26,6 +26,13 @@ def head(method: str = "GET", path: str = "/", *fields: tuple[str, str]) -> list
     return [*pseudo, *fields]
 
 
+def socket_head(path: str = "/chat", *fields: tuple[str, str]) -> list[tuple[str, str]]:
+    """The header list that asks for a WebSocket (RFC 8441)."""
+    connect = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http")]
+    authority = [(":authority", "bascule.test"), (":path", path), ("sec-websocket-version", "13")]
+    return [*connect, *authority, *fields]
+
+
 @dataclass
 class Answer:
     """What came back on one stream."""

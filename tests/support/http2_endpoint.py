@@ -91,6 +91,8 @@ class Link:
         self.calls: dict[int, Call] = {}
         self.lock = threading.RLock()
         self.closed = threading.Event()
+        self.pings = 0
+        """How often the balancer has asked whether anybody is there."""
 
     def flush(self) -> None:
         """Sends what the library has to say."""
@@ -135,6 +137,8 @@ class Link:
                 behave(self.calls[stream])
             case h2.events.StreamReset(stream_id=stream, error_code=code):
                 self.calls[stream].reset = ErrorCodes(code)
+            case h2.events.PingReceived():
+                self.pings += 1
 
 
 class Http2Endpoint:
@@ -147,12 +151,17 @@ class Http2Endpoint:
         streams: int = 100,
         window: int = 65_535,
         reads: bool = True,
+        tunnels: bool = False,
     ) -> None:
-        """`streams` and `window` are what it allows. Without `reads` the window never opens again."""
+        """`streams` and `window` are what it allows, and `tunnels` lets it be asked for WebSockets.
+
+        Without `reads` the window never opens again.
+        """
         self.behave, self.reads = behave, reads
         self.settings = {
             h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: streams,
             h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window,
+            h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: int(tunnels),
         }
         self.links: list[Link] = []
         self.calls: list[Call] = []

@@ -218,6 +218,24 @@ def haproxy(settings: str, *, bind: str = "") -> Iterator[str]:
             yield f"{folder}/socket"
 
 
+@contextlib.contextmanager
+def haproxy(endpoint: str) -> Iterator[str]:
+    """HAProxy that speaks HTTP/2 with prior knowledge on a Unix socket, and passes all on to `ip:port`.
+
+    Yields the socket's path.
+    """
+    with tempfile.TemporaryDirectory(prefix="haproxy") as name:
+        written = Path(name) / "haproxy.cfg"
+        written.write_text(
+            "defaults\n mode http\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n"
+            f"listen all\n bind unix@{name}/socket proto h2\n server one {endpoint}\n"
+        )
+        with Program([tool("haproxy"), "-db", "-f", written]) as program:
+            _wait_for_socket(program, f"unix:{name}/socket")
+            yield f"{name}/socket"
+            program.terminate()
+
+
 def _wait_for_socket(program: Program, address: str) -> None:
     def accepts() -> bool:
         assert program.is_running(), program._said()

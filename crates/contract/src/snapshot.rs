@@ -179,6 +179,36 @@ pub struct Route {
     /// Where copies go.
     #[serde(default)]
     pub mirror: Option<Mirror>,
+    /// What becomes of CONNECT.
+    #[serde(default)]
+    pub connect: Connect,
+    /// What it means that a client of HTTP/1 sends no more while it waits.
+    #[serde(default)]
+    pub half_closed: HalfClosed,
+}
+
+/// What it means that a client sends no more, while it waits for its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfClosed {
+    /// It still reads: it gets its answer.
+    #[default]
+    Wait,
+    /// It has gone: its exchange ends, and the endpoint is free.
+    Abort,
+}
+
+/// What a route does with a request for a tunnel (CONNECT). The pool chooses where it goes, never the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Connect {
+    /// It is refused.
+    #[default]
+    Off,
+    /// Whatever the client says goes to an endpoint of the pool as it is.
+    Tunnel,
+    /// An endpoint of the pool is asked for it: a proxy.
+    Forward,
 }
 
 /// The priority of routes that say nothing.

@@ -13,8 +13,8 @@ use bascule_contract::protection::{Limit, Protection};
 use bascule_contract::proxy_protocol::Announce;
 use bascule_contract::sessions::Store;
 use bascule_contract::snapshot::{
-    self, Bind, ClientLimits, ClientTimeouts, Http2, IdleConnections, Protocol, Retries, RouteTimeouts,
-    Snapshot, Spread,
+    self, Bind, ClientLimits, ClientTimeouts, Connect, HalfClosed, Http2, IdleConnections, Protocol, Retries,
+    RouteTimeouts, Snapshot, Spread,
 };
 use serde_json::{Map, Value};
 
@@ -32,7 +32,7 @@ pub use crate::route::Routes;
 use crate::sessions::key::{KeySource, hash};
 use crate::sessions::pool::PoolSessions;
 pub use crate::table::action::{Action, Mirror, Split};
-use crate::table::action::{compile_action, compile_mirror};
+use crate::table::action::{compile_action, compile_connect, compile_mirror};
 use crate::time::Tick;
 
 /// One generation, compiled. An exchange uses one table from its beginning to its end.
@@ -117,6 +117,10 @@ pub struct Route {
     pub priority: u32,
     /// Where copies go.
     pub mirror: Option<Mirror>,
+    /// What becomes of CONNECT; anything but off only for a route that forwards.
+    pub connect: Connect,
+    /// What it means that a client of HTTP/1 sends no more while it waits.
+    pub half_closed: HalfClosed,
 }
 
 /// Endpoints that can serve the same traffic.
@@ -459,8 +463,11 @@ fn compile_route(
     problems.demand(&place, route.priority <= HIGHEST, || {
         format!("priority {} is above {HIGHEST}", route.priority)
     });
+    let connect = problems.keep(&place, compile_connect(route, snapshot));
     Some(Route {
         limits,
+        connect: connect?,
+        half_closed: route.half_closed,
         priority: route.priority,
         mirror: mirror?,
         id: route.id.as_str().into(),

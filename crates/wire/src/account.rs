@@ -64,6 +64,8 @@ endings! {
     EndpointNotReading => "endpoint_not_reading",
     /// The endpoint did not begin to answer in time.
     ResponseTimedOut => "response_timed_out",
+    /// The endpoint speaks HTTP/2, but has no WebSocket there.
+    NoTunnel => "no_tunnel",
     /// The endpoint's answer was malformed.
     BadResponse => "bad_response",
     /// The endpoint broke off in the middle of its response.

@@ -10,7 +10,8 @@ use crate::forward::{Failed, Forward, Relayed, Sent};
 use crate::head::{Head, Kind, Written};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
-use crate::tunnel::{Open, tunnel};
+use crate::tunnel::{Closed, Open, tunnel};
+use bascule_decide::http1::Framing;
 use http::Response;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -24,14 +25,13 @@ pub(crate) struct Download<'a> {
     leg: &'a mut Leg,
     /// Of the client's connection.
     deadline: &'a mut Deadline,
-    sent_bytes: u64,
     /// A client that speaks HTTP/2 gets the head with what is sent next.
     head_waits: bool,
 }
 
 impl<'a> Download<'a> {
     pub(crate) fn new(to: &'a Forward<'a>, leg: &'a mut Leg, deadline: &'a mut Deadline) -> Self {
-        Self { to, leg, deadline, sent_bytes: 0, head_waits: false }
+        Self { to, leg, deadline, head_waits: false }
     }
 
     /// Waits for the final head and passes it on, and what follows. `client_input` is what the client has said beyond
@@ -61,13 +61,13 @@ impl<'a> Download<'a> {
             Sent::Nothing | Sent::Partly => Duration::ZERO,
         };
         self.to.began.set(head.status);
+        self.to.moved.status.set(head.status);
         let mut relayed = if head.kind == Kind::Upgrade {
             Box::pin(self.upgraded(&mut head, client_input)).await
         } else {
             self.body(&mut head, began).await
         };
         relayed.response = Some(response);
-        relayed.sent_bytes = self.sent_bytes;
         Ok(Some(relayed))
     }
 
@@ -160,7 +160,7 @@ impl<'a> Download<'a> {
         let piece = Piece { head: first, payload, body, coding: head.coding };
         match piece.send(self.to.client, self.deadline, self.to.send()).await {
             Ok(bytes) => {
-                self.sent_bytes += bytes;
+                self.to.moved.send(bytes);
                 Ok(())
             }
             Err(PieceStop::Write(WriteStop::TimedOut)) => Err(Ending::ClientNotReading),
@@ -172,7 +172,7 @@ impl<'a> Download<'a> {
     /// Reads more of the body. False at the end of the stream.
     async fn more(&mut self) -> Result<bool, Ending> {
         let to = self.to;
-        let mut watching = true;
+        let mut watch = to.request.watch();
         let mut waiting = false;
         let (EndpointConnection { side, deadline }, input) = self.leg.receiving();
         poll_fn(|cx| {
@@ -185,7 +185,7 @@ impl<'a> Download<'a> {
                 waiting = true;
                 deadline.start(to.idle());
             }
-            if to.client.poll_reset(cx, &mut watching).is_ready() {
+            if to.client.poll_gone(cx, &mut watch).is_ready() {
                 return Poll::Ready(Err(Ending::ClientAborted));
             }
             deadline.poll(cx).map(|()| Err(Ending::ResponseStalled))
@@ -216,7 +216,7 @@ impl<'a> Download<'a> {
             }
             Written::Http2(written) => self.announce(*written, head),
         };
-        self.sent_bytes += bytes.len() as u64;
+        self.to.moved.send(bytes.len() as u64);
         self.to.client.write_all(&mut [IoSlice::new(&bytes)], self.deadline, self.to.send()).await
     }
 
@@ -224,10 +224,32 @@ impl<'a> Download<'a> {
     fn announce(&mut self, written: Response<()>, head: &Head) -> Vec<u8> {
         if let Some(stream) = self.to.client.http2() {
             stream.announce(written);
-            self.sent_bytes += head.length as u64;
+            self.to.moved.send(head.length as u64);
             self.head_waits = true;
         }
         Vec::new()
+    }
+
+    /// Connects a client that asked for a tunnel to an endpoint that was told nothing of it.
+    pub(crate) async fn connected(&mut self, client_input: &mut Input) -> Relayed {
+        self.leg.held.answered(200, Instant::now());
+        self.to.began.set(200);
+        self.to.moved.status.set(200);
+        let written = match self.to.client.http2() {
+            Some(_) => Written::Http2(Box::default()),
+            None => Written::Anew(b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec()),
+        };
+        let mut head = Head {
+            status: 200,
+            framing: Framing::None,
+            written,
+            length: 0,
+            kind: Kind::Upgrade,
+            persistent: false,
+            close: false,
+            coding: Outgoing::Plain,
+        };
+        self.upgraded(&mut head, client_input).await
     }
 
     async fn upgraded(&mut self, head: &mut Head, client_input: &mut Input) -> Relayed {
@@ -237,15 +259,15 @@ impl<'a> Download<'a> {
         self.leg.input.consume(head.length);
         self.to.know_both(&self.leg.connection().side);
         let (connection, input) = self.leg.receiving();
-        let _open = Open::begin(&self.to.counters.tunnels);
-        let carried =
-            tunnel((self.to.client, client_input), (&connection.side, input), self.to.tunnel_limit()).await;
-        self.sent_bytes += carried.to_client;
-        Relayed {
-            received_bytes: carried.to_endpoint,
-            reason: if carried.was_silent { "nothing moved for as long as timeouts.tunnel" } else { "" },
-            ..Relayed::cut(head.status, Ending::Tunnelled)
-        }
+        let open = Open::begin(&self.to.counters.tunnels, &self.to.worker.tunnels);
+        let (client, endpoint) = ((self.to.client, client_input), (&*connection.side, input));
+        let closed = tunnel(client, endpoint, self.to.tunnel_limit(), self.to.moved, &open).await;
+        let (ending, reason) = match closed {
+            Closed::Ended => (Ending::Tunnelled, ""),
+            Closed::Silent => (Ending::Tunnelled, "nothing moved for as long as timeouts.tunnel"),
+            Closed::Cut => (Ending::CutByStop, ""),
+        };
+        Relayed { reason, ..Relayed::cut(head.status, ending) }
     }
 }
 

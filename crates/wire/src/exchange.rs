@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::client::accept::ListenerCounters;
 use crate::client::connection::{After, Connection};
 use crate::client::http1::{Destination, Refusal, Request};
-use crate::forward::Relayed;
+use crate::forward::{Moved, Relayed};
 use crate::local::LocalTable;
 use crate::side::Side;
 use bascule_decide::balance::Slot;
@@ -28,6 +28,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) request: &'a Request,
     pub(crate) counters: Arc<ListenerCounters>,
     pub(crate) outcome: Outcome,
+    pub(crate) moved: Moved,
     accounted: bool,
 }
 
@@ -103,7 +104,7 @@ impl<'a> Exchange<'a> {
             after: After::Close,
             ended: None,
         };
-        Self { connection, request, counters, outcome, accounted: false }
+        Self { connection, request, counters, outcome, moved: Moved::default(), accounted: false }
     }
 }
 
@@ -126,8 +127,6 @@ impl Exchange<'_> {
         self.outcome.status = relayed.status;
         self.outcome.ending = relayed.ending;
         self.outcome.reason = relayed.reason;
-        self.outcome.received_bytes += relayed.received_bytes;
-        self.outcome.sent_bytes += relayed.sent_bytes;
         self.outcome.response = relayed.response;
         self.outcome.after = relayed.after;
         self.outcome.ended = Some(relayed.ended);
@@ -210,6 +209,10 @@ impl Exchange<'_> {
             stream.close(self.outcome.ending);
         }
         let Outcome { ending, status, received_bytes, sent_bytes, endpoint, response, .. } = self.outcome;
+        let (received_bytes, sent_bytes) =
+            (received_bytes + self.moved.received.get(), sent_bytes + self.moved.sent.get());
+        // One that was cut off in its middle has begun to answer.
+        let status = if status == 0 { self.moved.status.get() } else { status };
         let ended = self.outcome.ended.unwrap_or_else(Instant::now);
         self.connection.idle_since = ended;
         let duration = ended.duration_since(self.request.began);

@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::leg::Leg;
 use crate::side::Side;
-use crate::upload::{UploadStop, upload, upload_failed};
+use crate::upload::{Body, UploadStop, upload, upload_failed};
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
 use bascule_decide::retry::Progress;
@@ -33,10 +33,32 @@ pub(crate) struct Forward<'a> {
     pub(crate) is_last: &'a dyn Fn() -> bool,
     /// The status, once the client was sent the first byte of the response.
     pub(crate) began: &'a Cell<u16>,
+    pub(crate) moved: &'a Moved,
     /// Where the request has failed before.
     pub(crate) tried: &'a [Slot],
     /// How far the request has gone out on this leg.
     pub(crate) sent: &'a Cell<Sent>,
+}
+
+/// What one exchange has moved so far: known also when it is cut off.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// Of the request's body, or from the client in a tunnel.
+    pub(crate) received: Cell<u64>,
+    /// To the client, head and body.
+    pub(crate) sent: Cell<u64>,
+    /// Of the response that has begun; 0 before.
+    pub(crate) status: Cell<u16>,
+}
+
+impl Moved {
+    pub(crate) fn receive(&self, bytes: u64) {
+        self.received.set(self.received.get() + bytes);
+    }
+
+    pub(crate) fn send(&self, bytes: u64) {
+        self.sent.set(self.sent.get() + bytes);
+    }
 }
 
 /// A forwarding that failed before the client was sent anything.
@@ -69,9 +91,6 @@ pub(crate) struct Relayed {
     pub(crate) status: u16,
     pub(crate) ending: Ending,
     pub(crate) reason: &'static str,
-    /// Of the request's body.
-    pub(crate) received_bytes: u64,
-    pub(crate) sent_bytes: u64,
     /// From the request sent to the head of the response.
     pub(crate) response: Option<Duration>,
     pub(crate) ended: Instant,
@@ -88,17 +107,7 @@ impl Relayed {
 
     /// After which neither connection is used again, unless the caller says so.
     pub(crate) fn ended(status: u16, ending: Ending, ended: Instant) -> Self {
-        Self {
-            status,
-            ending,
-            reason: "",
-            received_bytes: 0,
-            sent_bytes: 0,
-            response: None,
-            ended,
-            reusable: false,
-            after: After::Close,
-        }
+        Self { status, ending, reason: "", response: None, ended, reusable: false, after: After::Close }
     }
 }
 
@@ -120,17 +129,17 @@ pub(crate) async fn both(
     to: &Forward<'_>,
     leg: &mut Leg,
     head: &[u8],
-    input: &mut Input,
-    deadline: &mut Deadline,
+    (input, deadline): (&mut Input, &mut Deadline),
+    body: &mut Body,
 ) -> Result<Relayed, Failed> {
-    let received = Cell::new(0);
+    let so_far = body.so_far();
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
     let endpoint = Rc::clone(&leg.connection().side);
     to.sent.set(Sent::Partly);
     let mut download = Download::new(to, leg, deadline);
-    let mut uploading = pin!(upload(to, &endpoint, head, input, &received));
+    let mut uploading = pin!(upload(to, &endpoint, head, input, body));
     let mut downloading = pin!(download.run(&mut nothing));
-    let mut relayed = poll_fn(|cx| {
+    poll_fn(|cx| {
         if to.sent.get() == Sent::Partly
             && let Poll::Ready(uploaded) = uploading.as_mut().poll(cx)
         {
@@ -140,11 +149,13 @@ pub(crate) async fn both(
                 Err(stop) => return Poll::Ready(upload_failed(stop, to.began.get())),
             }
         }
-        downloading.as_mut().poll(cx)
+        let downloaded = downloading.as_mut().poll(cx);
+        if to.began.get() != 0 {
+            so_far.forget();
+        }
+        downloaded
     })
-    .await?;
-    relayed.received_bytes = received.get();
-    Ok(relayed)
+    .await
 }
 
 pub(crate) fn endpoint_failed(ending: Ending) -> Failed {

@@ -7,6 +7,7 @@ use crate::client::session::Session;
 use crate::forward::{Failed, Forward, Sent};
 use crate::http2::message::{add_lines, response};
 use crate::leg::Held;
+use bascule_contract::snapshot::Connect;
 use bascule_decide::edits::Edits;
 use bascule_decide::http1::response::{BadResponse, Shape, parse};
 use bascule_decide::http1::{Field, Framing, ResponseHead, field_room};
@@ -48,8 +49,10 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
     let request = to.request;
     let mut room = field_room();
     let bytes = input.bytes();
-    let Some(head) = parse(bytes, request.is_head, &mut room)? else { return Ok(None) };
+    let Some(mut head) = parse(bytes, request.is_head, &mut room)? else { return Ok(None) };
+    let connected = request.connect == Connect::Forward && !head.is_interim() && head.answers_connect();
     let kind = match (head.is_interim(), head.status) {
+        _ if connected => Kind::Upgrade,
         (true, _) => Kind::Interim,
         (false, 101) if request.upgrade.as_deref().is_some_and(|offer| head.accepts(offer)) => Kind::Upgrade,
         (false, 101) => return Err(BadResponse::Unasked),

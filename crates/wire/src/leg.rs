@@ -10,13 +10,14 @@ use crate::forward::{Failed, Forward, Sent, endpoint_failed};
 use crate::head::{Head, Kind, bad_response, read_head};
 use crate::local::LocalTable;
 use crate::socket::WriteStop;
+use crate::stream::Watch;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::ejection::Change;
 use bascule_decide::guard::{Lost, Try};
 use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
-use bascule_decide::http1::{Field, has_empty_line};
+use bascule_decide::http1::{Field, has_empty_line, offers_websocket};
 use bascule_decide::load_report;
 use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
@@ -30,6 +31,10 @@ use tokio::time::Instant;
 
 /// How long a response may take before we watch a client that the runtime does not know yet.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the operator reads when a WebSocket goes to an endpoint that has none over HTTP/2.
+const NO_TUNNEL: &str = "the endpoint has no WebSocket over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441): turn \
+                         it on there, or send these requests to a pool without `protocol`";
 
 /// A try that was begun; it ends when this is dropped, whatever has become of it.
 pub(crate) struct Held {
@@ -180,6 +185,15 @@ pub(crate) struct Leg {
 impl Leg {
     pub(crate) fn new(held: Held, caller: Option<Rc<[u8]>>) -> Self {
         let connection = open::take(&held.table, held.pool, held.attempt.slot);
+        Self::on(held, caller, connection)
+    }
+
+    /// The same on a connection that has served nobody before: what follows on it is no HTTP that we understand.
+    pub(crate) fn fresh(held: Held, caller: Option<Rc<[u8]>>) -> Self {
+        Self::on(held, caller, None)
+    }
+
+    fn on(held: Held, caller: Option<Rc<[u8]>>, connection: Option<EndpointConnection>) -> Self {
         let input = Input::new(Rc::clone(&held.worker.buffers));
         Self {
             reused: connection.is_some(),
@@ -237,6 +251,17 @@ impl Leg {
                 } => self.reused && idempotent,
                 _ => false,
             }
+    }
+
+    /// Gives up the connection of an upload that failed, when all of it may be sent once more to the same endpoint.
+    pub(crate) fn renew(&mut self, failure: &Failed) -> bool {
+        let renewed = self.may_renew(failure, false);
+        if renewed {
+            (self.connection, self.renewed, self.interim) = (None, true, 0);
+            self.input.consume(self.input.len());
+            self.held.counts_as(Lost::Abandoned);
+        }
+        renewed
     }
 
     /// Has a connection when it returns.
@@ -308,6 +333,9 @@ impl Leg {
     }
 
     async fn send(&mut self, to: &Forward<'_>, head: &[u8]) -> Result<(), Failed> {
+        if to.request.upgrade.as_deref().is_some_and(offers_websocket) {
+            Box::pin(self.may_tunnel()).await?;
+        }
         let EndpointConnection { side, deadline } = self.connection();
         match side.ask(head, &[], deadline, to.idle()).await {
             Ok(()) => to.sent.set(Sent::Wholly(Instant::now())),
@@ -319,6 +347,16 @@ impl Leg {
             }
         }
         Ok(())
+    }
+
+    /// An endpoint that cannot be asked for a tunnel is not asked at all; nothing is held against it.
+    async fn may_tunnel(&mut self) -> Result<(), Failed> {
+        match self.connection().side.http2() {
+            Some(stream) if !stream.offers_tunnels().await => {
+                Err(Failed::not_connected(Ending::NoTunnel, NO_TUNNEL))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits for a head, while the client is there.
@@ -333,7 +371,7 @@ impl Leg {
 
     /// The same; a failure is not yet held against the endpoint.
     async fn receive(&mut self, to: &Forward<'_>, until: Option<Instant>) -> Result<Option<Head>, Failed> {
-        let mut watching = true;
+        let mut watch = to.request.watch();
         let mut seen = 0_usize;
         loop {
             let worth_a_look = seen == 0 || has_empty_line(self.input.bytes(), seen.saturating_sub(3));
@@ -350,7 +388,7 @@ impl Leg {
             if seen >= MAX_HEAD {
                 return Err(bad_response(BadResponse::TooLarge));
             }
-            if !self.wait_for_bytes(to, until, &mut watching).await? {
+            if !self.wait_for_bytes(to, until, &mut watch).await? {
                 return Ok(None);
             }
         }
@@ -378,7 +416,7 @@ impl Leg {
         &mut self,
         to: &Forward<'_>,
         until: Option<Instant>,
-        watching: &mut bool,
+        watch: &mut Watch,
     ) -> Result<bool, Failed> {
         let Self { connection, input, interim, .. } = self;
         let Some(EndpointConnection { side, deadline }) = connection else { return Ok(false) };
@@ -413,7 +451,7 @@ impl Leg {
                     return Poll::Ready(Err(Failed::ClientGone));
                 }
             }
-            if to.client.poll_reset(cx, watching).is_ready() {
+            if to.client.poll_gone(cx, watch).is_ready() {
                 return Poll::Ready(Err(Failed::ClientGone));
             }
             deadline.set(next);

@@ -5,6 +5,7 @@ use crate::client::http1::Request;
 use crate::leg::{Held, Leg};
 use crate::quiet;
 use crate::worker::Worker;
+use bascule_contract::snapshot::Connect;
 use bascule_decide::guard::Lost;
 use bascule_decide::http1::Framing;
 use bascule_decide::pick::{Ask, Taken};
@@ -28,7 +29,11 @@ pub(crate) fn send_copy(worker: &Rc<Worker>, request: &Request, head: &[u8], inp
         Framing::Length(length) if length <= input.len() as u64 => &input.bytes()[..length as usize],
         _ => return,
     };
-    if request.upgrade.is_some() || worker.mirrored.get() >= MOST || !worker.draws(mirror.permille) {
+    if request.upgrade.is_some()
+        || request.connect != Connect::Off
+        || worker.mirrored.get() >= MOST
+        || !worker.draws(mirror.permille)
+    {
         return;
     }
     let ask = Ask { key: request.key, ..Ask::default() };

@@ -4,6 +4,7 @@ use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
 use crate::http2::stream::Stream;
 use crate::socket::{Socket, WriteStop};
+use crate::stream::Watch;
 use http::HeaderMap;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -145,10 +146,10 @@ impl Side {
         matches!(self, Self::Http1(socket) if socket.is_fresh())
     }
 
-    /// Ready once the peer has broken off.
-    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
+    /// Ready once the peer has gone, as far as `watch` says. A stream that is given up is reset.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<()> {
         match self {
-            Self::Http1(socket) => socket.poll_reset(cx, watching),
+            Self::Http1(socket) => socket.poll_gone(cx, watch),
             Self::Http2(stream) => stream.poll_reset(cx),
         }
     }

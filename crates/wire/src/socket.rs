@@ -1,7 +1,7 @@
 //! One connection as all above it see it: bytes in and out, in the clear or over TLS.
 
 use crate::deadline::Deadline;
-use crate::stream::Stream;
+use crate::stream::{Stream, Watch};
 use crate::tls::session::Session;
 use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
@@ -109,12 +109,13 @@ impl Socket {
         }
     }
 
-    /// Ready once the peer has reset the connection. Says nothing of a fresh stream.
-    ///
-    /// A peer that only stopped sending may still read (a half-closed client), so the end of its stream is not a
-    /// reset; `watching` turns false when there is nothing more to be learnt.
-    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
-        self.stream.poll_reset(cx, watching)
+    /// Ready once the peer has gone, as far as `watch` says. Says nothing of a fresh stream.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<()> {
+        match self.session() {
+            // A goodbye of TLS is bytes to the system.
+            Some(mut tls) if *watch == Watch::End && !self.is_fresh() => tls.poll_end(cx, &self.stream),
+            _ => self.stream.poll_gone(cx, watch),
+        }
     }
 
     /// Ready once a connect that was begun has succeeded or failed.

@@ -12,6 +12,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// What we look out for while a peer waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// That it breaks off. One that only stopped sending may still read (a half-closed client).
+    Reset,
+    /// Also that it sends no more.
+    End,
+    Nothing,
+}
+
 /// A connected stream, TCP or Unix. Borrowed only within a poll, so that one task may wait for both directions.
 #[derive(Debug)]
 pub(crate) struct Stream(RefCell<State>);
@@ -160,17 +170,16 @@ impl Stream {
         heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Ready once the peer has reset the connection. Says nothing of a fresh stream.
-    ///
-    /// A peer that only stopped sending may still read (a half-closed client), so the end of its stream is not a
-    /// reset; `watching` turns false when there is nothing more to be learnt.
-    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
+    /// Ready once the peer has gone, as far as `watch` says. Says nothing of a fresh stream. There is nothing more to
+    /// be learnt, which `watch` says then, when the peer has sent more than was asked for.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<()> {
         let stream = self.0.borrow();
         let State::Known(known) = &*stream else { return Poll::Pending };
-        while *watching {
+        while *watch != Watch::Nothing {
             let Ok(mut ready) = ready!(known.poll_read_ready(cx)) else { return Poll::Ready(()) };
             match peek(known.get_ref()) {
-                Ok(_) => *watching = false,
+                Ok(0) if *watch == Watch::End => return Poll::Ready(()),
+                Ok(_) => *watch = Watch::Nothing,
                 Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
                 Err(_) => return Poll::Ready(()),
             }

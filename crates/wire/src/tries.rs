@@ -13,9 +13,11 @@ use crate::local::LocalTable;
 use crate::mirror::send_copy;
 use crate::probe::probe;
 use crate::race::{Milestones, Race, Won};
+use crate::upload::Body;
 use crate::wait::wait_for_room;
 use crate::worker::Worker;
 use bascule_contract::protection::TryLimit;
+use bascule_contract::snapshot::Connect;
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::Lost;
 use bascule_decide::http1::Framing;
@@ -39,6 +41,8 @@ pub(crate) struct Course {
     retrying: Option<Retrying>,
     /// How the last try failed.
     failed: Option<Ending>,
+    /// What was taken of the request's body, if it has one.
+    body: Option<Box<Body>>,
 }
 
 impl Exchange<'_> {
@@ -47,8 +51,14 @@ impl Exchange<'_> {
         let table = Rc::clone(&self.request.table);
         send_copy(&self.connection.worker, self.request, head, &self.connection.input);
         probe(&self.connection.worker, &table, pool);
-        let mut course =
-            Course { pool, tried: Vec::new(), tries: Tries::default(), retrying: None, failed: None };
+        let mut course = Course {
+            pool,
+            tried: Vec::new(),
+            tries: Tries::default(),
+            retrying: None,
+            failed: None,
+            body: None,
+        };
         loop {
             let held = match self.take(&table, &course).await {
                 Ok(held) => held,
@@ -133,7 +143,11 @@ impl Exchange<'_> {
 
     /// Whether a failed try may be followed by another; the decision is counted.
     fn may_go_on(&self, table: &LocalTable, course: &mut Course, ending: Ending, progress: Progress) -> bool {
-        let replayable = progress == Progress::NotConnected || self.request.framing == Framing::None;
+        let replayable = match progress {
+            Progress::NotConnected => true,
+            Progress::Refused => course.body.as_ref().is_none_or(|body| body.is_at_hand()),
+            Progress::Sent | Progress::Answered => self.request.framing == Framing::None,
+        };
         let refused = progress == Progress::NotConnected && ending != Ending::ConnectTimedOut;
         may_try_again(progress, self.request.idempotent, replayable)
             && another(&table.table().pools[course.pool], course, &self.connection.worker, refused)
@@ -205,7 +219,7 @@ impl Exchange<'_> {
         let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
-        let counters = &*self.counters;
+        let (counters, moved) = (&*self.counters, &self.moved);
         let caller = held.pool().announce.as_ref().map(|announce| self.connection.announcement(announce));
         let Connection { worker, acceptor, side: client, input, deadline, peer, served, .. } =
             &mut *self.connection;
@@ -219,14 +233,28 @@ impl Exchange<'_> {
             counters,
             is_last: &is_last,
             began,
+            moved,
             tried: &tried,
             sent,
         });
+        if request.connect == Connect::Tunnel {
+            let mut leg = Leg::fresh(held, caller);
+            leg.open().await?;
+            outcome.connect += leg.connect_took;
+            let relayed = Box::pin(Download::new(&to[0], &mut leg, deadline).connected(input)).await;
+            return Ok(finish(leg, relayed));
+        }
         let mut leg = Leg::new(held, caller);
         if request.framing != Framing::None {
-            leg.open().await?;
-            // On the heap: most requests have no body.
-            let relayed = Box::pin(both(&to[0], &mut leg, head, input, deadline)).await?;
+            let body = course.body.get_or_insert_with(|| Box::new(Body::new(client, request.framing)));
+            let relayed = loop {
+                leg.open().await?;
+                // On the heap: most requests have no body.
+                match Box::pin(both(&to[0], &mut leg, head, (&mut *input, &mut *deadline), body)).await {
+                    Err(failure) if body.is_at_hand() && leg.renew(&failure) => {}
+                    done => break done?,
+                }
+            };
             outcome.connect += leg.connect_took;
             return Ok(finish(leg, relayed));
         }

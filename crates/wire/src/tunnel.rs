@@ -2,38 +2,69 @@
 
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
+use crate::forward::Moved;
 use crate::side::Side;
 use crate::socket::WriteStop;
-use std::cell::Cell;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a tunnel has carried, and whether it ended because nothing moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Carried {
-    pub(crate) to_client: u64,
-    pub(crate) to_endpoint: u64,
-    pub(crate) was_silent: bool,
+/// How a tunnel came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Both sides have ended, or one is gone.
+    Ended,
+    /// Nothing moved.
+    Silent,
+    /// The thread stops.
+    Cut,
+}
+
+/// The tunnels of one thread: whatever waits in them, they learn when it stops.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels {
+    open: RefCell<Slab<Option<Waker>>>,
+    cut: Cell<bool>,
+}
+
+impl Tunnels {
+    /// Ends all of them, so that each can say goodbye.
+    pub(crate) fn cut(&self) {
+        self.cut.set(true);
+        self.open.borrow().iter().filter_map(|(_, waker)| waker.as_ref()).for_each(Waker::wake_by_ref);
+    }
 }
 
 /// A tunnel among those that are open now, for as long as this lives.
-pub(crate) struct Open<'a>(&'a AtomicU64);
+pub(crate) struct Open<'a> {
+    counter: &'a AtomicU64,
+    tunnels: &'a Tunnels,
+    place: usize,
+}
 
 impl<'a> Open<'a> {
-    pub(crate) fn begin(tunnels: &'a AtomicU64) -> Self {
-        tunnels.fetch_add(1, Relaxed);
-        Self(tunnels)
+    pub(crate) fn begin(counter: &'a AtomicU64, tunnels: &'a Tunnels) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Self { counter, tunnels, place: tunnels.open.borrow_mut().insert(None) }
+    }
+
+    /// Whether the tunnel has to end; wakes its task when it has. That is the same one all the time.
+    fn is_cut(&self, cx: &Context<'_>) -> bool {
+        self.tunnels.open.borrow_mut()[self.place].get_or_insert_with(|| cx.waker().clone());
+        self.tunnels.cut.get()
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.counter.fetch_sub(1, Relaxed);
+        self.tunnels.open.borrow_mut().remove(self.place);
     }
 }
 
@@ -62,37 +93,41 @@ pub(crate) async fn tunnel(
     client: (&Side, &mut Input),
     endpoint: (&Side, &mut Input),
     idle: Duration,
-) -> Carried {
-    let (to_client, to_endpoint) = (Cell::new(0), Cell::new(0));
+    moved: &Moved,
+    open: &Open<'_>,
+) -> Closed {
     let course = Course { moved: Cell::new(Instant::now()), writing: Cell::new(0), idle };
-    let mut up = pin!(relay(client.0, client.1, endpoint.0, &to_endpoint, &course));
-    let mut down = pin!(relay(endpoint.0, endpoint.1, client.0, &to_client, &course));
+    let mut up = pin!(relay(client.0, client.1, endpoint.0, &moved.received, &course));
+    let mut down = pin!(relay(endpoint.0, endpoint.1, client.0, &moved.sent, &course));
     let (mut up_ended, mut down_ended) = (false, false);
     let mut deadline = Deadline::default();
-    let was_silent = poll_fn(|cx| {
+    let closed = |end| if end == End::Silent { Closed::Silent } else { Closed::Ended };
+    poll_fn(|cx| {
+        if open.is_cut(cx) {
+            return Poll::Ready(Closed::Cut);
+        }
         if !up_ended && let Poll::Ready(end) = up.as_mut().poll(cx) {
             up_ended = true;
             if end != End::Whole {
-                return Poll::Ready(end == End::Silent);
+                return Poll::Ready(closed(end));
             }
         }
         if !down_ended && let Poll::Ready(end) = down.as_mut().poll(cx) {
             down_ended = true;
             if end != End::Whole {
-                return Poll::Ready(end == End::Silent);
+                return Poll::Ready(closed(end));
             }
         }
         if up_ended && down_ended {
-            return Poll::Ready(false);
+            return Poll::Ready(Closed::Ended);
         }
         if course.writing.get() > 0 {
             return Poll::Pending;
         }
         deadline.set(course.moved.get() + idle);
-        deadline.poll(cx).map(|()| true)
+        deadline.poll(cx).map(|()| Closed::Silent)
     })
-    .await;
-    Carried { to_client: to_client.get(), to_endpoint: to_endpoint.get(), was_silent }
+    .await
 }
 
 /// One direction, to its end, which is passed on.
@@ -132,6 +167,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
 
+    /// What a tunnel has carried, and whether it ended because nothing moved.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Carried {
+        to_client: u64,
+        to_endpoint: u64,
+        was_silent: bool,
+    }
+
     const IDLE: Duration = Duration::from_secs(10);
 
     /// A socket of ours that holds little, and its far end.
@@ -150,9 +193,14 @@ mod tests {
             let ((client, far_client), (endpoint, far_endpoint)) = (pair(), pair());
             let (mut said, mut answered) = (Input::new(Rc::default()), Input::new(Rc::default()));
             let tunnel = async {
-                let carried = tunnel((&client, &mut said), (&endpoint, &mut answered), IDLE).await;
+                let moved = Moved::default();
+                let (counter, tunnels) = (AtomicU64::new(0), Tunnels::default());
+                let open = Open::begin(&counter, &tunnels);
+                let sides = ((&client, &mut said), (&endpoint, &mut answered));
+                let closed = tunnel(sides.0, sides.1, IDLE, &moved, &open).await;
                 drop((client, endpoint));
-                carried
+                let was_silent = closed == Closed::Silent;
+                Carried { to_client: moved.sent.get(), to_endpoint: moved.received.get(), was_silent }
             };
             let mut act = pin!(act(far_client, far_endpoint));
             let mut tunnel = pin!(tunnel);

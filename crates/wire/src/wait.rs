@@ -36,7 +36,7 @@ pub(crate) async fn wait_for_room(
     let until = exchange.request.until;
     let client = &exchange.connection.side;
     let mut line = InLine { worker: &worker, pool, ticket: None };
-    let (mut alarm, mut watching) = (Deadline::default(), true);
+    let (mut alarm, mut watch) = (Deadline::default(), exchange.request.watch());
     let ask = exchange.ask(&course.tried);
     let waited = poll_fn(|cx| {
         loop {
@@ -52,7 +52,7 @@ pub(crate) async fn wait_for_room(
                 Turn::Shed(_) => return Poll::Ready(Err(Failed::Client(Answer::Shed))),
                 Turn::Wait { until } => worker.instant(until),
             };
-            if client.poll_reset(cx, &mut watching).is_ready() {
+            if client.poll_gone(cx, &mut watch).is_ready() {
                 return Poll::Ready(Err(Failed::ClientGone));
             }
             alarm.set(until.map_or(again_at, |until| until.min(again_at)));

@@ -10,6 +10,7 @@ use crate::local::{IdleByEndpoint, LocalTable};
 use crate::log_writer::LogId;
 use crate::plane::Shared;
 use crate::store::Stores;
+use crate::tunnel::Tunnels;
 use bascule_contract::event::What;
 use bascule_decide::guard::Lost;
 use bascule_decide::random::Random;
@@ -27,6 +28,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
+
+/// A tunnel ends in the first turn, its stream in the next, and what that has to say leaves with its connection's.
+const LAST_TURNS: u32 = 4;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -87,6 +91,7 @@ pub(crate) struct Worker {
     /// By the name of their bind; several where a process before us had more threads.
     acceptors: RefCell<HashMap<Arc<str>, Vec<Rc<Acceptor>>>>,
     connections: RefCell<Slab<Option<Waker>>>,
+    pub(crate) tunnels: Tunnels,
     /// Tasks that accept, or still take what waits in a backlog.
     accepting: Cell<u32>,
     /// Waits in [`Worker::finish`] for the last connection.
@@ -132,6 +137,7 @@ impl Worker {
             idle: RefCell::new(idle),
             acceptors: RefCell::default(),
             connections: RefCell::default(),
+            tunnels: Tunnels::default(),
             accepting: Cell::new(0),
             finishing: RefCell::default(),
             log: RefCell::default(),
@@ -207,10 +213,20 @@ impl Worker {
                 // `None` is the longest grace of all.
                 Some(other) => by = by.into_iter().chain(other).min(),
                 None => {
+                    let cut = self.in_flight.get();
+                    self.cut_tunnels().await;
                     self.flush_log();
-                    return self.in_flight.get().into();
+                    return cut.into();
                 }
             }
+        }
+    }
+
+    /// Ends the tunnels, and lets the connections of HTTP/2 say so on their streams if the peer takes it at once.
+    async fn cut_tunnels(&self) {
+        self.tunnels.cut();
+        for _ in 0..LAST_TURNS {
+            tokio::task::yield_now().await;
         }
     }
 

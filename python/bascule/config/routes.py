@@ -23,7 +23,7 @@ from bascule.config.problems import Mistake
 from bascule.config.protection_values import Permille, Priority
 from bascule.config.rate_limits import RateLimits
 from bascule.config.section import Section, alternative
-from bascule.config.values import Duration, DurationOrNone, Name, ShortForm, one_or_list, shown
+from bascule.config.values import OFF, Duration, DurationOrNone, Name, ShortForm, off_or, one_or_list, shown
 
 SECOND = 1000
 _TEXT = {"type": "string"}
@@ -339,6 +339,15 @@ class Route(Section):
         Mirror | None, ShortForm(lambda it: {"pool": it} if isinstance(it, str) else it, (_TEXT,))
     ] = alternative()
     """Send copies to a second pool: its name, or `{pool, share}`."""
+    connect: Annotated[Literal["tunnel", "forward"] | None, ShortForm(off_or("connect: tunnel"), (OFF,))] = (
+        alternative()
+    )
+    """Take `CONNECT`, which is refused otherwise: `tunnel` connects the client to an endpoint of the pool,
+    which gets what it says as it is; `forward` asks an endpoint, a proxy, for the tunnel. The pool chooses
+    where it goes, never the request."""
+    half_closed: Literal["wait", "abort"] = "wait"
+    """What it means that a client of HTTP/1 closes its side while it waits: `wait`, it gets its answer, as it
+    may still read; `abort`, it has gone, and its endpoint is freed."""
     priority: Priority = 5
     """Who goes first where requests wait for an endpoint: `high` (8), `usual` (5), `low` (2), or 0 to 9."""
     rate_limit: RateLimits = ()

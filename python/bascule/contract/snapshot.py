@@ -250,6 +250,15 @@ class Mirror:
     """Share of the requests, in thousandths."""
 
 
+HalfClosed = Literal["wait", "abort"]
+"""A client that sends no more while it waits still reads, and gets its answer; or it has gone, and its
+exchange ends."""
+
+Connect = Literal["off", "tunnel", "forward"]
+"""What a route does with a request for a tunnel: refuse it; connect the client to an endpoint of the pool,
+which gets what the client says as it is; or ask an endpoint of the pool for it, a proxy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A rule that sends matching traffic somewhere."""
@@ -274,6 +283,10 @@ class Route:
     """Who waits in a queue: higher ones go first. 0 to 9; 5 is usual."""
     mirror: Mirror | None = None
     """Where copies go."""
+    connect: Connect = "off"
+    """What becomes of CONNECT."""
+    half_closed: HalfClosed = "wait"
+    """What it means that a client of HTTP/1 sends no more while it waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def _route(old: contract.Route, new: contract.Route) -> Iterator[str]:
     }
     yield from (words for words, differs in changed.items() if differs)
     yield from (f"timeouts.{change}" for change in differences(old.timeouts, new.timeouts))
-    yield from differences(old, new, ("priority",))
+    yield from differences(old, new, ("priority", "connect", "half_closed"))
     if old.mirror != new.mirror:
         yield _mirrors(new.mirror)
     yield from _rate_limits(old.limits, new.limits)

@@ -129,6 +129,8 @@ def _route(route: Route, route_id: str, route_ids: Set[str]) -> contract.Route:
         limits=plan_rate_limits(route, route_id, route_ids),
         priority=route.priority,
         mirror=None if route.mirror is None else contract.Mirror(route.mirror.pool, route.mirror.share),
+        connect=route.connect or "off",
+        half_closed=route.half_closed,
     )
 
 

@@ -110,11 +110,24 @@ def edits_have_an_effect(config: Config, _: contract.Catalog) -> Iterator[Proble
             path = ("listeners", name, "routes", at)
             if route.pool is not None or route.split is not None:
                 continue
-            for key in ("rewrite", "request_headers", "mirror", "priority"):
+            for key in ("rewrite", "request_headers", "mirror", "priority", "connect", "half_closed"):
                 if getattr(route, key) != type(route).model_fields[key].default:
                     place = config.places.key((*path, key))
                     what = f"`{key}` has no effect on a route that answers itself"
                     yield place.problem(what, "remove it, or send the route to a pool")
+
+
+def tunnels_are_of_bytes(config: Config, _: contract.Catalog) -> Iterator[Problem]:
+    """What a client says in a tunnel is not HTTP/2 because the pool's endpoints speak it."""
+    for name, listener in config.listeners.items():
+        for at, route in enumerate(listener.routes):
+            if route.connect != "tunnel":
+                continue
+            for pool in (route.pool, *(route.split or ())):
+                if pool in config.pools and config.pools[pool].protocol != "http1":
+                    span = config.places.value(("listeners", name, "routes", at, "connect"))
+                    what = f'pool "{pool}" speaks HTTP/2, and a tunnel\'s bytes would not be'
+                    yield span.problem(what, "write connect: forward, or name a pool without `protocol`")
 
 
 def head_limits_fit(config: Config, _: contract.Catalog) -> Iterator[Problem]:
@@ -242,6 +255,7 @@ RULES: tuple[Rule, ...] = (
     routes_are_reachable,
     route_names_are_unique,
     edits_have_an_effect,
+    tunnels_are_of_bytes,
     head_limits_fit,
     trust_is_limited,
     binds_do_not_clash,

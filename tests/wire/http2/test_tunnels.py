@@ -4,18 +4,10 @@ import base64
 import threading
 
 from tests.support.endpoints import Conversation, Step, play, response
-from tests.support.http2 import Answer, Http2Client
+from tests.support.http2 import Answer, Http2Client, socket_head
 from tests.support.plane import listener, route, route_timeouts, serving
 
-CONNECT = [
-    (":method", "CONNECT"),
-    (":protocol", "websocket"),
-    (":scheme", "http"),
-    (":authority", "bascule.test"),
-    (":path", "/chat"),
-    ("sec-websocket-version", "13"),
-    ("sec-websocket-protocol", "chat"),
-]
+CONNECT = socket_head("/chat", ("sec-websocket-protocol", "chat"))
 ACCEPTED = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n"

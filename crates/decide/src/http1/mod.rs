@@ -8,7 +8,7 @@ pub mod response;
 pub mod target;
 
 pub use chunked::{ChunkProblem, Decoder, Step};
-pub use request::{HeadLimits, Malformed, RequestHead};
+pub use request::{HeadLimits, Malformed, RequestHead, offers_websocket};
 pub use response::{BadResponse, ResponseHead};
 pub use target::{Target, routing_host};
 
@@ -48,6 +48,10 @@ pub struct Dropped([u64; MAX_FIELDS / 64]);
 impl Dropped {
     pub(crate) fn insert(&mut self, position: usize) {
         self.0[position / 64] |= 1 << (position % 64);
+    }
+
+    pub(crate) fn remove(&mut self, position: usize) {
+        self.0[position / 64] &= !(1 << (position % 64));
     }
 
     pub(crate) fn insert_all(&mut self, others: &Self) {

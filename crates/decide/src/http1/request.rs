@@ -23,6 +23,8 @@ pub enum Malformed {
     TooManyFields,
     /// `CONNECT` is not offered.
     Connect,
+    /// A `CONNECT` with a body: what follows is the tunnel's.
+    ConnectBody,
     /// `TRACE` is not offered: it would show fields to scripts that may not see them.
     Trace,
     /// A form or a character that a request target cannot have.
@@ -83,6 +85,7 @@ impl Malformed {
             Self::HeadTooLarge => "the head is too large",
             Self::TooManyFields => "the head has too many fields",
             Self::Connect => "CONNECT is not offered",
+            Self::ConnectBody => "CONNECT has no body",
             Self::Trace => "TRACE is not offered",
             Self::Target => "the request target is malformed",
             Self::Path(problem) => problem.sentence(),
@@ -190,10 +193,8 @@ pub fn parse<'b, 'f>(
     if !layout::holds(bytes, first_field, length, fields) {
         return Err(Malformed::Layout);
     }
-    match method {
-        "CONNECT" => return Err(Malformed::Connect),
-        "TRACE" => return Err(Malformed::Trace),
-        _ => {}
+    if method == "TRACE" {
+        return Err(Malformed::Trace);
     }
     let mut head = RequestHead {
         method,
@@ -230,7 +231,24 @@ impl<'b, 'f> RequestHead<'b, 'f> {
     }
 }
 
+/// Whether a client that offers these protocols would open a WebSocket.
+pub fn offers_websocket(offer: &[u8]) -> bool {
+    options(offer).any(|offered| offered.eq_ignore_ascii_case(b"websocket"))
+}
+
 impl<'b> RequestHead<'b, '_> {
+    /// Whether it asks for a tunnel: its target is the authority to which the tunnel is to lead, and there is no path.
+    pub fn is_connect(&self) -> bool {
+        self.method == "CONNECT"
+    }
+
+    /// The key of a WebSocket's handshake (RFC 6455, 4.1); `None` when this is none.
+    pub fn websocket_key(&self) -> Option<&'b [u8]> {
+        let offered = self.method == "GET" && self.upgrade.is_some_and(offers_websocket);
+        let key = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("sec-websocket-key"));
+        key.filter(|_| offered).map(|field| field.value)
+    }
+
     fn read_fields(&mut self) -> Result<(), Malformed> {
         let mut seen = Seen::default();
         for (position, field) in self.fields.iter().enumerate() {
@@ -304,6 +322,10 @@ impl<'b> RequestHead<'b, '_> {
             }
             Known::Connection => seen.connection = true,
             Known::Upgrade => seen.upgrade = Some(value),
+            // Meant for the proxy that is asked for the tunnel, which we are not (RFC 9110, 11.7.2).
+            Known::Hop if self.is_connect() => {
+                return Ok(self.fields[position].name.eq_ignore_ascii_case("proxy-authorization"));
+            }
             Known::Other | Known::Expect | Known::Hop | Known::Ambiguous => {}
         }
         Ok(false)
@@ -339,6 +361,9 @@ impl<'b> RequestHead<'b, '_> {
             },
             (None, None) => Framing::None,
         };
+        if self.is_connect() && self.framing != Framing::None {
+            return Err(Malformed::ConnectBody);
+        }
         Ok(())
     }
 
@@ -364,7 +389,7 @@ impl<'b> RequestHead<'b, '_> {
         self.persistent = !close && (self.http11 || keep_alive);
         self.drop_named(&named[..count]);
         // An upgrade that comes with a body, or that would slip HTTP/2 past us, is not passed on (RFC 9931; CVE-2026-58055).
-        if upgrade && self.http11 && self.framing == Framing::None {
+        if upgrade && self.http11 && self.framing == Framing::None && !self.is_connect() {
             self.upgrade = seen.upgrade.filter(|offer| {
                 !offer.is_empty()
                     && options(offer).all(|protocol| {

@@ -138,6 +138,25 @@ impl ResponseHead<'_, '_> {
         self.status < 200 && self.status != 101
     }
 
+    /// Reads it as the answer to a CONNECT: one that opens the tunnel has no body, whatever the fields say (RFC 9110,
+    /// 9.3.6). A challenge is passed on: it is the client that the proxy asks for a proof. True: the tunnel is open.
+    pub fn answers_connect(&mut self) -> bool {
+        let opens = (200..300).contains(&self.status);
+        for (position, field) in self.fields.iter().enumerate() {
+            match classify(field.name) {
+                Known::ContentLength | Known::TransferEncoding if opens => self.dropped.insert(position),
+                Known::Hop if field.name.eq_ignore_ascii_case("proxy-authenticate") => {
+                    self.dropped.remove(position);
+                }
+                _ => {}
+            }
+        }
+        if opens {
+            (self.coding, self.framing) = (None, Framing::None);
+        }
+        opens
+    }
+
     /// Whether a 101 accepts one of the protocols in `offer`.
     pub fn accepts(&self, offer: &[u8]) -> bool {
         self.upgrade

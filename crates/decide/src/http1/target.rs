@@ -7,11 +7,11 @@ use std::borrow::Cow;
 /// The request target, taken apart. The path is as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'b> {
-    /// Begins with `/`, or is `*` (OPTIONS).
+    /// Begins with `/`, or is `*` (OPTIONS), or empty (CONNECT).
     pub path: &'b [u8],
     /// What follows the first `?`.
     pub query: Option<&'b [u8]>,
-    /// Of an absolute form.
+    /// Of an absolute form, or of CONNECT.
     pub(super) authority: Option<&'b [u8]>,
 }
 
@@ -28,12 +28,24 @@ impl<'b> Target<'b> {
             return Err(Malformed::Target);
         }
         match target.first() {
+            _ if method == "CONNECT" => Self::authority(target),
             Some(b'/') => Ok(Self::split(target, None)),
             Some(b'*') if target.len() == 1 && method == "OPTIONS" => {
                 Ok(Self { path: target, query: None, authority: None })
             }
             _ => Self::absolute(target),
         }
+    }
+
+    /// Of CONNECT, which has to name a port (RFC 9112, 3.2.3).
+    fn authority(target: &'b [u8]) -> Result<Self, Malformed> {
+        let has_port = target.iter().rposition(|byte| *byte == b':').is_some_and(|colon| {
+            target.len() > colon + 1 && target[colon + 1..].iter().all(u8::is_ascii_digit)
+        });
+        if !has_port || !is_authority(target) {
+            return Err(Malformed::Target);
+        }
+        Ok(Self { path: b"", query: None, authority: Some(target) })
     }
 
     fn absolute(target: &'b [u8]) -> Result<Self, Malformed> {

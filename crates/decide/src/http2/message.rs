@@ -33,6 +33,7 @@ pub fn compose<'a, I: Iterator<Item = (&'a str, &'a [u8])>>(
 ) -> Result<(), Malformed> {
     let switches = match (asked.method, asked.protocol) {
         ("CONNECT", Some("websocket")) => true,
+        ("CONNECT", None) => return compose_connect(asked, &fields, out),
         ("CONNECT", _) => return Err(Malformed::Connect),
         (_, Some(_)) => return Err(Malformed::Protocol),
         (_, None) => false,
@@ -56,6 +57,29 @@ pub fn compose<'a, I: Iterator<Item = (&'a str, &'a [u8])>>(
         out.extend_from_slice(b"\r\n");
     } else if !asked.ends && !has_length {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// A plain CONNECT: it names nothing but an authority (RFC 9113, 8.5).
+fn compose_connect<'a, I: Iterator<Item = (&'a str, &'a [u8])>>(
+    asked: &Asked<'_>,
+    fields: &impl Fn() -> I,
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    let Some(authority) = asked.authority.filter(|_| asked.path.is_empty()) else {
+        return Err(Malformed::Target);
+    };
+    if !is_authority(authority) {
+        return Err(Malformed::Target);
+    }
+    out.extend_from_slice(b"CONNECT ");
+    out.extend_from_slice(authority);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_host(asked, fields(), out)?;
+    if write_fields(fields, out)? {
+        return Err(Malformed::ConnectBody);
     }
     out.extend_from_slice(b"\r\n");
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bascule_contract::snapshot::{self, Snapshot};
+use bascule_contract::snapshot::{self, Connect, Protocol, Snapshot};
 
 use crate::edits::editable;
 use crate::random::Random;
@@ -61,6 +61,22 @@ pub struct Mirror {
 fn pool_position(pool: &str, snapshot: &Snapshot) -> Result<usize, String> {
     let position = snapshot.pools.iter().position(|it| it.id == pool);
     position.ok_or_else(|| format!("there is no pool \"{pool}\""))
+}
+
+/// Tunnels lead to pools, and raw bytes are not HTTP/2.
+pub(super) fn compile_connect(route: &snapshot::Route, snapshot: &Snapshot) -> Result<Connect, String> {
+    let pools: Vec<&str> = match &route.action {
+        snapshot::Action::Pool { pool } => vec![pool],
+        snapshot::Action::Split { shares } => shares.iter().map(|share| share.pool.as_str()).collect(),
+        _ if route.connect == Connect::Off => Vec::new(),
+        _ => return Err("CONNECT goes to a pool, and this route has none".to_owned()),
+    };
+    let speaks_http2 =
+        |pool: &snapshot::Pool| pools.contains(&pool.id.as_str()) && pool.protocol == Protocol::Http2;
+    if route.connect == Connect::Tunnel && snapshot.pools.iter().any(speaks_http2) {
+        return Err("a tunnel's bytes are not HTTP/2, which its pool speaks".to_owned());
+    }
+    Ok(route.connect)
 }
 
 pub(super) fn compile_mirror(mirror: &snapshot::Mirror, snapshot: &Snapshot) -> Result<Mirror, String> {

@@ -7,9 +7,9 @@ use bascule_contract::flows::{Carries, Flows, PoolFlows};
 use bascule_contract::mark::Mark;
 use bascule_contract::protection::{Protection, TryLimit};
 use bascule_contract::snapshot::{
-    Action, Address, Algorithm, ClientLimits, ClientTimeouts, Endpoint, Forwarded, HeaderEdits, Http2,
-    IdleConnections, Listener, Matcher, Pool, Protocol, Retries, Route, RouteTimeouts, Snapshot, Spread,
-    usual_priority,
+    Action, Address, Algorithm, ClientLimits, ClientTimeouts, Connect, Endpoint, Forwarded, HalfClosed,
+    HeaderEdits, Http2, IdleConnections, Listener, Matcher, Pool, Protocol, Retries, Route, RouteTimeouts,
+    Snapshot, Spread, usual_priority,
 };
 use serde_json::{Map, Value, json};
 
@@ -127,6 +127,8 @@ pub(crate) fn route(id: &str, matchers: Vec<Matcher>, pool: &str) -> Route {
         },
         limits: Vec::new(),
         priority: usual_priority(),
+        connect: Connect::Off,
+        half_closed: HalfClosed::Wait,
         mirror: None,
     }
 }

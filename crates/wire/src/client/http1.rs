@@ -5,7 +5,8 @@ use crate::answer::{ALLOW, Answer, Ways, render};
 use crate::client::connection::Connection;
 use crate::client::session::Session;
 use crate::local::LocalTable;
-use bascule_contract::snapshot::RouteTimeouts;
+use crate::stream::Watch;
+use bascule_contract::snapshot::{Connect, HalfClosed, RouteTimeouts};
 use bascule_decide::balance::Key;
 use bascule_decide::grpc;
 use bascule_decide::http1::forwarded::{Onward, Told};
@@ -44,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) idempotent: bool,
     pub(crate) expects_continue: bool,
     pub(crate) upgrade: Option<Box<[u8]>>,
+    /// What becomes of a CONNECT; off for all other requests.
+    pub(crate) connect: Connect,
     pub(crate) began: Instant,
     pub(crate) head_read: Instant,
     pub(crate) head_bytes: usize,
@@ -110,6 +113,14 @@ impl Request {
         self.idempotent && self.framing == Framing::None && self.upgrade.is_none()
     }
 
+    /// What shows that the client has gone, while it waits for the answer.
+    pub(crate) fn watch(&self) -> Watch {
+        match self.route().map(|route| route.half_closed) {
+            Some(HalfClosed::Abort) => Watch::End,
+            _ => Watch::Reset,
+        }
+    }
+
     pub(crate) fn route(&self) -> Option<&Route> {
         self.route.map(|route| &self.table.table().listeners[self.listener].routes[route])
     }
@@ -159,6 +170,15 @@ pub(crate) fn read_request(
         identity: connection.identity(),
     };
     let route = listener.index.find(&asked);
+    let connect = if head.is_connect() {
+        route.map_or(Connect::Off, |route| listener.routes[route].connect)
+    } else {
+        Connect::Off
+    };
+    if head.is_connect() && connect == Connect::Off {
+        let answer = Answer::Refused(Malformed::Connect);
+        return Err(Refusal { answer, began, listener: Some(place), facts: log });
+    }
     let trusted = is_trusted(connection, listener);
     let is_grpc = connection.side.http2().is_some() && grpc::is_call(head.fields);
     let until =
@@ -186,7 +206,9 @@ pub(crate) fn read_request(
         to,
         framing: head.framing,
         http11: head.http11,
-        persistent: head.persistent,
+        // What follows a CONNECT that was refused may be meant for its tunnel (RFC 9931).
+        persistent: head.persistent && !head.is_connect(),
+        connect,
         is_head: head.method == "HEAD",
         is_grpc,
         idempotent: is_idempotent(head.method),
@@ -243,6 +265,9 @@ fn announces_too_much(head: &RequestHead<'_, '_>, listener: &Listener) -> bool {
 }
 
 fn path_of<'a>(head: &RequestHead<'a, '_>) -> Result<Normal<'a>, PathProblem> {
+    if head.is_connect() {
+        return Ok(Normal { routed: Cow::Borrowed(b"/"), forwarded: Cow::Borrowed(head.authority) });
+    }
     if head.target.path == b"*" {
         return Ok(Normal { routed: Cow::Borrowed(b"*"), forwarded: Cow::Borrowed(b"*") });
     }
@@ -320,7 +345,7 @@ impl Reading<'_> {
             identity: self.connection.identity(),
         };
         let rewritten = match &route.rewrite {
-            Some(rewriter) if self.path != b"*" => rewriter.apply(self.path),
+            Some(rewriter) if self.path != b"*" && !self.head.is_connect() => rewriter.apply(self.path),
             _ => Cow::Borrowed(self.path),
         };
         let fallback =
@@ -372,7 +397,7 @@ fn log_facts(head: &RequestHead<'_, '_>, client: Option<IpAddr>, http2: bool) ->
             .find(|field| field.name.eq_ignore_ascii_case(name))
             .map(|field| field.value.to_vec())
     };
-    let mut target = head.target.path.to_vec();
+    let mut target = if head.is_connect() { head.authority } else { head.target.path }.to_vec();
     if let Some(query) = head.target.query {
         target.push(b'?');
         target.extend_from_slice(query);

@@ -4,6 +4,7 @@ use crate::account::Ending;
 use crate::buffers::{Buffers, Input};
 use crate::deadline::Deadline;
 use crate::endpoint::connect::{NotConnected, connect};
+use crate::endpoint::pulse::{Pinger, Pulse};
 use crate::http2::gather::{Gather, Gathered};
 use crate::tls::endpoint::EndpointTls;
 use bascule_decide::table::{EndpointState, Target};
@@ -58,6 +59,7 @@ pub(crate) struct Link {
     secure: bool,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
+    pulse: Pulse,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,10 @@ enum Phase {
 
 /// A request's place on a connection, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Lease(Rc<Link>);
+pub(crate) struct Lease {
+    link: Rc<Link>,
+    began: Instant,
+}
 
 impl Links {
     pub(crate) fn new(state: Arc<EndpointState>) -> Self {
@@ -97,6 +102,7 @@ impl Links {
             secure: opening.tls.is_some(),
             streams: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
+            pulse: Pulse::new(),
         });
         open.push(Rc::clone(&link));
         let (opening, state, allowed) = (opening.clone(), Arc::clone(&self.state), self.allowed.get());
@@ -154,12 +160,14 @@ impl Link {
 impl Lease {
     fn on(link: &Rc<Link>) -> Self {
         link.streams.set(link.streams.get() + 1);
-        Self(Rc::clone(link))
+        let began = Instant::now();
+        link.pulse.is_used(began);
+        Self { link: Rc::clone(link), began }
     }
 
     /// Returns when requests can be sent, or says why they cannot.
     pub(crate) async fn ready(&self) -> Result<(), NotConnected> {
-        poll_fn(|cx| match &mut *self.0.phase.borrow_mut() {
+        poll_fn(|cx| match &mut *self.link.phase.borrow_mut() {
             Phase::Opening(waiting) => {
                 waiting.push(cx.waker().clone());
                 Poll::Pending
@@ -173,29 +181,40 @@ impl Lease {
 
     /// What sends one request; `None` when the connection takes no more.
     pub(crate) fn sender(&self) -> Option<SendRequest<Bytes>> {
-        match &*self.0.phase.borrow() {
+        match &*self.link.phase.borrow() {
             Phase::Open(sender) => Some(sender.clone()),
             _ => None,
         }
     }
 
+    /// Whether the endpoint can be asked for a tunnel on a stream (RFC 8441); it may take a moment until that is known.
+    pub(crate) async fn offers_tunnels(&self) -> bool {
+        // One that takes no more requests will say so itself.
+        let is_offered = || self.sender().is_none_or(|sender| sender.is_extended_connect_protocol_enabled());
+        if !is_offered() {
+            poll_fn(|cx| self.link.pulse.poll_settled(cx)).await;
+        }
+        is_offered()
+    }
+
     pub(crate) fn scheme(&self) -> Scheme {
-        if self.0.secure { Scheme::HTTPS } else { Scheme::HTTP }
+        if self.link.secure { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     /// The endpoint takes no more requests on this connection.
     pub(crate) fn retire(&self) {
-        self.0.retire();
+        self.link.retire();
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let left = self.0.streams.get() - 1;
-        self.0.streams.set(left);
+        let left = self.link.streams.get() - 1;
+        self.link.streams.set(left);
         if left == 0 {
-            self.0.idle_since.set(Instant::now());
+            self.link.idle_since.set(Instant::now());
         }
+        self.link.pulse.has_served(self.began);
     }
 }
 
@@ -210,6 +229,7 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowe
         Ok(socket) => socket,
         Err(why) => return link.is_now(Phase::Failed(why)),
     };
+    link.pulse.heard();
     if opening.tls.is_some() && !socket.has_agreed_on(b"h2") {
         let reason = "it does not speak HTTP/2 within TLS";
         let told = Some(format!("{reason} (ALPN)"));
@@ -223,11 +243,23 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowe
         return link.is_now(Phase::Failed(NotConnected::plainly(Ending::EndpointReset)));
     };
     connection.set_target_window_size(CONNECTION_WINDOW);
+    let mut pinger = connection.ping_pong().map(Pinger::new);
     link.is_now(Phase::Open(sender));
     state.idle.fetch_add(1, Relaxed);
-    poll_fn(|cx| poll_turn(&gather, &mut connection, cx)).await;
+    poll_fn(|cx| {
+        let ended = poll_turn(&gather, &mut connection, cx);
+        if gather.has_heard() {
+            link.pulse.heard();
+        }
+        match &mut pinger {
+            Some(pinger) if ended.is_pending() => pinger.poll(&link.pulse, cx),
+            _ => ended,
+        }
+    })
+    .await;
     state.idle.fetch_sub(1, Relaxed);
     link.retire();
+    link.pulse.end();
 }
 
 fn settings(allowed: usize) -> Builder {

@@ -5,3 +5,4 @@ pub(crate) mod connect;
 pub(crate) mod idle;
 pub(crate) mod link;
 pub(crate) mod open;
+pub(crate) mod pulse;

@@ -25,6 +25,7 @@ pub(crate) struct Gather {
     now: Box<dyn Fn() -> Tick>,
     flood: Cell<bool>,
     reads: Cell<u32>,
+    heard: Cell<bool>,
 }
 
 impl Gather {
@@ -46,12 +47,18 @@ impl Gather {
             now: Box::new(now),
             flood: Cell::new(flood),
             reads: Cell::new(READS),
+            heard: Cell::new(false),
         })
     }
 
     /// The connection has its turn.
     pub(crate) fn begin_turn(&self) {
         self.reads.set(READS);
+    }
+
+    /// Whether bytes came since this was asked last.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.take()
     }
 
     /// The peer sends frames that bring nothing, and too many of them.
@@ -94,6 +101,7 @@ impl Gather {
             if ready!(input.poll_fill(&self.socket, Size::Head, cx))? == 0 {
                 return Poll::Ready(Ok(()));
             }
+            self.heard.set(true);
             if self.meter.borrow_mut().read(input.bytes(), &self.now) == Err(Flood) {
                 self.flood.set(true);
             }

@@ -13,11 +13,12 @@ use bytes::{Buf, Bytes};
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Method, Response};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -41,12 +42,16 @@ struct State {
     trailers: Vec<u8>,
     /// The endpoint has done nothing with the request.
     refused: bool,
+    /// A WebSocket was asked for, and this is what its client will want to hear.
+    accept: Option<String>,
+    /// A tunnel was asked for.
+    tunnels: bool,
 }
 
 #[derive(Debug)]
 enum Peer {
     Client(SendResponse<Bytes>),
-    Endpoint(Lease),
+    Endpoint(Rc<Lease>),
 }
 
 #[derive(Debug)]
@@ -64,7 +69,7 @@ impl Stream {
 
     /// A stream that is not open yet.
     pub(crate) fn to_endpoint(lease: Lease) -> Self {
-        Self::new(Peer::Endpoint(lease), Receiving::Nothing)
+        Self::new(Peer::Endpoint(Rc::new(lease)), Receiving::Nothing)
     }
 
     fn new(peer: Peer, receiving: Receiving) -> Self {
@@ -78,6 +83,8 @@ impl Stream {
             held: 0,
             trailers: Vec::new(),
             refused: false,
+            accept: None,
+            tunnels: false,
         }))
     }
 
@@ -85,7 +92,13 @@ impl Stream {
     pub(crate) fn ask(&self, head: &[u8], ends: bool) -> Result<(), WriteStop> {
         let state = &mut *self.0.borrow_mut();
         let Peer::Endpoint(lease) = &state.peer else { return Err(WriteStop::Failed) };
-        let Some(request) = message::request(head, lease.scheme()) else { return Err(WriteStop::Failed) };
+        let Some((request, accept)) = message::request(head, lease.scheme()) else {
+            return Err(WriteStop::Failed);
+        };
+        // A tunnel has the request's direction for itself.
+        state.tunnels = request.method() == Method::CONNECT;
+        let ends = ends && !state.tunnels;
+        state.accept = accept;
         match lease.sender().map(|mut sender| sender.send_request(request, ends)) {
             Some(Ok((response, sending))) => {
                 (state.sending, state.ended) = (Some(sending), ends);
@@ -99,6 +112,15 @@ impl Stream {
                 Err(WriteStop::Failed)
             }
         }
+    }
+
+    /// Whether the endpoint can be asked for a WebSocket on a stream (RFC 8441, 3).
+    pub(crate) async fn offers_tunnels(&self) -> bool {
+        let lease = match &self.0.borrow().peer {
+            Peer::Endpoint(lease) => Rc::clone(lease),
+            Peer::Client(_) => return false,
+        };
+        lease.offers_tunnels().await
     }
 
     /// Whether the endpoint has let us know that it did nothing with the request (RFC 9113, 8.7).
@@ -312,7 +334,14 @@ impl State {
                 Err(error) => return Poll::Ready(Err(self.failed(error))),
             },
         };
-        let head = message::response_head(status, &headers);
+        if self.tunnels && !status.is_informational() && !status.is_success() {
+            // There is no tunnel, and so nothing more to be said.
+            let _ = self.end(HeaderMap::new());
+        }
+        let head = match &self.accept {
+            Some(accept) if status.is_success() => message::switching_head(accept, &headers),
+            _ => message::response_head(status, &headers),
+        };
         match head.map(|head| (input.append(size, &head), head.len())) {
             Some((count, length)) if count == length => Poll::Ready(Ok(count)),
             _ => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),

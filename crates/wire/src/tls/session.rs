@@ -251,6 +251,21 @@ impl Session {
         !self.failed && self.hears_nothing()
     }
 
+    /// Ready once the peer sends no more, or has broken off, unless something that it said before is still unread.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
+        loop {
+            match self.connection.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() > 0 => return Poll::Pending,
+                Ok(state) if !state.peer_has_closed() && !self.failed => {}
+                _ => return Poll::Ready(()),
+            }
+            match ready!(self.poll_receive(cx, stream)) {
+                Ok(1..) => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
     fn hears_nothing(&mut self) -> bool {
         self.connection
             .process_new_packets()

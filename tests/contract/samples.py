@@ -102,6 +102,7 @@ SAMPLES: dict[str, object] = {
                 sent_bytes=2**63,
                 duration=contract.Histogram(1, 900, (contract.Bucket(1024, 1),)),
                 response=contract.Histogram(),
+                grpc_codes=(contract.CodeCount(14, 2),),
             ),
         ),
         endpoints=(

@@ -12,6 +12,7 @@ use crate::leg::Leg;
 use crate::socket::WriteStop;
 use crate::tunnel::{Open, tunnel};
 use bascule_decide::http1::Framing;
+use bascule_decide::guard::Verdict;
 use http::Response;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -107,6 +108,9 @@ impl<'a> Download<'a> {
                     };
                 }
             };
+            if body.done {
+                self.conclude(head, &body);
+            }
             if let Err(ending) = self.send(head, &body, &piece, &unsent).await {
                 return Relayed::cut(head.status, ending);
             }
@@ -120,12 +124,29 @@ impl<'a> Download<'a> {
             match self.more().await {
                 Ok(true) => {}
                 Ok(false) if body.end(&self.leg.connection().side) => {}
-                Ok(false) => return Relayed::cut(head.status, Ending::ResponseCut),
-                Err(ending) => return Relayed::cut(head.status, ending),
+                Ok(false) => return self.broke_off(head, Ending::ResponseCut),
+                Err(ending) => return self.broke_off(head, ending),
             }
             ended = Instant::now();
         }
         self.whole(head, ended)
+    }
+
+    /// All of the response is there: a call tells how it went.
+    fn conclude(&mut self, head: &mut Head, body: &Incoming) {
+        let Some(call) = self.to.request.call else { return };
+        if head.verdict == Verdict::Open {
+            let status = *head.grpc_status.insert(body.grpc_status());
+            self.leg.held.concluded(call.is_failure(status));
+        }
+    }
+
+    /// A call whose endpoint left in the middle has failed, however well it began.
+    fn broke_off(&mut self, head: &Head, ending: Ending) -> Relayed {
+        if ending == Ending::ResponseCut {
+            self.leg.held.concluded(true);
+        }
+        Relayed::cut(head.status, ending)
     }
 
     /// What to send next: `passed` bytes of unchanged head, then payload.
@@ -204,7 +225,8 @@ impl<'a> Download<'a> {
         };
         // Bytes beyond the response are nobody's: the connection cannot be trusted with another request.
         let reusable = head.persistent && uploaded && self.leg.input.is_empty();
-        Relayed { reusable, after, ..Relayed::ended(head.status, Ending::Ok, ended) }
+        let grpc_status = head.grpc_status;
+        Relayed { grpc_status, reusable, after, ..Relayed::ended(head.status, Ending::Ok, ended) }
     }
 
     /// Sends a head that no body follows.

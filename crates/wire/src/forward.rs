@@ -13,6 +13,7 @@ use crate::side::Side;
 use crate::upload::{Body, UploadStop, upload, upload_failed};
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
+use bascule_decide::grpc::Status;
 use bascule_decide::retry::Progress;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -67,6 +68,8 @@ impl Failed {
 #[derive(Debug)]
 pub(crate) struct Relayed {
     pub(crate) status: u16,
+    /// Of a call, once it is known.
+    pub(crate) grpc_status: Option<Status>,
     pub(crate) ending: Ending,
     pub(crate) reason: &'static str,
     /// Of the request's body.
@@ -90,6 +93,7 @@ impl Relayed {
     pub(crate) fn ended(status: u16, ending: Ending, ended: Instant) -> Self {
         Self {
             status,
+            grpc_status: None,
             ending,
             reason: "",
             received_bytes: 0,

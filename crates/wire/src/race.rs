@@ -5,9 +5,8 @@ use crate::head::Head;
 use crate::leg::{Held, Leg};
 use crate::local::LocalTable;
 use crate::tries::{Course, Retrying, within_budget};
-use bascule_decide::guard::Lost;
+use bascule_decide::guard::{Lost, Verdict};
 use bascule_decide::pick::{Ask, Taken};
-use bascule_decide::retry::is_failure;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -99,7 +98,7 @@ impl Race<'_> {
             let other = legs[1 - which].is_some();
             match asked {
                 // The other one may do better.
-                Ok(Some(answer)) if other && is_failure(answer.status) => drop(leg),
+                Ok(Some(answer)) if other && answer.verdict == Verdict::Failed => drop(leg),
                 Ok(Some(answer)) => {
                     if which == 1 {
                         fate.set(Lost::Outpaced);

@@ -35,7 +35,7 @@ def protected_pool(name: str, protection: contract.Protection, by: contract.Sess
         endpoints=(),
         connect_ms=1,
         idle=contract.IdleConnections(0, 1),
-        retries=contract.Retries(2, 20, 10, (500, 503), contract.FixedTryLimit(250)),
+        retries=contract.Retries(2, 20, 10, (500, 503), contract.FixedTryLimit(250), (8, 14)),
         panic_percent=0,
         protection=protection,
         sessions=contract.Sessions(by, strict=True),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from tests.support.certificates import Authority
 from tests.support.grpc_servers import NOT_SERVING, SERVING, serving
 from tests.support.program import Bascule
 
@@ -52,3 +53,32 @@ def test_a_server_that_says_not_serving_gets_no_calls_until_it_serves_again(fold
                 two.says(SERVING, "shop.Cart")
                 running.wait_said('"endpoint is up"', two.address, "grpc check passed")
                 assert answers() == {b"one", b"two"}
+
+
+SECURE = """\
+listeners:
+  web: {{bind: "127.0.0.1:0", tls: {{certificates: {{certificate: ours.pem}}}}, pool: calls}}
+pools:
+  calls:
+    endpoints: [{endpoints}]
+    protocol: h2
+    tls: {{ca: ca.pem, server_name: cart.internal}}
+    check: {{grpc: true, every: 30ms, timeout: 10s, initially: down}}
+    panic: 0%
+"""
+
+
+def test_within_tls_on_both_sides_calls_and_checks_go_through(folder: Path) -> None:
+    authority = Authority()
+    authority.write(folder)
+    authority.issue("localhost").write(folder, "ours")
+    with serving(Named(b"one"), secured=authority.issue("cart.internal")) as server:
+        (folder / "bascule.yaml").write_text(SECURE.format(endpoints=server.address))
+        with Bascule(folder, "run") as running:
+            port = running.ready().address().rpartition(":")[2]
+            running.wait_said('"endpoint is up"', server.address, "grpc check passed")
+            trusted = grpc.ssl_channel_credentials(authority.pem.encode())
+            with grpc.secure_channel(f"localhost:{port}", trusted) as channel:
+                assert channel.unary_unary("/shop.Cart/Get")(b"", timeout=10) == b"one"
+            server.says(NOT_SERVING)
+            running.wait_said('"endpoint is down"', server.address, "NOT_SERVING")

@@ -1,6 +1,6 @@
 """Servers of grpcio with the health service that grpcio itself ships."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from tests.support.certificates import Issued
 from bascule.contract import TcpAddress
 from bascule.plan.found import FoundEndpoint
 
+NONE: Mapping[str, int] = {}
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -35,7 +36,10 @@ class Serving:
 
 @contextmanager
 def serving(
-    *handlers: grpc.GenericRpcHandler, secured: Issued | None = None, healthy: bool = True, **options: int
+    *handlers: grpc.GenericRpcHandler,
+    secured: Issued | None = None,
+    healthy: bool = True,
+    options: Mapping[str, int] = NONE,
 ) -> Iterator[Serving]:
     """A server on a free port. `options` are grpcio's, `grpc.` left off."""
     with futures.ThreadPoolExecutor(32) as pool:

@@ -12,6 +12,7 @@ use crate::leg::Leg;
 use crate::socket::WriteStop;
 use crate::tunnel::{Open, tunnel};
 use bascule_decide::http1::Framing;
+use crate::upload::SoFar;
 use bascule_decide::guard::Verdict;
 use http::Response;
 use std::future::poll_fn;
@@ -29,11 +30,18 @@ pub(crate) struct Download<'a> {
     sent_bytes: u64,
     /// A client that speaks HTTP/2 gets the head with what is sent next.
     head_waits: bool,
+    /// What was sent of a call that may be sent again; until its caller was sent anything.
+    call: Option<&'a SoFar>,
 }
 
 impl<'a> Download<'a> {
     pub(crate) fn new(to: &'a Forward<'a>, leg: &'a mut Leg, deadline: &'a mut Deadline) -> Self {
-        Self { to, leg, deadline, sent_bytes: 0, head_waits: false }
+        Self { to, leg, deadline, sent_bytes: 0, head_waits: false, call: None }
+    }
+
+    /// The response to a request with a body, of which this was sent.
+    pub(crate) fn of_call(self, so_far: &'a SoFar) -> Self {
+        Self { call: self.to.request.call.map(|_| so_far), ..self }
     }
 
     /// Waits for the final head and passes it on, and what follows. `client_input` is what the client has said beyond
@@ -41,6 +49,11 @@ impl<'a> Download<'a> {
     pub(crate) async fn run(&mut self, client_input: &mut Input) -> Result<Relayed, Failed> {
         loop {
             let Some(head) = self.leg.wait(self.to, None).await? else { continue };
+            if self.call.take().is_some_and(|call| call.is_at_hand())
+                && self.to.course.calls_elsewhere(&self.leg.held, &head, self.to.worker)
+            {
+                return Err(Failed::Judged(Ending::EndpointFailed));
+            }
             if let Some(relayed) = self.pass(head, client_input).await? {
                 return Ok(relayed);
             }

@@ -6,13 +6,13 @@ use crate::buffers::Input;
 use crate::client::accept::ListenerCounters;
 use crate::client::connection::After;
 use crate::client::http1::Request;
+use crate::course::Course;
 use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::leg::Leg;
 use crate::side::Side;
 use crate::upload::{Body, UploadStop, upload, upload_failed};
 use crate::worker::Worker;
-use bascule_decide::balance::Slot;
 use bascule_decide::grpc::Status;
 use bascule_decide::retry::Progress;
 use std::cell::Cell;
@@ -34,8 +34,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) is_last: &'a dyn Fn() -> bool,
     /// The status, once the client was sent the first byte of the response.
     pub(crate) began: &'a Cell<u16>,
-    /// Where the request has failed before.
-    pub(crate) tried: &'a [Slot],
+    /// Where the request has failed before, and what it may still do.
+    pub(crate) course: &'a Course,
     /// How far the request has gone out on this leg.
     pub(crate) sent: &'a Cell<Sent>,
 }
@@ -131,7 +131,7 @@ pub(crate) async fn both(
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
     let endpoint = Rc::clone(&leg.connection().side);
     to.sent.set(Sent::Partly);
-    let mut download = Download::new(to, leg, deadline);
+    let mut download = Download::new(to, leg, deadline).of_call(&so_far);
     let mut uploading = pin!(upload(to, &endpoint, head, input, body));
     let mut downloading = pin!(download.run(&mut nothing));
     let mut relayed = poll_fn(|cx| {

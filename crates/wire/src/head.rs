@@ -152,7 +152,7 @@ fn session_cookie(to: &Forward<'_>, held: &Held, fields: &[Field<'_>]) -> Vec<u8
     let mut cookie = Vec::new();
     if let Some(session) = &to.request.session {
         Session::learn(held, fields, to.worker);
-        session.write_cookie(held, to.tried, to.worker, &mut cookie);
+        session.write_cookie(held, &to.course.tried, to.worker, &mut cookie);
     }
     cookie
 }

@@ -1,10 +1,10 @@
 //! Two legs of one request at the same time: the first takes long, a second is sent elsewhere, the better answer wins.
 
+use crate::course::{Course, Retrying, within_budget};
 use crate::forward::{Failed, Forward};
 use crate::head::Head;
 use crate::leg::{Held, Leg};
 use crate::local::LocalTable;
-use crate::tries::{Course, Retrying, within_budget};
 use bascule_decide::guard::{Lost, Verdict};
 use bascule_decide::pick::{Ask, Taken};
 use std::cell::Cell;
@@ -54,7 +54,7 @@ impl Milestones {
 /// What the legs of one request have in common.
 pub(crate) struct Race<'a> {
     pub(crate) table: &'a Rc<LocalTable>,
-    pub(crate) course: &'a mut Course,
+    pub(crate) course: &'a Course,
     pub(crate) ask: Ask<'static>,
     /// Of the first leg and of the second.
     pub(crate) to: &'a [Forward<'a>; 2],

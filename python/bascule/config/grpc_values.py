@@ -6,10 +6,10 @@ Like those of `values`: a reader gives the one form that is used from there on, 
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, StrictStr, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, StrictStr, WithJsonSchema
 
 from bascule.config.problems import Mistake
-from bascule.config.values import shown, text
+from bascule.config.values import OFF, shown, text
 
 _SERVICE = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _AUTHORITY = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
@@ -28,6 +28,25 @@ def read_service(value: object) -> str:
     return service
 
 
+CODES = {"cancelled": 1, "deadline_exceeded": 4, "resource_exhausted": 8, "internal": 13, "unavailable": 14}
+"""Codes of gRPC with which a server may have done nothing: those that Envoy can be told to retry on."""
+
+
+def read_codes(value: object) -> tuple[str, ...]:
+    """One code or several, in any case; `off` is none."""
+    if value is False or value == "off":
+        return ()
+    written = value if isinstance(value, list | tuple) else [value]
+    codes = tuple(dict.fromkeys(text(it, "a code such as unavailable").lower() for it in written))
+    for code in codes:
+        if code not in CODES:
+            raise Mistake(
+                f"{shown(code)} is no code of gRPC that calls are tried again for",
+                f"there are {', '.join(CODES)}, and off",
+            )
+    return codes
+
+
 def read_authority(value: object) -> str:
     """A host, and it may be a port: what a client would have dialled."""
     authority = text(value, "a host such as cart.internal or cart.internal:443")
@@ -42,6 +61,14 @@ ServiceName = Annotated[
     WithJsonSchema({"anyOf": [{"const": True}, {"type": "string", "pattern": r"^[\w./-]*$"}]}),
 ]
 """`shop.v1.Cart`; empty, or written as `true`: the whole server."""
+
+Codes = Annotated[
+    tuple[str, ...],
+    BeforeValidator(read_codes),
+    PlainSerializer(lambda codes: list(codes) or "off"),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"enum": [*CODES]}}, {"enum": [*CODES]}, OFF]}),
+]
+"""Names of codes; `off` is none."""
 
 Authority = Annotated[StrictStr, BeforeValidator(read_authority), WithJsonSchema({"type": "string"})]
 """`cart.internal` or `cart.internal:443`."""

@@ -1,4 +1,4 @@
-"""What calls of gRPC carry through a balancer, whole: large messages, binary metadata, compression, long chats."""
+"""What calls of gRPC carry, whole: large messages, binary metadata, compression, long chats."""
 
 import threading
 from collections.abc import Iterator
@@ -43,8 +43,8 @@ def balanced(
 ) -> Iterator[tuple[RunningPlane, grpc.Channel]]:
     """A balancer in front of a server for each, and one channel to it."""
     with ExitStack() as stack:
-        unlimited = {"max_receive_message_length": -1, "max_send_message_length": -1}
-        servers = [stack.enter_context(serving(each, **unlimited, **options)) for each in handlers]
+        unlimited = {"max_receive_message_length": -1, "max_send_message_length": -1, **options}
+        servers = [stack.enter_context(serving(each, options=unlimited)) for each in handlers]
         pools = [pool(*(it.address for it in servers), protocol="http2")]
         plane = stack.enter_context(RunningPlane(pools))
         channel = grpc.insecure_channel(plane.address(), options=UNLIMITED, compression=compression)
@@ -111,7 +111,7 @@ def test_the_calls_of_one_channel_are_spread_evenly_over_three_endpoints() -> No
 
 
 def test_a_server_that_ends_its_connections_loses_no_call() -> None:
-    """`max_connection_age`: every 100 ms a GOAWAY in the middle of calls, as servers do to be balanced anew."""
+    """`max_connection_age`: every 100 ms a GOAWAY in the middle of calls, so that clients are balanced anew."""
     echo = Echo()
     with balanced(echo, max_connection_age_ms=100, max_connection_age_grace_ms=20_000) as (plane, channel):
         chat = channel.stream_stream("/test.Echo/Chat")
@@ -119,7 +119,9 @@ def test_a_server_that_ends_its_connections_loses_no_call() -> None:
 
         def one(number: int) -> int:
             message = str(number).encode() * 100
-            return sum(list(chat(iter([message, message]), timeout=30)) == [message, message] for _ in range(150))
+            return sum(
+                list(chat(iter([message, message]), timeout=30)) == [message, message] for _ in range(150)
+            )
 
         def slowly() -> Iterator[bytes]:
             yield b"first"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ class Scripted(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, code: int = 0, *, head: bool = False, message: bool = False) -> None:
         self.code, self.head, self.message = code, head, message
         self.calls = 0
+        self.heard: list[bytes] = []
 
     def service(self, details: Any) -> Any:
-        return grpc.unary_stream_rpc_method_handler(self.answer)
+        return grpc.stream_stream_rpc_method_handler(self.answer)
 
-    def answer(self, request: bytes, context: Any) -> Iterator[bytes]:
+    def answer(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         self.calls += 1
+        self.heard += requests
         if self.head:
             context.send_initial_metadata((("x-head", "first"),))
         if self.message or not self.code:
@@ -60,14 +62,11 @@ def balanced(
         yield plane, channel, addresses
 
 
-def ask(channel: grpc.Channel, timeout: float | None = None) -> int:
+def ask(channel: grpc.Channel, timeout: float | None = None, message: bytes = b"") -> int:
     """Makes a call and says how it ended."""
-    # Without a limit of the caller's: grpcio would hang only if we did.
-    call = channel.unary_stream("/test.Toy/Any")(b"", timeout=timeout)
-    try:
+    call = channel.unary_stream("/test.Toy/Any")(message, timeout=timeout)
+    with suppress(grpc.RpcError):
         list(call)
-    except grpc.RpcError:
-        pass
     return int(call.code().value[0])
 
 
@@ -129,3 +128,48 @@ def test_calls_are_logged_and_counted_by_their_status(tmp_path: Path) -> None:
 
 def statuses(plane: RunningPlane) -> dict[int, int]:
     return {it.code: it.count for one in plane.stats().series for it in one.grpc_codes}
+
+
+@pytest.mark.parametrize("chatty", [False, True])
+def test_a_call_that_got_unavailable_is_made_elsewhere_where_the_operator_allows_it(chatty: bool) -> None:
+    bad, good = Scripted(14), Scripted()
+    with balanced(bad, good, grpc_statuses=(14,)) as (plane, channel, (address, _)):
+        ended = [talk(channel) if chatty else ask(channel) for _ in range(12)]
+        assert ended == [0] * 12
+        assert plane.endpoint(address).retried == bad.calls == 3
+        assert good.calls == 12
+        assert good.heard == ([b"one", b"two"] * 12 if chatty else [b""] * 12)
+
+
+@pytest.mark.parametrize("shape", [{"head": True}, {"message": True}], ids=str)
+def test_a_call_whose_answer_has_begun_is_not_made_again(shape: dict[str, bool]) -> None:
+    bad, good = Scripted(14, **shape), Scripted()
+    with balanced(bad, good, grpc_statuses=(14,)) as (_, channel, _):
+        assert [ask(channel) for _ in range(8)].count(14) == bad.calls == 3
+        assert good.calls == 5
+
+
+def test_other_statuses_and_longer_calls_are_not_made_again() -> None:
+    bad, good = Scripted(8), Scripted()
+    with balanced(bad, good, grpc_statuses=(14,)) as (_, channel, _):
+        assert sorted(ask(channel) for _ in range(8)) == [0] * 4 + [8] * 4
+    bad, good = Scripted(8), Scripted()
+    with balanced(bad, good, grpc_statuses=(8,)) as (_, channel, _):
+        assert sorted(ask(channel, message=bytes(200_000)) for _ in range(8)) == [0] * 4 + [8] * 4
+        assert [ask(channel) for _ in range(8)] == [0] * 8
+
+
+def test_where_all_are_unavailable_the_caller_is_told_so() -> None:
+    one, other = Scripted(14), Scripted(14)
+    with balanced(one, other, grpc_statuses=(14,)) as (plane, channel, _):
+        assert ask(channel) == 14
+        assert (one.calls, other.calls) == (1, 1)
+        assert plane.endings(1) == {"ok": 1}
+
+
+def talk(channel: grpc.Channel) -> int:
+    """The same with two messages."""
+    call = channel.stream_stream("/test.Toy/Any")(iter([b"one", b"two"]), timeout=20)
+    with suppress(grpc.RpcError):
+        list(call)
+    return int(call.code().value[0])

@@ -111,7 +111,7 @@ def test_the_calls_of_one_channel_are_spread_evenly_over_three_endpoints() -> No
 
 
 def test_a_server_that_ends_its_connections_loses_no_call() -> None:
-    """`max_connection_age`: every 100 ms a GOAWAY in the middle of calls, so that clients are balanced anew."""
+    """`max_connection_age`: every 100 ms a GOAWAY in the middle of calls, so that they spread anew."""
     echo = Echo()
     with balanced(echo, max_connection_age_ms=100, max_connection_age_grace_ms=20_000) as (plane, channel):
         chat = channel.stream_stream("/test.Echo/Chat")

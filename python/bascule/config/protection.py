@@ -44,7 +44,7 @@ class Retries(Section):
     on_grpc: Codes = ()
     """Answers to calls of gRPC that count as failed tries, when no message came before them: what was sent of
     the call, up to 64 KiB, is sent to another endpoint. `unavailable`, `resource_exhausted`, `cancelled`,
-    `internal`, `deadline_exceeded`. By default `off`: only you know which methods may be carried out twice."""
+    `internal`, `deadline_exceeded`. By default `off`: only you know what methods may be carried out twice."""
     try_: Annotated[TryLimit, Field(alias="try")] = "learned"
     """How long one try may take: a duration, after which another is made; or `off`. By default learned and
     soft: far beyond what answers take, a second try is made beside the first."""

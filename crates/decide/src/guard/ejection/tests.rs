@@ -8,8 +8,8 @@ use bascule_contract::protection::{Ejection, Protection};
 use super::{Change, Standing, Why};
 use crate::balance::Slot;
 use crate::endpoint::States;
-use crate::guard::Lost;
 use crate::guard::queue::{Terms, Turn, Wish};
+use crate::guard::{Lost, Try};
 use crate::pick::{Ask, Picker, Taken};
 use crate::random::Random;
 use crate::samples;
@@ -52,15 +52,18 @@ impl World {
         self.now = self.now.after_ms(ms);
     }
 
-    /// One request; `fails` says at which endpoints it does.
-    fn ask(&mut self, fails: impl Fn(u32) -> bool) -> (u32, Option<Change>) {
+    fn begin(&mut self) -> Try {
         self.later(1);
         let ask = Ask { repeatable: true, ..Ask::default() };
-        let Taken::Endpoint(mut attempt) =
-            self.picker.take(&self.table.pools[0], &ask, self.now, &mut self.random)
-        else {
-            panic!("there is always an endpoint");
-        };
+        match self.picker.take(&self.table.pools[0], &ask, self.now, &mut self.random) {
+            Taken::Endpoint(attempt) => attempt,
+            _ => panic!("there is always an endpoint"),
+        }
+    }
+
+    /// One request; `fails` says at which endpoints it does.
+    fn ask(&mut self, fails: impl Fn(u32) -> bool) -> (u32, Option<Change>) {
+        let mut attempt = self.begin();
         let failed = fails(attempt.slot.0);
         let change = self.table.pools[0].answered(&mut attempt, self.now, failed);
         self.table.pools[0].end(&attempt, self.now, Lost::Abandoned);
@@ -256,13 +259,7 @@ fn good_times_shorten_the_next_ejection() {
 impl World {
     /// One request whose answer tells only at its end whether it failed; `None`: nobody waits for that.
     fn stream(&mut self, ends: impl Fn(u32) -> Option<bool>) -> Vec<Change> {
-        self.later(1);
-        let ask = Ask { repeatable: true, ..Ask::default() };
-        let Taken::Endpoint(mut attempt) =
-            self.picker.take(&self.table.pools[0], &ask, self.now, &mut self.random)
-        else {
-            panic!("there is always an endpoint");
-        };
+        let mut attempt = self.begin();
         let opened = self.pool().opened(&mut attempt, self.now);
         let end = ends(attempt.slot.0);
         let concluded = end.and_then(|failed| self.pool().concluded(&mut attempt, self.now, failed));

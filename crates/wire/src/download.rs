@@ -11,9 +11,9 @@ use crate::head::{Head, Kind, Written};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
 use crate::tunnel::{Open, tunnel};
-use bascule_decide::http1::Framing;
 use crate::upload::SoFar;
 use bascule_decide::guard::Verdict;
+use bascule_decide::http1::Framing;
 use http::Response;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -268,13 +268,15 @@ impl<'a> Download<'a> {
 
     /// Connects a client that asked for a tunnel to an endpoint that was told nothing of it.
     pub(crate) async fn connected(&mut self, client_input: &mut Input) -> Relayed {
-        self.leg.held.answered(200, Instant::now());
+        self.leg.held.answered(Verdict::Worked, Instant::now());
         self.to.began.set(200);
         let written = match self.to.client.http2() {
             Some(_) => Written::Http2(Box::default()),
             None => Written::Anew(b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec()),
         };
         let mut head = Head {
+            grpc_status: None,
+            verdict: Verdict::Worked,
             status: 200,
             framing: Framing::None,
             written,

@@ -35,7 +35,7 @@ def protected_pool(name: str, protection: contract.Protection, by: contract.Sess
         endpoints=(),
         connect_ms=1,
         idle=contract.IdleConnections(0, 1),
-        retries=contract.Retries(2, 20, 10, (500, 503), contract.FixedTryLimit(250)),
+        retries=contract.Retries(2, 20, 10, (500, 503), contract.FixedTryLimit(250), (8, 14)),
         panic_percent=0,
         protection=protection,
         sessions=contract.Sessions(by, strict=True),
@@ -136,6 +136,7 @@ SAMPLES: dict[str, object] = {
                 sent_bytes=2**63,
                 duration=contract.Histogram(1, 900, (contract.Bucket(1024, 1),)),
                 response=contract.Histogram(),
+                grpc_codes=(contract.CodeCount(14, 2),),
             ),
         ),
         endpoints=(

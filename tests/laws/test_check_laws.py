@@ -33,11 +33,24 @@ async def connect_and_wait(endpoint: Target) -> None:
 
 
 OPTIONS: Mapping[str, dict[str, object]] = {
+    "grpc": {},
     "http": {"path": "/healthz", "expect_body": "ok"},
     "python": {"function": connect_and_wait},
     "tcp": {},
 }
 """The least that each check needs. A check that is added to the registry needs a line here."""
+
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+"""An HTTP/2 connection begins with it."""
+
+GOOD: Mapping[str, bytes] = {
+    # Status 200 (in the table of HPACK), a message, and `grpc-status: 0` as a literal.
+    "grpc": SETTINGS
+    + b"\0\0\1\1\4\0\0\0\1\x88"
+    + b"\0\0\7\0\0\0\0\0\1\0\0\0\0\2\x08\x01"
+    + b"\0\0\x0f\1\5\0\0\0\1\0\x0bgrpc-status\x010",
+}
+"""Answers that a check takes, where they are not those of HTTP/1.1."""
 
 HOSTILE: Mapping[str, Behaviour] = {
     "silent": silent,
@@ -45,6 +58,8 @@ HOSTILE: Mapping[str, Behaviour] = {
     "dripping a body": dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n"),
     "pouring a head": endless(b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 500 + b"\r\n"),
     "pouring a body": endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 5000),
+    "dripping frames": dripping(SETTINGS + b"\xff\xff\xff\0\0\0\0\0\1"),
+    "pouring frames": endless(SETTINGS, b"\0\0\x08\6\0\0\0\0\0pingpong" * 500),
     "pouring noise": endless(b"\x00\xff\x16\x03", bytes(range(256))),
 }
 
@@ -64,7 +79,14 @@ class Question:
 LOAD = b"cpu_utilization=0.5"
 
 QUESTIONS = (
-    *(Question(check.name, build(planned_check(check.name, OPTIONS[check.name])).run) for check in CHECKS),
+    *(
+        Question(
+            check.name,
+            build(planned_check(check.name, OPTIONS[check.name])).run,
+            *((GOOD[check.name],) if check.name in GOOD else ()),
+        )
+        for check in CHECKS
+    ),
     Question("agent", partial(ask_agent, send="hello\n"), b"up 50%\n"),
     Question(
         "load",

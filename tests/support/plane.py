@@ -36,6 +36,7 @@ def pool(
     budget_minimum: int = 3,
     panic_percent: int = 50,
     statuses: Iterable[int] = (),
+    grpc_statuses: Iterable[int] = (),
     try_limit: contract.TryLimit = NO_TRY_LIMIT,
     **others: Any,
 ) -> contract.Pool:
@@ -47,7 +48,7 @@ def pool(
         connect_ms=connect_ms,
         idle=contract.IdleConnections(per_thread=idle, timeout_ms=idle_ms),
         retries=contract.Retries(
-            attempts, budget_percent, budget_minimum, statuses=tuple(statuses), try_limit=try_limit
+            attempts, budget_percent, budget_minimum, tuple(statuses), try_limit, tuple(grpc_statuses)
         ),
         panic_percent=panic_percent,
         **others,

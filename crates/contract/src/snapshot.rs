@@ -488,6 +488,9 @@ pub struct Retries {
     /// Answers that count as failed tries: what is idempotent and has no body is tried again.
     #[serde(default)]
     pub statuses: Vec<u16>,
+    /// Codes of gRPC that count as failed tries of calls, when no message came: what was sent of the call is sent again.
+    #[serde(default)]
+    pub grpc_statuses: Vec<u16>,
     /// How long one try may take.
     #[serde(default)]
     pub try_limit: TryLimit,

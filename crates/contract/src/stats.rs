@@ -92,6 +92,9 @@ pub struct Series {
     pub duration: Histogram,
     /// Request forwarded to head of the response, where an endpoint answered.
     pub response: Histogram,
+    /// Calls of gRPC by their status, where it is known; they are among the exchanges.
+    #[serde(default)]
+    pub grpc_codes: Vec<CodeCount>,
 }
 
 /// How many exchanges ended with a status.

@@ -27,7 +27,7 @@ pub struct Ask<'a> {
     pub stay: Option<Slot>,
     /// Wait for that endpoint rather than move while it is full.
     pub strict: bool,
-    /// It may be sent twice: fit to see whether an endpoint that was ejected works again.
+    /// It may be sent twice: fit at once to see whether an endpoint that was ejected works again.
     pub repeatable: bool,
 }
 
@@ -120,9 +120,8 @@ impl Picker {
                 None => {}
             }
         }
-        if ask.repeatable
-            && ask.tried.is_empty()
-            && let Some(begun) = self.prove(pool)
+        if ask.tried.is_empty()
+            && let Some(begun) = self.prove(pool, ask.repeatable)
         {
             return Taken::Endpoint(begun);
         }
@@ -252,9 +251,14 @@ impl Picker {
         Some(begun)
     }
 
-    /// One request at a time goes to an endpoint that was ejected, to see whether it works again.
-    fn prove(&self, pool: &Pool) -> Option<Try> {
+    /// One request at a time goes to an endpoint that was ejected, to see whether it works again: one that may be sent
+    /// twice, if such come.
+    fn prove(&self, pool: &Pool, repeatable: bool) -> Option<Try> {
         self.proving.iter().find_map(|slot| {
+            let record = &pool.endpoints[slot.index()].state.record;
+            if !repeatable && !record.takes_any_proof(self.now) {
+                return None;
+            }
             let mut begun = self.enter(pool, *slot, 1)?;
             begun.proves = true;
             Some(begun)

@@ -1,6 +1,7 @@
 //! One line per exchange: what it says and how it is written. `log_writer.rs` takes the lines from here.
 
 use bascule_contract::snapshot::AccessLogFormat;
+use bascule_decide::grpc::Status;
 use std::io::Write;
 
 /// What a line says about the request; kept only while the log is on.
@@ -43,6 +44,8 @@ pub(crate) struct Line<'a> {
     pub(crate) pool: &'a str,
     pub(crate) endpoint: &'a str,
     pub(crate) status: u16,
+    /// Of a call, where it is known.
+    pub(crate) grpc_status: Option<Status>,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) attempts: u32,
@@ -106,6 +109,9 @@ impl Line<'_> {
             ",\"status\":{},\"received_bytes\":{},\"sent_bytes\":{},\"attempts\":{}",
             self.status, self.received_bytes, self.sent_bytes, self.attempts
         );
+        if let Some(status) = self.grpc_status {
+            let _ = write!(out, ",\"grpc_status\":{}", status.number());
+        }
         for (name, us) in ["request", "queue", "connect", "response", "total"].iter().zip(self.timers_us) {
             let _ = write!(out, ",\"{name}_ms\":{}.{:03}", us / 1000, us % 1000);
         }
@@ -214,6 +220,7 @@ fn clf_time(at_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bascule_decide::grpc::Code;
 
     fn line(facts: &LogFacts, format: AccessLogFormat) -> String {
         written(facts, None, format)
@@ -228,6 +235,7 @@ mod tests {
             pool: "api",
             endpoint: "10.0.0.1:80",
             status: 200,
+            grpc_status: Some(Code::Unavailable.into()),
             received_bytes: 90,
             sent_bytes: 1100,
             attempts: 1,
@@ -271,6 +279,7 @@ mod tests {
         );
         assert!(line.contains("\"user_agent\":\"curl\\\"\\u000a\\u001b\\u00ff\""), "{line}");
         assert!(line.contains("\"response_ms\":12.345"), "{line}");
+        assert!(line.contains("\"grpc_status\":14,"), "{line}");
         assert!(!line.contains("tls"), "{line}");
     }
 

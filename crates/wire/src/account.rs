@@ -3,6 +3,7 @@
 use bascule_contract::stats::{
     Bucket, CodeCount, EndingCount, Histogram as HistogramStats, Series as SeriesStats,
 };
+use bascule_decide::grpc::Status;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -180,6 +181,7 @@ pub(crate) struct Series {
     /// The count of [`Ending::Ok`], which has its place among `endings` for nothing.
     ok: AtomicU64,
     codes: [(AtomicU16, AtomicU64); CODES],
+    grpc: [AtomicU64; Status::COUNT],
     endings: [AtomicU64; Ending::WORDS.len()],
     duration: Histogram,
     response: Histogram,
@@ -190,6 +192,8 @@ pub(crate) struct Series {
 pub(crate) struct Counted {
     /// 0 when no status was sent.
     pub(crate) status: u16,
+    /// Of a call, where it is known.
+    pub(crate) grpc_status: Option<Status>,
     pub(crate) ending: Ending,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
@@ -200,6 +204,9 @@ pub(crate) struct Counted {
 impl Series {
     pub(crate) fn count(&self, counted: &Counted) {
         self.count_code(counted.status);
+        if let Some(status) = counted.grpc_status {
+            add(&self.grpc[usize::from(status.number())], 1);
+        }
         match counted.ending {
             Ending::Ok => add(&self.ok, 1),
             other => add(&self.endings[other as usize], 1),
@@ -258,6 +265,7 @@ impl SeriesBook {
 #[derive(Default)]
 struct Sum {
     codes: std::collections::BTreeMap<u16, u64>,
+    grpc: [u64; Status::COUNT],
     endings: [u64; Ending::WORDS.len()],
     received_bytes: u64,
     sent_bytes: u64,
@@ -284,6 +292,9 @@ fn add_series(sum: &mut Sum, series: &Series) {
             *sum.codes.entry(code.load(Relaxed)).or_default() += count;
         }
     }
+    for (total, count) in sum.grpc.iter_mut().zip(&series.grpc) {
+        *total += count.load(Relaxed);
+    }
     for (total, ending) in sum.endings.iter_mut().zip(&series.endings) {
         *total += ending.load(Relaxed);
     }
@@ -295,6 +306,7 @@ fn add_series(sum: &mut Sum, series: &Series) {
 }
 
 fn series_stats(key: &SeriesKey, sum: &Sum) -> SeriesStats {
+    let grpc = (0..).zip(sum.grpc).filter(|(_, count)| *count > 0);
     let endings = Ending::WORDS.iter().zip(&sum.endings).filter(|(_, count)| **count > 0);
     SeriesStats {
         listener: key.listener.to_string(),
@@ -309,6 +321,7 @@ fn series_stats(key: &SeriesKey, sum: &Sum) -> SeriesStats {
         sent_bytes: sum.sent_bytes,
         duration: sum.duration.stats(),
         response: sum.response.stats(),
+        grpc_codes: grpc.map(|(code, count)| CodeCount { code, count }).collect(),
     }
 }
 

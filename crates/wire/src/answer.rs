@@ -98,7 +98,7 @@ impl Answer {
     }
 
     /// How a gRPC call ends with this.
-    fn grpc_code(self) -> Code {
+    pub(crate) fn grpc_code(self) -> Code {
         match self {
             Self::NoRoute => Code::Unimplemented,
             Self::RateLimited | Self::BodyTooLarge => Code::ResourceExhausted,

@@ -6,6 +6,7 @@ use crate::http2::message::add_lines;
 use crate::http2::stream::Stream;
 use crate::side::Side;
 use crate::socket::{Socket, WriteStop};
+use bascule_decide::grpc::Status;
 use bascule_decide::http1::Framing;
 use bascule_decide::http1::chunked::{ChunkProblem, Decoder, copy_trailers};
 use http::HeaderMap;
@@ -96,6 +97,11 @@ impl Incoming {
             self.told = stream.take_trailers();
         }
         self.done
+    }
+
+    /// How a call ended, by the trailers behind its messages.
+    pub(crate) fn grpc_status(&self) -> Status {
+        Status::of_trailers(if self.told.is_empty() { self.decoder.trailers() } else { &self.told })
     }
 
     /// The trailers that travel on, each line with its CRLF.

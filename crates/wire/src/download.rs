@@ -11,6 +11,8 @@ use crate::head::{Head, Kind, Written};
 use crate::leg::Leg;
 use crate::socket::WriteStop;
 use crate::tunnel::{Closed, Open, tunnel};
+use crate::upload::SoFar;
+use bascule_decide::guard::Verdict;
 use bascule_decide::http1::Framing;
 use http::Response;
 use std::future::poll_fn;
@@ -27,11 +29,18 @@ pub(crate) struct Download<'a> {
     deadline: &'a mut Deadline,
     /// A client that speaks HTTP/2 gets the head with what is sent next.
     head_waits: bool,
+    /// What was sent of a call that may be sent again; until its caller was sent anything.
+    call: Option<&'a SoFar>,
 }
 
 impl<'a> Download<'a> {
     pub(crate) fn new(to: &'a Forward<'a>, leg: &'a mut Leg, deadline: &'a mut Deadline) -> Self {
-        Self { to, leg, deadline, head_waits: false }
+        Self { to, leg, deadline, head_waits: false, call: None }
+    }
+
+    /// The response to a request with a body, of which this was sent.
+    pub(crate) fn of_call(self, so_far: &'a SoFar) -> Self {
+        Self { call: self.to.request.call.map(|_| so_far), ..self }
     }
 
     /// Waits for the final head and passes it on, and what follows. `client_input` is what the client has said beyond
@@ -39,6 +48,11 @@ impl<'a> Download<'a> {
     pub(crate) async fn run(&mut self, client_input: &mut Input) -> Result<Relayed, Failed> {
         loop {
             let Some(head) = self.leg.wait(self.to, None).await? else { continue };
+            if self.call.take().is_some_and(|call| call.is_at_hand())
+                && self.to.course.calls_elsewhere(&self.leg.held, &head, self.to.worker)
+            {
+                return Err(Failed::Judged(Ending::EndpointFailed));
+            }
             if let Some(relayed) = self.pass(head, client_input).await? {
                 return Ok(relayed);
             }
@@ -106,6 +120,9 @@ impl<'a> Download<'a> {
                     };
                 }
             };
+            if body.done {
+                self.conclude(head, &body);
+            }
             if let Err(ending) = self.send(head, &body, &piece, &unsent).await {
                 return Relayed::cut(head.status, ending);
             }
@@ -119,12 +136,29 @@ impl<'a> Download<'a> {
             match self.more().await {
                 Ok(true) => {}
                 Ok(false) if body.end(&self.leg.connection().side) => {}
-                Ok(false) => return Relayed::cut(head.status, Ending::ResponseCut),
-                Err(ending) => return Relayed::cut(head.status, ending),
+                Ok(false) => return self.broke_off(head, Ending::ResponseCut),
+                Err(ending) => return self.broke_off(head, ending),
             }
             ended = Instant::now();
         }
         self.whole(head, ended)
+    }
+
+    /// All of the response is there: a call tells how it went.
+    fn conclude(&mut self, head: &mut Head, body: &Incoming) {
+        let Some(call) = self.to.request.call else { return };
+        if head.verdict == Verdict::Open {
+            let status = *head.grpc_status.insert(body.grpc_status());
+            self.leg.held.concluded(call.is_failure(status));
+        }
+    }
+
+    /// A call whose endpoint left in the middle has failed, however well it began.
+    fn broke_off(&mut self, head: &Head, ending: Ending) -> Relayed {
+        if ending == Ending::ResponseCut {
+            self.leg.held.concluded(true);
+        }
+        Relayed::cut(head.status, ending)
     }
 
     /// What to send next: `passed` bytes of unchanged head, then payload.
@@ -203,7 +237,8 @@ impl<'a> Download<'a> {
         };
         // Bytes beyond the response are nobody's: the connection cannot be trusted with another request.
         let reusable = head.persistent && uploaded && self.leg.input.is_empty();
-        Relayed { reusable, after, ..Relayed::ended(head.status, Ending::Ok, ended) }
+        let grpc_status = head.grpc_status;
+        Relayed { grpc_status, reusable, after, ..Relayed::ended(head.status, Ending::Ok, ended) }
     }
 
     /// Sends a head that no body follows.
@@ -232,7 +267,7 @@ impl<'a> Download<'a> {
 
     /// Connects a client that asked for a tunnel to an endpoint that was told nothing of it.
     pub(crate) async fn connected(&mut self, client_input: &mut Input) -> Relayed {
-        self.leg.held.answered(200, Instant::now());
+        self.leg.held.answered(Verdict::Worked, Instant::now());
         self.to.began.set(200);
         self.to.moved.status.set(200);
         let written = match self.to.client.http2() {
@@ -240,6 +275,8 @@ impl<'a> Download<'a> {
             None => Written::Anew(b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec()),
         };
         let mut head = Head {
+            grpc_status: None,
+            verdict: Verdict::Worked,
             status: 200,
             framing: Framing::None,
             written,

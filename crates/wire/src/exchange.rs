@@ -13,6 +13,7 @@ use crate::forward::{Moved, Relayed};
 use crate::local::LocalTable;
 use crate::side::Side;
 use bascule_decide::balance::Slot;
+use bascule_decide::grpc::Status;
 use bascule_decide::http1::Framing;
 use bascule_decide::limit::Admission;
 use std::future::Future;
@@ -39,6 +40,8 @@ pub(crate) struct Outcome {
     /// More than the ending says, when there is more.
     pub(crate) reason: &'static str,
     status: u16,
+    /// Of a call, once it is known.
+    grpc_status: Option<Status>,
     received_bytes: u64,
     sent_bytes: u64,
     pub(crate) endpoint: Option<(usize, Slot)>,
@@ -94,6 +97,7 @@ impl<'a> Exchange<'a> {
             ending: Ending::Ok,
             reason: "",
             status: 0,
+            grpc_status: None,
             received_bytes: request.head_bytes as u64,
             sent_bytes: 0,
             endpoint: None,
@@ -125,6 +129,7 @@ impl Drop for Exchange<'_> {
 impl Exchange<'_> {
     pub(crate) fn relayed(&mut self, relayed: &Relayed) {
         self.outcome.status = relayed.status;
+        self.outcome.grpc_status = relayed.grpc_status;
         self.outcome.ending = relayed.ending;
         self.outcome.reason = relayed.reason;
         self.outcome.response = relayed.response;
@@ -167,7 +172,8 @@ impl Exchange<'_> {
         if let Answer::BodyMalformed(reason) = answer {
             self.outcome.reason = reason;
         }
-        let response = if self.request.is_grpc {
+        self.outcome.grpc_status = self.request.call.map(|_| answer.grpc_code().into());
+        let response = if self.request.call.is_some() {
             answer.render_grpc(fields)
         } else {
             answer.render(fields, self.closes(), !self.request.is_head)
@@ -208,7 +214,8 @@ impl Exchange<'_> {
         if let Side::Http2(stream) = &self.connection.side {
             stream.close(self.outcome.ending);
         }
-        let Outcome { ending, status, received_bytes, sent_bytes, endpoint, response, .. } = self.outcome;
+        let Outcome { ending, status, grpc_status, received_bytes, sent_bytes, endpoint, response, .. } =
+            self.outcome;
         let (received_bytes, sent_bytes) =
             (received_bytes + self.moved.received.get(), sent_bytes + self.moved.sent.get());
         // One that was cut off in its middle has begun to answer.
@@ -217,7 +224,7 @@ impl Exchange<'_> {
         self.connection.idle_since = ended;
         let duration = ended.duration_since(self.request.began);
         let table = &self.request.table;
-        let counted = Counted { status, ending, received_bytes, sent_bytes, duration, response };
+        let counted = Counted { status, grpc_status, ending, received_bytes, sent_bytes, duration, response };
         table
             .series(&self.connection.worker.book, self.request.listener, self.request.route, endpoint)
             .count(&counted);
@@ -249,6 +256,7 @@ impl Exchange<'_> {
             pool: pool.map_or("", |pool| &pool.id),
             endpoint: endpoint.map_or("", |endpoint| &endpoint.id),
             status: counted.status,
+            grpc_status: counted.grpc_status,
             received_bytes: counted.received_bytes,
             sent_bytes: counted.sent_bytes,
             attempts: self.outcome.attempts,
@@ -281,6 +289,7 @@ pub(crate) fn log_refusal(
         pool: "",
         endpoint: "",
         status: counted.status,
+        grpc_status: counted.grpc_status,
         received_bytes: counted.received_bytes,
         sent_bytes: counted.sent_bytes,
         attempts: 0,

@@ -6,13 +6,14 @@ use crate::buffers::Input;
 use crate::client::accept::ListenerCounters;
 use crate::client::connection::After;
 use crate::client::http1::Request;
+use crate::course::Course;
 use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::leg::Leg;
 use crate::side::Side;
 use crate::upload::{Body, UploadStop, upload, upload_failed};
 use crate::worker::Worker;
-use bascule_decide::balance::Slot;
+use bascule_decide::grpc::Status;
 use bascule_decide::retry::Progress;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -34,8 +35,8 @@ pub(crate) struct Forward<'a> {
     /// The status, once the client was sent the first byte of the response.
     pub(crate) began: &'a Cell<u16>,
     pub(crate) moved: &'a Moved,
-    /// Where the request has failed before.
-    pub(crate) tried: &'a [Slot],
+    /// Where the request has failed before, and what it may still do.
+    pub(crate) course: &'a Course,
     /// How far the request has gone out on this leg.
     pub(crate) sent: &'a Cell<Sent>,
 }
@@ -89,6 +90,8 @@ impl Failed {
 #[derive(Debug)]
 pub(crate) struct Relayed {
     pub(crate) status: u16,
+    /// Of a call, once it is known.
+    pub(crate) grpc_status: Option<Status>,
     pub(crate) ending: Ending,
     pub(crate) reason: &'static str,
     /// From the request sent to the head of the response.
@@ -107,7 +110,16 @@ impl Relayed {
 
     /// After which neither connection is used again, unless the caller says so.
     pub(crate) fn ended(status: u16, ending: Ending, ended: Instant) -> Self {
-        Self { status, ending, reason: "", response: None, ended, reusable: false, after: After::Close }
+        Self {
+            status,
+            grpc_status: None,
+            ending,
+            reason: "",
+            response: None,
+            ended,
+            reusable: false,
+            after: After::Close,
+        }
     }
 }
 
@@ -136,7 +148,7 @@ pub(crate) async fn both(
     let mut nothing = Input::new(Rc::clone(&to.worker.buffers));
     let endpoint = Rc::clone(&leg.connection().side);
     to.sent.set(Sent::Partly);
-    let mut download = Download::new(to, leg, deadline);
+    let mut download = Download::new(to, leg, deadline).of_call(&so_far);
     let mut uploading = pin!(upload(to, &endpoint, head, input, body));
     let mut downloading = pin!(download.run(&mut nothing));
     poll_fn(|cx| {

@@ -9,15 +9,21 @@ use crate::http2::message::{add_lines, response};
 use crate::leg::Held;
 use bascule_contract::snapshot::Connect;
 use bascule_decide::edits::Edits;
+use bascule_decide::grpc::Status;
+use bascule_decide::guard::Verdict;
 use bascule_decide::http1::response::{BadResponse, Shape, parse};
 use bascule_decide::http1::{Field, Framing, ResponseHead, field_room};
-use bascule_decide::retry::Progress;
+use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::template::Facts;
 use http::Response;
 
 /// The head of a response, read and rewritten.
 pub(crate) struct Head {
     pub(crate) status: u16,
+    /// Of a call, when the head tells it already.
+    pub(crate) grpc_status: Option<Status>,
+    /// What it shows about the endpoint.
+    pub(crate) verdict: Verdict,
     pub(crate) framing: Framing,
     pub(crate) written: Written,
     /// Bytes of the endpoint's head.
@@ -61,6 +67,11 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
     if kind != Kind::Interim {
         held.hear(head.fields);
     }
+    let grpc_status = request.call.and_then(|_| Status::find(head.fields));
+    let verdict = match request.call {
+        Some(call) => call.judge(head.status, grpc_status),
+        None => Verdict::of(is_failure(head.status)),
+    };
     let no_edits = Edits::default();
     let edits =
         request.route().filter(|_| kind == Kind::Final).map_or(&no_edits, |route| &route.response_edits);
@@ -69,6 +80,8 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
         let facts = request.facts(to.client_text);
         return Ok(Some(Head {
             status: head.status,
+            grpc_status,
+            verdict,
             framing: head.framing,
             written: Written::Http2(Box::new(http2_head(&head, bytes, kind, edits, &facts, &cookie))),
             length: head.length,
@@ -100,6 +113,8 @@ pub(crate) fn read_head(to: &Forward<'_>, held: &Held, input: &Input) -> Result<
     let coding = if chunked { Outgoing::Chunked } else { Outgoing::Plain };
     Ok(Some(Head {
         status: head.status,
+        grpc_status,
+        verdict,
         framing: head.framing,
         written,
         length: head.length,
@@ -137,7 +152,7 @@ fn session_cookie(to: &Forward<'_>, held: &Held, fields: &[Field<'_>]) -> Vec<u8
     let mut cookie = Vec::new();
     if let Some(session) = &to.request.session {
         Session::learn(held, fields, to.worker);
-        session.write_cookie(held, to.tried, to.worker, &mut cookie);
+        session.write_cookie(held, &to.course.tried, to.worker, &mut cookie);
     }
     cookie
 }

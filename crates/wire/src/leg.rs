@@ -15,11 +15,11 @@ use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::ejection::Change;
-use bascule_decide::guard::{Lost, Try};
+use bascule_decide::guard::{Lost, Try, Verdict};
 use bascule_decide::http1::response::{BadResponse, MAX_HEAD, MAX_INTERIM};
 use bascule_decide::http1::{Field, has_empty_line, offers_websocket};
 use bascule_decide::load_report;
-use bascule_decide::retry::{Progress, is_failure};
+use bascule_decide::retry::Progress;
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
 use std::cell::Cell;
@@ -91,13 +91,26 @@ impl Held {
     }
 
     /// The head of the response came.
-    pub(crate) fn answered(&mut self, status: u16, at: Instant) {
+    pub(crate) fn answered(&mut self, verdict: Verdict, at: Instant) {
         let now = self.worker.tick(at);
         let mut attempt = self.attempt;
-        let change = self.pool().answered(&mut attempt, now, is_failure(status));
+        let change = match verdict {
+            Verdict::Open => self.pool().opened(&mut attempt, now),
+            told => self.pool().answered(&mut attempt, now, told == Verdict::Failed),
+        };
         self.attempt = attempt;
         self.tell(change);
         self.table.learn(self.pool, now.since(attempt.began), now);
+    }
+
+    /// The end of the response shows what its head left open, if it did.
+    pub(crate) fn concluded(&mut self, failed: bool) {
+        if self.attempt.is_open() {
+            let mut attempt = self.attempt;
+            let change = self.pool().concluded(&mut attempt, self.worker.now(), failed);
+            self.attempt = attempt;
+            self.tell(change);
+        }
     }
 
     /// Whether a second leg elsewhere may well be faster.
@@ -380,7 +393,7 @@ impl Leg {
                 && let Some(head) = read_head(to, &self.held, &self.input).map_err(bad_response)?
             {
                 if head.kind != Kind::Interim {
-                    self.held.answered(head.status, Instant::now());
+                    self.held.answered(head.verdict, Instant::now());
                 }
                 return Ok(Some(head));
             }

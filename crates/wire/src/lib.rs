@@ -8,7 +8,7 @@
 //! | 2 connection | `client/connection.rs`; `client/announced.rs`; `client/secure.rs`, `tls/`; `http2/serve.rs` | `decide/proxy_protocol`, `decide/server_names.rs`, `decide/http2/flood.rs` |
 //! | 3 decode | `client/http1.rs`, `http2/message.rs` | `decide/http1/request.rs`, `decide/http2/message.rs`, `decide/path.rs` |
 //! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
-//! | 5 pick | `tries.rs`, `wait.rs` | `decide/pick.rs` → `decide/balance/*`, `decide/guard/*` |
+//! | 5 pick | `tries.rs`, `course.rs`, `wait.rs` | `decide/pick.rs` → `decide/balance/*`, `decide/guard/*` |
 //! | 6 forward | `leg.rs`, `race.rs`, `forward.rs`, `upload.rs`, `body.rs`, `endpoint/*` | `decide/retry.rs`, `decide/http1/forwarded.rs` |
 //! | 7 respond | `head.rs`, `download.rs` or `answer.rs`, `tunnel.rs` | `decide/http1/response.rs` |
 //! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
@@ -25,6 +25,7 @@ mod binds;
 mod body;
 mod buffers;
 mod client;
+mod course;
 mod deadline;
 mod download;
 mod endpoint;

@@ -6,9 +6,10 @@ use crate::leg::{Held, Leg};
 use crate::quiet;
 use crate::worker::Worker;
 use bascule_contract::snapshot::Connect;
-use bascule_decide::guard::Lost;
+use bascule_decide::guard::{Lost, Verdict};
 use bascule_decide::http1::Framing;
 use bascule_decide::pick::{Ask, Taken};
+use bascule_decide::retry::is_failure;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -55,7 +56,7 @@ async fn copy(worker: &Worker, held: Held, request: (&[u8], &[u8]), to_head: boo
     }
     match quiet::exchange(leg.connection(), request, to_head, &worker.buffers).await {
         Some(answered) => {
-            leg.held.answered(answered.status, Instant::now());
+            leg.held.answered(Verdict::of(is_failure(answered.status)), Instant::now());
             if answered.reusable {
                 leg.keep(Instant::now());
             }

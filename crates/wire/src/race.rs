@@ -1,13 +1,12 @@
 //! Two legs of one request at the same time: the first takes long, a second is sent elsewhere, the better answer wins.
 
+use crate::course::{Course, Retrying, within_budget};
 use crate::forward::{Failed, Forward};
 use crate::head::Head;
 use crate::leg::{Held, Leg};
 use crate::local::LocalTable;
-use crate::tries::{Course, Retrying, within_budget};
-use bascule_decide::guard::Lost;
+use bascule_decide::guard::{Lost, Verdict};
 use bascule_decide::pick::{Ask, Taken};
-use bascule_decide::retry::is_failure;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -55,7 +54,7 @@ impl Milestones {
 /// What the legs of one request have in common.
 pub(crate) struct Race<'a> {
     pub(crate) table: &'a Rc<LocalTable>,
-    pub(crate) course: &'a mut Course,
+    pub(crate) course: &'a Course,
     pub(crate) ask: Ask<'static>,
     /// Of the first leg and of the second.
     pub(crate) to: &'a [Forward<'a>; 2],
@@ -99,7 +98,7 @@ impl Race<'_> {
             let other = legs[1 - which].is_some();
             match asked {
                 // The other one may do better.
-                Ok(Some(answer)) if other && is_failure(answer.status) => drop(leg),
+                Ok(Some(answer)) if other && answer.verdict == Verdict::Failed => drop(leg),
                 Ok(Some(answer)) => {
                     if which == 1 {
                         fate.set(Lost::Outpaced);

@@ -2,12 +2,13 @@
 
 use crate::account::Ending;
 use crate::answer::Answer;
+use crate::buffers::Input;
 use crate::client::connection::{Connection, is_last};
+use crate::course::Course;
 use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::exchange::Exchange;
 use crate::forward::{Failed, Forward, Relayed, Sent, both};
-use crate::head::{Head, Kind};
 use crate::leg::{Held, Leg};
 use crate::local::LocalTable;
 use crate::mirror::send_copy;
@@ -15,15 +16,13 @@ use crate::probe::probe;
 use crate::race::{Milestones, Race, Won};
 use crate::upload::Body;
 use crate::wait::wait_for_room;
-use crate::worker::Worker;
 use bascule_contract::protection::TryLimit;
 use bascule_contract::snapshot::Connect;
 use bascule_decide::balance::Slot;
 use bascule_decide::guard::Lost;
 use bascule_decide::http1::Framing;
 use bascule_decide::pick::{Ask, Taken};
-use bascule_decide::retry::{Budget, Progress, Tries, may_try_again};
-use bascule_decide::table::Pool;
+use bascule_decide::retry::{Progress, may_try_again};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -33,32 +32,13 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where a request has been, and what it may still do.
-pub(crate) struct Course {
-    pub(crate) pool: usize,
-    pub(crate) tried: Vec<Slot>,
-    tries: Tries,
-    retrying: Option<Retrying>,
-    /// How the last try failed.
-    failed: Option<Ending>,
-    /// What was taken of the request's body, if it has one.
-    body: Option<Box<Body>>,
-}
-
 impl Exchange<'_> {
     /// Takes an endpoint and asks it, again elsewhere when that is safe, until there is a response.
     pub(crate) async fn forward(&mut self, pool: usize, head: &[u8]) {
         let table = Rc::clone(&self.request.table);
         send_copy(&self.connection.worker, self.request, head, &self.connection.input);
         probe(&self.connection.worker, &table, pool);
-        let mut course = Course {
-            pool,
-            tried: Vec::new(),
-            tries: Tries::default(),
-            retrying: None,
-            failed: None,
-            body: None,
-        };
+        let mut course = Course::begin(pool);
         loop {
             let held = match self.take(&table, &course).await {
                 Ok(held) => held,
@@ -68,7 +48,7 @@ impl Exchange<'_> {
             let slot = held.place().1;
             self.outcome.endpoint = Some(held.place());
             self.outcome.attempts += 1;
-            let failure = match self.limited(&table, held, head, &mut course).await {
+            let failure = match self.limited(&table, held, head, &course).await {
                 Ok(relayed) => return self.relayed(&relayed),
                 Err(failure) => failure,
             };
@@ -76,7 +56,7 @@ impl Exchange<'_> {
                 Failed::Endpoint { ending, reason, progress } => {
                     self.outcome.reason = reason;
                     course.failed = Some(ending);
-                    if !self.may_go_on(&table, &mut course, ending, progress) {
+                    if !self.may_go_on(&table, &course, ending, progress) {
                         return self.answer(Answer::Failed(ending)).await;
                     }
                 }
@@ -142,15 +122,15 @@ impl Exchange<'_> {
     }
 
     /// Whether a failed try may be followed by another; the decision is counted.
-    fn may_go_on(&self, table: &LocalTable, course: &mut Course, ending: Ending, progress: Progress) -> bool {
+    fn may_go_on(&self, table: &LocalTable, course: &Course, ending: Ending, progress: Progress) -> bool {
         let replayable = match progress {
             Progress::NotConnected => true,
-            Progress::Refused => course.body.as_ref().is_none_or(|body| body.is_at_hand()),
+            Progress::Refused => course.has_body_at_hand(),
             Progress::Sent | Progress::Answered => self.request.framing == Framing::None,
         };
         let refused = progress == Progress::NotConnected && ending != Ending::ConnectTimedOut;
         may_try_again(progress, self.request.idempotent, replayable)
-            && another(&table.table().pools[course.pool], course, &self.connection.worker, refused)
+            && course.has_another(&table.table().pools[course.pool], &self.connection.worker, refused)
     }
 
     /// One try, cut off when it or the whole exchange may take no longer.
@@ -159,7 +139,7 @@ impl Exchange<'_> {
         table: &Rc<LocalTable>,
         mut held: Held,
         head: &[u8],
-        course: &mut Course,
+        course: &Course,
     ) -> Result<Relayed, Failed> {
         let mut limit = Deadline::default();
         let mut ending = Ending::TotalTimedOut;
@@ -211,11 +191,10 @@ impl Exchange<'_> {
         table: &Rc<LocalTable>,
         held: Held,
         head: &[u8],
-        course: &mut Course,
+        course: &Course,
         began: &Cell<u16>,
     ) -> Result<Relayed, Failed> {
         let sent = [Cell::new(Sent::Nothing), Cell::new(Sent::Nothing)];
-        let tried = course.tried.clone();
         let mut milestones =
             if self.request.is_repeatable() { table.milestones(&held) } else { Milestones::default() };
         let (ask, request, outcome) = (self.ask(&[]), self.request, &mut self.outcome);
@@ -234,7 +213,7 @@ impl Exchange<'_> {
             is_last: &is_last,
             began,
             moved,
-            tried: &tried,
+            course,
             sent,
         });
         if request.connect == Connect::Tunnel {
@@ -246,15 +225,8 @@ impl Exchange<'_> {
         }
         let mut leg = Leg::new(held, caller);
         if request.framing != Framing::None {
-            let body = course.body.get_or_insert_with(|| Box::new(Body::new(client, request.framing)));
-            let relayed = loop {
-                leg.open().await?;
-                // On the heap: most requests have no body.
-                match Box::pin(both(&to[0], &mut leg, head, (&mut *input, &mut *deadline), body)).await {
-                    Err(failure) if body.is_at_hand() && leg.renew(&failure) => {}
-                    done => break done?,
-                }
-            };
+            // On the heap: most requests have no body.
+            let relayed = Box::pin(exchange_bodies(&to[0], &mut leg, head, (input, deadline))).await?;
             outcome.connect += leg.connect_took;
             return Ok(finish(leg, relayed));
         }
@@ -276,11 +248,11 @@ impl Exchange<'_> {
             }
         };
         outcome.connect += leg.connect_took;
-        if request.is_repeatable() && asks_elsewhere(&leg.held, &answer, course, worker) {
+        if request.is_repeatable() && course.asks_elsewhere(&leg.held, &answer, worker) {
             return Err(Failed::Judged(Ending::EndpointFailed));
         }
         if let Some(session) = &request.session {
-            session.count(&leg.held, &tried);
+            session.count(&leg.held, &course.tried);
         }
         let mut download = Download::new(&to[second], &mut leg, deadline);
         let relayed = match download.pass(answer, input).await? {
@@ -291,32 +263,26 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether an answer counts as a failed try, and there may be another somewhere else; the decision is counted.
-fn asks_elsewhere(held: &Held, answer: &Head, course: &mut Course, worker: &Rc<Worker>) -> bool {
-    let pool = held.pool();
-    answer.kind == Kind::Final
-        && pool.retries.statuses.contains(&answer.status)
-        && held.has_other(&course.tried)
-        && another(pool, course, worker, false)
-}
-
-fn another(pool: &Pool, course: &mut Course, worker: &Rc<Worker>, refused: bool) -> bool {
-    let retrying = course.retrying.is_some();
-    let within_budget = || retrying || within_budget(pool, worker);
-    let allowed = course.tries.another(refused, pool.retries.attempts, within_budget);
-    if allowed && !refused {
-        course.retrying.get_or_insert_with(|| Retrying::begin(worker));
-    }
-    allowed
-}
-
-pub(crate) fn within_budget(pool: &Pool, worker: &Worker) -> bool {
-    let budget = Budget { percent: pool.retries.budget_percent, minimum: pool.retries.budget_minimum };
-    let allowed = budget.allows(worker.retrying.get(), worker.in_flight.get());
-    if !allowed {
-        pool.state.counted.retries_denied.fetch_add(1, Relaxed);
-    }
-    allowed
+/// Sends a request with a body and passes the response on. What the endpoint has refused is sent once more.
+async fn exchange_bodies(
+    to: &Forward<'_>,
+    leg: &mut Leg,
+    head: &[u8],
+    (input, deadline): (&mut Input, &mut Deadline),
+) -> Result<Relayed, Failed> {
+    let fresh = || Box::new(Body::new(to.client, to.request.framing));
+    let mut body = to.course.body.take().unwrap_or_else(fresh);
+    let done = loop {
+        if let Err(failure) = leg.open().await {
+            break Err(failure);
+        }
+        match both(to, leg, head, (&mut *input, &mut *deadline), &mut body).await {
+            Err(failure) if body.is_at_hand() && leg.renew(&failure) => {}
+            done => break done,
+        }
+    };
+    to.course.body.set(Some(body));
+    done
 }
 
 fn finish(mut leg: Leg, relayed: Relayed) -> Relayed {
@@ -326,20 +292,4 @@ fn finish(mut leg: Leg, relayed: Relayed) -> Relayed {
         leg.keep(relayed.ended);
     }
     relayed
-}
-
-/// A thread's count of exchanges that are at a retry, for as long as this lives.
-pub(crate) struct Retrying(Rc<Worker>);
-
-impl Retrying {
-    pub(crate) fn begin(worker: &Rc<Worker>) -> Self {
-        worker.retrying.set(worker.retrying.get() + 1);
-        Self(Rc::clone(worker))
-    }
-}
-
-impl Drop for Retrying {
-    fn drop(&mut self) {
-        self.0.retrying.set(self.0.retrying.get() - 1);
-    }
 }

@@ -45,11 +45,16 @@ impl Body {
 
     /// Whether all that was sent of it can be sent again.
     pub(crate) fn is_at_hand(&self) -> bool {
-        !self.so_far.begun.get() || self.so_far.kept.borrow().is_some()
+        self.so_far.is_at_hand()
     }
 }
 
 impl SoFar {
+    /// Whether all that was sent can be sent again.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        !self.begun.get() || self.kept.borrow().is_some()
+    }
+
     /// It will not be sent again.
     pub(crate) fn forget(&self) {
         self.kept.take();

@@ -2,12 +2,12 @@
 
 use crate::account::Ending;
 use crate::answer::Answer;
+use crate::course::Course;
 use crate::deadline::Deadline;
 use crate::exchange::Exchange;
 use crate::forward::Failed;
 use crate::leg::Held;
 use crate::local::LocalTable;
-use crate::tries::Course;
 use crate::worker::Worker;
 use bascule_decide::guard::Try;
 use bascule_decide::guard::queue::{Place, Shed, Ticket, Turn, Wish};

@@ -6,7 +6,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PlainSerializer, StrictStr, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from bascule.config.http_values import HeaderName, HeaderText, HostPattern, Method, read_target
+from bascule.config.grpc_values import Authority, ServiceName
+from bascule.config.http_values import (
+    HeaderName,
+    HeaderText,
+    HostPattern,
+    Method,
+    read_removable_header,
+    read_target,
+)
 from bascule.config.own_check import is_check
 from bascule.config.patterns import BodyPattern
 from bascule.config.problems import Mistake
@@ -73,7 +81,7 @@ def _function_name(function: Any) -> str | None:
 
 
 class Check(Section):
-    """How endpoints are probed. Has one of `http`, `tcp`, `python` and `kind`."""
+    """How endpoints are probed. Has one of `http`, `grpc`, `tcp`, `python` and `kind`."""
 
     title: ClassVar[str] = "a check"
 
@@ -81,6 +89,8 @@ class Check(Section):
         alternative()
     )
     """Send a request for this path and look at the answer."""
+    grpc: ServiceName | None = alternative()
+    """Ask the health service of gRPC about this service, over HTTP/2; `true`: about the whole server."""
     tcp: Literal[True] | None = alternative()
     """`true`: open a connection and close it."""
     python: Annotated[SkipJsonSchema[Callable[..., Any] | None], PlainSerializer(_function_name)] = (
@@ -105,8 +115,10 @@ class Check(Section):
     """For `http`."""
     host: HostPattern | None = alternative()
     """For `http`: the Host sent; by default the endpoint's name or address."""
+    authority: Authority | None = alternative()
+    """For `grpc`: the `:authority` sent; by default the endpoint's name or address."""
     headers: dict[HeaderName, HeaderText] = Field(default_factory=dict)
-    """For `http`: sent as they are."""
+    """For `http` and `grpc` (its metadata): sent as they are."""
     expect: Annotated[Expect, ShortForm(_expect, ({"type": ["integer", "string", "array"]},))] = Expect()
     """For `http`: what a good answer looks like; 200 to 399 by default."""
 
@@ -115,15 +127,24 @@ class Check(Section):
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Check":
-        given = [key for key in ("http", "tcp", "python", "kind") if getattr(self, key) is not None]
+        given = [key for key in ("http", "grpc", "tcp", "python", "kind") if getattr(self, key) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none of them"
             raise Mistake(
-                f"a check is one of http, tcp and a function, not {found}",
-                "write `check: /healthz` or `check: tcp`",
+                f"a check is one of http, grpc, tcp and a function, not {found}",
+                "write `check: /healthz`, `check: grpc` or `check: tcp`",
             )
+        if self.grpc is None and self.authority is not None:
+            raise Mistake(
+                "`authority` belongs to a grpc check", "remove it, or write `host` for an http check"
+            )
+        if self.grpc is not None:
+            for name in self.headers:
+                # What HTTP/2 has no words for, and the host, which is its authority.
+                read_removable_header(name)
         if self.http is None:
-            only_http = [key for key in ("method", "host", "headers", "expect") if self._says(key)]
+            headers = ("headers",) if self.grpc is None else ()
+            only_http = [key for key in ("method", "host", *headers, "expect") if self._says(key)]
             if only_http:
                 raise Mistake(
                     f"`{only_http[0]}` belongs to an http check, this one is {given[0]}",
@@ -135,8 +156,8 @@ class Check(Section):
 
 
 def check_in_full(value: Any) -> Any:
-    if value == "tcp":
-        return {"tcp": True}
+    if value in ("grpc", "tcp"):
+        return {value: True}
     if isinstance(value, str):
         return {"http": value}
     if callable(value) and not isinstance(value, type):

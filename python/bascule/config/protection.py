@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, WrapSerializer, model_validator
 
+from bascule.config.grpc_values import Codes
 from bascule.config.problems import Mistake
 from bascule.config.protection_values import PercentOrOff, Permille, Statuses, Times, TryLimit
 from bascule.config.section import Section
@@ -40,6 +41,10 @@ class Retries(Section):
     """Answers that count as failed tries: a request that may be repeated and has no body is sent to another
     endpoint. Statuses from 400 to 599, `5xx`, or `off`. By default those that say that the endpoint is at
     fault."""
+    on_grpc: Codes = ()
+    """Answers to calls of gRPC that count as failed tries, when no message came before them: what was sent of
+    the call, up to 64 KiB, is sent to another endpoint. `unavailable`, `resource_exhausted`, `cancelled`,
+    `internal`, `deadline_exceeded`. By default `off`: only you know what methods may be carried out twice."""
     try_: Annotated[TryLimit, Field(alias="try")] = "learned"
     """How long one try may take: a duration, after which another is made; or `off`. By default learned and
     soft: far beyond what answers take, a second try is made beside the first."""

@@ -385,6 +385,8 @@ class Retries:
     """Answers that count as failed tries: what is idempotent and has no body is tried again."""
     try_limit: TryLimit = field(default_factory=NoTryLimit)
     """How long one try may take."""
+    grpc_statuses: tuple[U16, ...] = ()
+    """Codes of gRPC that count as failed tries of calls, when no message came: the call is sent again."""
 
 
 @dataclass(frozen=True, slots=True)

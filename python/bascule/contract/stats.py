@@ -116,6 +116,8 @@ class Series:
     """First byte of the request to the last byte of the response."""
     response: Histogram
     """Request forwarded to head of the response, where an endpoint answered."""
+    grpc_codes: tuple[CodeCount, ...] = ()
+    """Calls of gRPC by their status, where it is known; they are among the exchanges."""
 
 
 @dataclass(frozen=True, slots=True)

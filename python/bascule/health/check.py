@@ -61,11 +61,14 @@ class Target:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{self.host}:{self.port}"
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """An open connection, which the caller closes. Raises `CheckFailed` when there is none to be had."""
+    async def connect(self, alpn: str = "http/1.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """An open connection, which the caller closes. Raises `CheckFailed` when there is none to be had.
+
+        `alpn` is what we say we speak where the pool has TLS; the endpoint may not have agreed.
+        """
         try:
             if self.tls is not None:
-                return await self._connect_securely(self.tls)
+                return await self._connect_securely(self.tls, alpn)
             return await self._connect_plainly()
         except OSError as error:
             raise CheckFailed(f"connect to {self}: {in_words(error)}") from error
@@ -82,13 +85,13 @@ class Target:
         return reader, writer
 
     async def _connect_securely(
-        self, planned: PlannedPoolTls
+        self, planned: PlannedPoolTls, alpn: str
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         from bascule.certificates.fault import CertificateRefused  # noqa: PLC0415 (few pools speak TLS)
         from bascule.health.secure import secure  # noqa: PLC0415
 
         try:
-            tls = secure(planned)
+            tls = secure(planned, alpn)
             context, name = tls.context, tls.server_name or self.host or "localhost"
             if self.announce is not None:
                 return await self._secured_behind_a_header(context, name)

@@ -61,7 +61,7 @@ def _request(
     connection: h11.Connection, target: Target, method: str, path: str, fields: Mapping[str, str]
 ) -> bytes:
     headers = {
-        "host": _host_of(target),
+        "host": host_of(target),
         "user-agent": f"bascule-check/{__version__}",
         "accept": "*/*",
         **{name.lower(): value for name, value in fields.items()},
@@ -97,7 +97,8 @@ class _Answer:
             self.is_enough = isinstance(event, h11.EndOfMessage | h11.ConnectionClosed)
 
 
-def _host_of(target: Target) -> str:
+def host_of(target: Target) -> str:
+    """The `Host` of a target for which none is configured."""
     if target.path is not None:
         return target.name or "localhost"
     name = target.name or (target.tls.server_name if target.tls is not None else None)

@@ -2,6 +2,7 @@
 
 from bascule import extensions
 from bascule.health.check import Check
+from bascule.health.checks.grpc import GrpcCheck
 from bascule.health.checks.http import HttpCheck
 from bascule.health.checks.python import PythonCheck
 from bascule.health.checks.tcp import TcpCheck
@@ -9,7 +10,7 @@ from bascule.plan.plan import PlannedCheck
 
 _GROUP = "bascule.checks"
 
-CHECKS: tuple[type[Check], ...] = (HttpCheck, PythonCheck, TcpCheck)
+CHECKS: tuple[type[Check], ...] = (GrpcCheck, HttpCheck, PythonCheck, TcpCheck)
 """Every check that ships. Packages add their own through the `bascule.checks` entry point."""
 
 

@@ -18,19 +18,22 @@ class TargetTls:
     """`None`: the address of the target."""
 
 
-_made: dict[PlannedPoolTls, tuple[Print, TargetTls]] = {}
+_made: dict[tuple[PlannedPoolTls, str], tuple[Print, TargetTls]] = {}
 
 
-def secure(planned: PlannedPoolTls) -> TargetTls:
-    """Made once, and anew when a file has changed. Raises `CertificateRefused` or `OSError`."""
+def secure(planned: PlannedPoolTls, alpn: str = "http/1.1") -> TargetTls:
+    """How a check that speaks `alpn` does it, whatever the traffic speaks.
+
+    Made once, and anew when a file has changed. Raises `CertificateRefused` or `OSError`.
+    """
     prints = fingerprint(_files(planned))
-    known = _made.get(planned)
+    known = _made.get((planned, alpn))
     if known is None or known[0] != prints:
-        known = _made[planned] = (prints, TargetTls(_context(planned), planned.server_name))
+        known = _made[planned, alpn] = (prints, TargetTls(_context(planned, alpn), planned.server_name))
     return known[1]
 
 
-def _context(planned: PlannedPoolTls) -> ssl.SSLContext:
+def _context(planned: PlannedPoolTls, alpn: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if planned.authorities is None:
         context.check_hostname = False
@@ -48,8 +51,7 @@ def _context(planned: PlannedPoolTls) -> ssl.SSLContext:
         if Path(planned.certificate.certificate).is_dir():
             raise CertificateRefused(planned.certificate.certificate, "is a directory", "name one file")
         context.load_cert_chain(planned.certificate.certificate, planned.certificate.key)
-    # Checks speak HTTP/1.1 whatever the traffic does.
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([alpn])
     return context
 
 

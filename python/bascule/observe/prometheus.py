@@ -261,6 +261,16 @@ def _series(series: tuple[contract.Series, ...]) -> Iterator[str]:
         [((*where, ("code", str(it.code))), it.count) for where, one in labelled for it in one.codes],
     )
     yield from _metric(
+        "grpc_calls_total",
+        "counter",
+        "Calls of gRPC by their status, where it is known; they are among the exchanges.",
+        [
+            ((*where, ("grpc_status", str(it.code))), it.count)
+            for where, one in labelled
+            for it in one.grpc_codes
+        ],
+    )
+    yield from _metric(
         "exchanges_ended_total",
         "counter",
         "Exchanges by how they ended.",

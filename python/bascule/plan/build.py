@@ -9,6 +9,7 @@ What sources and checks get as options:
 | `dns` | `name`, `port`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` (a list or `None`) |
 | `dns_srv` | `name`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` |
 | check `http` | `path`, `method`, `host`, `expect_status` (a list of pairs), `expect_body`, `headers` |
+| check `grpc` | `service` (empty: the whole server), `authority`, `headers` |
 | check `tcp` | none |
 | check `python` | `function`: an `OwnCheck`, equal to that of the same code in another reading of the file |
 | a package's | as they are written |
@@ -220,6 +221,12 @@ def _kind(check: Check) -> tuple[str, dict[str, object]]:
             "host": check.host,
             "expect_status": [list(ends) for ends in check.expect.status],
             "expect_body": check.expect.body,
+            "headers": dict(check.headers),
+        }
+    if check.grpc is not None:
+        return "grpc", {
+            "service": check.grpc,
+            "authority": check.authority,
             "headers": dict(check.headers),
         }
     if check.tcp is not None:

@@ -22,7 +22,7 @@ class PlannedCheck:
     """How the endpoints of a pool are probed."""
 
     kind: str
-    """`http`, `tcp`, `python`, or a third party's."""
+    """`http`, `grpc`, `tcp`, `python`, or a third party's."""
     options: Mapping[str, object]
     """As that check reads them; see the table in `bascule.plan.build`."""
     every_ms: int

@@ -103,6 +103,10 @@ def checks_fit(config: Config, _: contract.Catalog) -> Iterator[Problem]:
                 f"{format_duration(pool.check.every)} to the next"
             )
             yield span.problem(what, "lower `timeout`, or raise `every`", "warning")
+        if pool.check.grpc is not None and pool.protocol == "http1":
+            what = f'pool "{name}" is checked by gRPC, but its requests are sent in HTTP/1.1'
+            hint = "servers of gRPC take only HTTP/2: add `protocol: h2c`, or `h2` with TLS"
+            yield config.places.value(path).problem(what, hint, "warning")
         if pool.check.kind is not None:
             yield from _installed(config, (*path, "kind"), "bascule.health.registry", _planned(pool.check))
 

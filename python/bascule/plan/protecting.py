@@ -4,6 +4,7 @@ from collections.abc import Set
 from itertools import chain, count
 
 from bascule import contract
+from bascule.config.grpc_values import CODES
 from bascule.config.keys import KeyBy
 from bascule.config.model import Config, Listener, Pool, RateLimit, Route, Sessions, Store
 from bascule.config.sessions import OWN_KEY
@@ -38,7 +39,8 @@ def plan_retries(pool: Pool) -> contract.Retries:
         limit = contract.LearnedTryLimit()
     elif isinstance(retries.try_, int):
         limit = contract.FixedTryLimit(retries.try_)
-    return contract.Retries(retries.attempts, retries.budget, retries.minimum, retries.on, limit)
+    codes = tuple(CODES[code] for code in retries.on_grpc)
+    return contract.Retries(retries.attempts, retries.budget, retries.minimum, retries.on, limit, codes)
 
 
 def plan_sessions(sessions: Sessions | None) -> contract.Sessions | None:

@@ -120,6 +120,7 @@ def test_every_default_is_visible_in_the_effective_configuration() -> None:
         "budget": "20%",
         "minimum": 10,
         "on": [500, 502, 503, 504],
+        "on_grpc": "off",
         "try": "learned",
     }
     assert (api["limit"], api["slow_start"], api["sessions"]) == ("learned", "10s", "off")

@@ -77,6 +77,15 @@ def test_exchanges_are_counted_by_status_and_by_ending() -> None:
     ]
 
 
+def test_calls_are_counted_by_their_status_beside_that_of_http() -> None:
+    stats = contract.Stats(series=(series(grpc_codes=(contract.CodeCount(0, 5), contract.CodeCount(14, 2))),))
+    where = 'listener="web",route="api",pool="api",endpoint="10.0.0.1:8000"'
+    assert lines_of("grpc_calls_total", stats)[2:] == [
+        f'bascule_grpc_calls_total{{{where},grpc_status="0"}} 5',
+        f'bascule_grpc_calls_total{{{where},grpc_status="14"}} 2',
+    ]
+
+
 def test_a_histogram_is_cumulative_and_its_bounds_are_powers_of_two() -> None:
     buckets = (
         contract.Bucket(upper_us=56, count=1),

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Iterator
-from concurrent import futures
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 import pytest
 from tests.support.endpoints import ScriptedEndpoint
+from tests.support.grpc_servers import serving
 from tests.support.http2 import head
 from tests.support.plane import RunningPlane, listener, pool, prefix, route
 
@@ -20,7 +20,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Methods of all four kinds, on plain bytes."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.calls = name, 0
+        self.name = name
         self.cancelled = threading.Event()
 
     def service(self, details: Any) -> Any:
@@ -37,7 +37,6 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
         return kinds.get(details.method)
 
     def unary(self, request: bytes, context: Any) -> bytes:
-        self.calls += 1
         context.set_trailing_metadata([("x-served-by", self.name)])
         return request[::-1]
 
@@ -58,16 +57,8 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
 def served(name: str = "one") -> Iterator[tuple[Service, contract.Endpoint]]:
     """A server of grpcio."""
     service = Service(name)
-    server = grpc.server(
-        futures.ThreadPoolExecutor(20), handlers=[service], options=[("grpc.so_reuseport", 0)]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        address = f"127.0.0.1:{port}"
-        yield service, contract.Endpoint(address, contract.TcpAddress(address), 1)
-    finally:
-        server.stop(0).wait()
+    with serving(service) as server:
+        yield service, contract.Endpoint(server.address, contract.TcpAddress(server.address), 1)
 
 
 @contextmanager
@@ -113,15 +104,6 @@ def test_a_status_and_metadata_of_the_server_reach_the_caller() -> None:
             channel.unary_unary("/test.Toy/Fail")(b"", timeout=10)
         assert failed.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert failed.value.details() == "not now"
-
-
-def test_calls_of_one_channel_are_spread_over_the_endpoints() -> None:
-    with served("one") as (one, first), served("two") as (two, second):
-        with balanced(first, second) as (_, channel):
-            ask = channel.unary_unary("/test.Toy/Unary")
-            for _ in range(20):
-                ask(b"x", timeout=10)
-    assert (one.calls, two.calls) == (10, 10)
 
 
 def status_of(channel: grpc.Channel, method: str = "/test.Toy/Unary", timeout: float = 10) -> Any:

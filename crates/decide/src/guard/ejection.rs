@@ -12,6 +12,8 @@ use crate::shared::Shared;
 use crate::table::{Endpoint, Pool};
 use crate::time::Tick;
 
+/// How long an endpoint that may prove itself waits for a request that may be sent twice. Calls of gRPC never may.
+const PICKY_US: u64 = 2_000_000;
 /// Successes in a row that restore an endpoint that was ejected.
 const PROOFS: u32 = 3;
 /// What silence weighs: it costs its requests far more than a failure does.
@@ -74,6 +76,13 @@ pub enum Evidence {
     Silent,
 }
 
+impl Evidence {
+    /// Of an answer.
+    pub(super) fn of(failed: bool) -> Self {
+        if failed { Self::Failed } else { Self::Worked }
+    }
+}
+
 /// What followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -127,6 +136,11 @@ impl Record {
     /// When the standing will change by itself.
     pub fn changes_at(&self, now: Tick) -> Option<Tick> {
         (self.standing(now) == Standing::Ejected).then(|| Tick(self.until.load(Relaxed)))
+    }
+
+    /// Whether the endpoint, which is to prove itself, has waited long enough for a request that may be sent twice.
+    pub fn takes_any_proof(&self, now: Tick) -> bool {
+        now.since(Tick(self.until.load(Relaxed))) >= PICKY_US
     }
 
     /// Since when it serves: its share grows from here while a slow start is on.

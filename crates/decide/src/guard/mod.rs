@@ -10,7 +10,8 @@
 //! | What is unusually long? | [`delays`] |
 //!
 //! Every try is begun by [`crate::pick::Picker::take`], and ended by [`Pool::end`] exactly once, whatever
-//! becomes of it. In between, [`Pool::answered`] says when the head of a response came.
+//! becomes of it. In between, [`Pool::answered`] says when the head of a response came, and [`Pool::concluded`] how
+//! one went that tells only at its end.
 
 pub mod concurrency;
 pub mod delays;
@@ -96,8 +97,28 @@ pub struct Try {
     pub order: u32,
     /// When the head of the response came, and whether it was a failure.
     answer: Option<(Tick, bool)>,
+    /// The head did not tell: its end will.
+    open: bool,
     /// It was let through to see whether an endpoint that was ejected works again.
     pub(crate) proves: bool,
+}
+
+/// What the head of a response shows about how the endpoint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does what it is there for.
+    Worked,
+    /// It does not.
+    Failed,
+    /// Its end will tell.
+    Open,
+}
+
+impl Verdict {
+    /// `failed`: the answer counts as a failure.
+    pub fn of(failed: bool) -> Self {
+        if failed { Self::Failed } else { Self::Worked }
+    }
 }
 
 /// How a try ended that got no answer.
@@ -115,12 +136,17 @@ pub enum Lost {
 
 impl Try {
     pub(crate) fn begin(slot: Slot, began: Tick, before: u32, order: u32) -> Self {
-        Self { slot, began, before, order, answer: None, proves: false }
+        Self { slot, began, before, order, answer: None, open: false, proves: false }
     }
 
     /// Whether the head of a response came.
     pub fn is_answered(&self) -> bool {
         self.answer.is_some()
+    }
+
+    /// Whether the end of the response has still to tell how it went.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 }
 
@@ -131,8 +157,31 @@ impl Pool {
     pub fn answered(&self, attempt: &mut Try, now: Tick, failed: bool) -> Option<Change> {
         attempt.answer = Some((now, failed));
         self.endpoints[attempt.slot.index()].state.record.has_answered(now);
-        let evidence = if failed { Evidence::Failed } else { Evidence::Worked };
-        self.judge(attempt, evidence, now)
+        self.judge(attempt, Evidence::of(failed), now)
+    }
+
+    /// The head of the response to `attempt` came, and only its end will say whether it is a failure:
+    /// [`Pool::concluded`] is called then.
+    pub fn opened(&self, attempt: &mut Try, now: Tick) -> Option<Change> {
+        attempt.open = true;
+        // An endpoint that proves itself gets nothing else meanwhile, and an answer may last for hours.
+        if attempt.proves {
+            return self.answered(attempt, now, false);
+        }
+        attempt.answer = Some((now, false));
+        self.endpoints[attempt.slot.index()].state.record.has_answered(now);
+        None
+    }
+
+    /// The end of a response shows what its head left open. Otherwise nothing happens.
+    pub fn concluded(&self, attempt: &mut Try, now: Tick, failed: bool) -> Option<Change> {
+        let (at, _) = attempt.answer.filter(|_| attempt.open)?;
+        (attempt.answer, attempt.open) = (Some((at, failed)), false);
+        // What the head proved is not proved twice.
+        if attempt.proves && !failed {
+            return None;
+        }
+        self.judge(attempt, Evidence::of(failed), now)
     }
 
     /// Whether the endpoint has begun no answer since `attempt` was begun there: not this request takes long, but
@@ -175,6 +224,8 @@ impl Pool {
         );
         state.flow.end(self, attempt, now, ended);
         let change = match (attempt.answer, lost) {
+            // Nobody waited for its end.
+            (Some(_), _) if attempt.open && !attempt.proves => self.judge(attempt, Evidence::Worked, now),
             (Some(_), _) | (None, Lost::Abandoned) => None,
             (None, Lost::Broken) => self.judge(attempt, Evidence::Failed, now),
             (None, Lost::Silent | Lost::Outpaced) => self.is_late(attempt, now),

@@ -360,7 +360,15 @@ impl Machine {
         let pool = self.pool(generation);
         let endpoint = &pool.endpoints[attempt.slot.index()];
         let was_good = endpoint.state.record.standing(self.now) == Standing::Good;
-        let first = answer.and_then(|failed| pool.answered(&mut attempt, self.now, failed));
+        // Some answers tell only at their end how they went, and for some of those nobody waits.
+        let first = answer.and_then(|failed| match number % 9 {
+            0 if !failed => pool.opened(&mut attempt, self.now),
+            0 | 3 | 6 => {
+                let opened = pool.opened(&mut attempt, self.now);
+                opened.or(pool.concluded(&mut attempt, self.now, failed))
+            }
+            _ => pool.answered(&mut attempt, self.now, failed),
+        });
         let change = first.or(pool.end(&attempt, self.now, lost));
         let id = endpoint.id.clone();
         if matches!(change, Some(Change::Ejected { .. })) && was_good {

@@ -46,6 +46,7 @@ pub(crate) fn pool(id: &str, algorithm: &str, weights: &[u32]) -> Pool {
             budget_percent: 20,
             budget_minimum: 3,
             statuses: Vec::new(),
+            grpc_statuses: Vec::new(),
             try_limit: TryLimit::default(),
         },
         panic_percent: 0,

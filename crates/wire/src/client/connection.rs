@@ -347,6 +347,7 @@ impl Connection {
             self.acceptor.counters.borrow().requests.fetch_add(1, Relaxed);
             let counted = Counted {
                 status: refusal.answer.status(),
+                grpc_status: None,
                 ending: refusal.answer.ending(),
                 received_bytes: received,
                 sent_bytes: response.len() as u64,

@@ -8,7 +8,7 @@ use crate::local::LocalTable;
 use crate::stream::Watch;
 use bascule_contract::snapshot::{Connect, HalfClosed, RouteTimeouts};
 use bascule_decide::balance::Key;
-use bascule_decide::grpc;
+use bascule_decide::grpc::Call;
 use bascule_decide::http1::forwarded::{Onward, Told};
 use bascule_decide::http1::request::parse;
 use bascule_decide::http1::{Framing, HeadLimits, Malformed, RequestHead, field_room, routing_host};
@@ -40,8 +40,8 @@ pub(crate) struct Request {
     /// The client allows another request on this connection.
     pub(crate) persistent: bool,
     pub(crate) is_head: bool,
-    /// It expects answers as gRPC gives them.
-    pub(crate) is_grpc: bool,
+    /// It is a call of gRPC, and expects answers as gRPC gives them.
+    pub(crate) call: Option<Call>,
     pub(crate) idempotent: bool,
     pub(crate) expects_continue: bool,
     pub(crate) upgrade: Option<Box<[u8]>>,
@@ -180,9 +180,9 @@ pub(crate) fn read_request(
         return Err(Refusal { answer, began, listener: Some(place), facts: log });
     }
     let trusted = is_trusted(connection, listener);
-    let is_grpc = connection.side.http2().is_some() && grpc::is_call(head.fields);
+    let call = connection.side.http2().and_then(|_| Call::read(head.fields));
     let until =
-        route.and_then(|route| until(&head, &listener.routes[route].timeouts, began, (trusted, is_grpc)));
+        route.and_then(|route| until(&head, &listener.routes[route].timeouts, began, (trusted, call)));
     let reading = Reading { connection, listener, head: &head, path: &path.forwarded, bytes, until, trusted };
     let (to, facts) = match route.map(|route| &listener.routes[route]) {
         None => (Destination::Answer(Answer::NoRoute), None),
@@ -210,7 +210,7 @@ pub(crate) fn read_request(
         persistent: head.persistent && !head.is_connect(),
         connect,
         is_head: head.method == "HEAD",
-        is_grpc,
+        call,
         idempotent: is_idempotent(head.method),
         expects_continue: head.expects_continue,
         upgrade: head.upgrade.map(Into::into),
@@ -240,13 +240,13 @@ fn until(
     head: &RequestHead<'_, '_>,
     timeouts: &RouteTimeouts,
     began: Instant,
-    (trusted, is_grpc): (bool, bool),
+    (trusted, call): (bool, Option<Call>),
 ) -> Option<Instant> {
     let told = timeouts.deadline_header.as_deref().filter(|_| trusted).and_then(|name| {
         let field = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(field.value).ok()?.trim().parse::<u64>().ok()
     });
-    let called = is_grpc.then(|| grpc::timeout_us(head.fields)).flatten().map(Duration::from_micros);
+    let called = call.and_then(|call| call.timeout_us).map(Duration::from_micros);
     let least = timeouts.total_ms.into_iter().chain(told).map(Duration::from_millis).chain(called).min()?;
     began.checked_add(least)
 }

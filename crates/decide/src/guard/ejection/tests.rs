@@ -8,8 +8,8 @@ use bascule_contract::protection::{Ejection, Protection};
 use super::{Change, Standing, Why};
 use crate::balance::Slot;
 use crate::endpoint::States;
-use crate::guard::Lost;
 use crate::guard::queue::{Terms, Turn, Wish};
+use crate::guard::{Lost, Try};
 use crate::pick::{Ask, Picker, Taken};
 use crate::random::Random;
 use crate::samples;
@@ -52,15 +52,18 @@ impl World {
         self.now = self.now.after_ms(ms);
     }
 
-    /// One request; `fails` says at which endpoints it does.
-    fn ask(&mut self, fails: impl Fn(u32) -> bool) -> (u32, Option<Change>) {
+    fn begin(&mut self) -> Try {
         self.later(1);
         let ask = Ask { repeatable: true, ..Ask::default() };
-        let Taken::Endpoint(mut attempt) =
-            self.picker.take(&self.table.pools[0], &ask, self.now, &mut self.random)
-        else {
-            panic!("there is always an endpoint");
-        };
+        match self.picker.take(&self.table.pools[0], &ask, self.now, &mut self.random) {
+            Taken::Endpoint(attempt) => attempt,
+            _ => panic!("there is always an endpoint"),
+        }
+    }
+
+    /// One request; `fails` says at which endpoints it does.
+    fn ask(&mut self, fails: impl Fn(u32) -> bool) -> (u32, Option<Change>) {
+        let mut attempt = self.begin();
         let failed = fails(attempt.slot.0);
         let change = self.table.pools[0].answered(&mut attempt, self.now, failed);
         self.table.pools[0].end(&attempt, self.now, Lost::Abandoned);
@@ -172,6 +175,15 @@ fn only_requests_that_may_be_sent_twice_are_used_as_proofs() {
 }
 
 #[test]
+fn where_none_may_be_sent_twice_any_request_is_a_proof_a_little_later() {
+    let mut world = World::new(2, |_| ());
+    world.changes(20, |slot| slot == 0);
+    world.later(12_000);
+    let taken = world.picker.take(&world.table.pools[0], &Ask::default(), world.now, &mut world.random);
+    assert!(matches!(taken, Taken::Endpoint(attempt) if attempt.slot == Slot(0) && attempt.proves));
+}
+
+#[test]
 fn each_failed_proof_doubles_the_time_up_to_the_longest() {
     let mut world = World::new(2, |_| ());
     let mut times = Vec::new();
@@ -242,4 +254,52 @@ fn good_times_shorten_the_next_ejection() {
     }
     let changes = world.changes(20, |slot| slot == 0);
     assert_eq!(changes, [(0, ejected(10_000, Why::Row(5)))]);
+}
+
+impl World {
+    /// One request whose answer tells only at its end whether it failed; `None`: nobody waits for that.
+    fn stream(&mut self, ends: impl Fn(u32) -> Option<bool>) -> Vec<Change> {
+        let mut attempt = self.begin();
+        let opened = self.pool().opened(&mut attempt, self.now);
+        let end = ends(attempt.slot.0);
+        let concluded = end.and_then(|failed| self.pool().concluded(&mut attempt, self.now, failed));
+        assert_eq!(attempt.is_open(), end.is_none());
+        let ended = self.pool().end(&attempt, self.now, Lost::Abandoned);
+        [opened, concluded, ended].into_iter().flatten().collect()
+    }
+}
+
+#[test]
+fn what_an_answer_says_at_its_end_counts_as_what_others_say_at_their_head() {
+    let mut world = World::new(4, |_| ());
+    let changes: Vec<_> = (0..20).flat_map(|_| world.stream(|slot| Some(slot == 2))).collect();
+    assert_eq!(changes, [ejected(10_000, Why::Row(5))]);
+    assert_eq!(world.standing(2), Standing::Ejected);
+}
+
+#[test]
+fn an_answer_whose_end_nobody_waited_for_was_a_good_one() {
+    let mut world = World::new(4, |_| ());
+    for _ in 0..4 {
+        for _ in 0..16 {
+            assert!(world.stream(|slot| Some(slot == 2)).is_empty());
+        }
+        for _ in 0..4 {
+            assert!(world.stream(|_| None).is_empty());
+        }
+    }
+    assert_eq!(world.standing(2), Standing::Good);
+}
+
+#[test]
+fn an_answer_that_goes_on_proves_at_its_head_and_can_still_fail_at_its_end() {
+    let mut world = World::new(2, |_| ());
+    world.changes(20, |slot| slot == 0);
+    assert_eq!(world.standing(0), Standing::Ejected);
+    world.later(10_001);
+    let changes: Vec<_> = (0..8).flat_map(|_| world.stream(|slot| Some(slot == 0))).collect();
+    assert_eq!(changes, [ejected(20_000, Why::Again)]);
+    world.later(20_001);
+    let changes: Vec<_> = (0..8).flat_map(|_| world.stream(|_| None)).collect();
+    assert_eq!(changes, [Change::Restored]);
 }

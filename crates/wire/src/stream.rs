@@ -136,6 +136,44 @@ impl Stream {
         Poll::Pending
     }
 
+    /// Looks at what waits to be read and leaves it there; waits while that is no more than `seen`, unless no more can come.
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        let look =
+            |from: &OwnedFd, into: &mut [u8]| recv(from, into, RecvFlags::PEEK).map(|(count, _)| count);
+        if let State::Fresh(fresh) = &*self.0.borrow()
+            && let Ok(count) = look(fresh, into)
+            && count > seen
+        {
+            return Poll::Ready(Ok(count));
+        }
+        self.register()?;
+        let stream = self.0.borrow();
+        let State::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        loop {
+            let mut ready = ready!(known.poll_read_ready(cx))?;
+            match look(known.get_ref(), into) {
+                Ok(count) if count > seen || ready.ready().is_read_closed() => return Poll::Ready(Ok(count)),
+                Ok(_) | Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Sets an option of the socket. One that it does not know is no fault.
+    pub(crate) fn set(&self, option: impl FnOnce(SockRef<'_>) -> io::Result<()>) {
+        let _ = match &*self.0.borrow() {
+            State::Fresh(fresh) => option(SockRef::from(fresh)),
+            State::Known(known) => option(SockRef::from(known.get_ref())),
+            State::Gone => Ok(()),
+        };
+    }
+
     /// Ready once a connect that was begun has succeeded or failed.
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.register()?;

@@ -12,6 +12,9 @@ from bascule.config.values import shown, text
 LONGEST_SOCKET_PATH = 107
 """Bytes that a Unix socket's path may have (`sun_path`, less its end mark)."""
 
+MOST_PORTS = 1000
+"""In one range: each is a socket in every thread."""
+
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
 
@@ -23,15 +26,41 @@ def read_bind(value: object) -> str:
             f'did you mean ":{value}" (all addresses)?',
         )
     written = text(value, "an address such as 127.0.0.1:8080")
-    host, port = _split(written, "127.0.0.1:8080", lowest_port=0)
+    written, last = _range(written)
+    host, port = _split(written, "127.0.0.1:8080", lowest_port=0 if last is None else 1)
+    ports = str(port) if last is None else _ports(port, last)
     if host == "":
-        return f"[::]:{port}"
+        return f"[::]:{ports}"
     if (literal := _literal(host)) is None:
         name = _named(host, written)
         address = "127.0.0.1" if name == "localhost" else ""
         hint = f'write the address, or "{address}:{port}"' + ("" if address else " for all addresses")
         raise Mistake(f"{shown(written)} is a name; a listener accepts on addresses", hint)
-    return f"{literal}:{port}"
+    return f"{literal}:{ports}"
+
+
+def each_port(address: str) -> tuple[str, ...]:
+    """Every address of a range of ports as `read_bind` leaves it; one of what is none."""
+    host, _, ports = address.rpartition(":")
+    first, _, last = ports.partition("-")
+    return tuple(f"{host}:{port}" for port in range(int(first), int(last or first) + 1))
+
+
+def _range(written: str) -> tuple[str, str | None]:
+    """An address with the first port of its range, and the last."""
+    address, dash, last = written.rpartition("-")
+    is_range = dash and last.isascii() and last.isdigit() and address.rpartition(":")[2].isdigit()
+    return (address, last) if is_range else (written, None)
+
+
+def _ports(first: int, last: str) -> str:
+    if not first < int(last[:9]) <= 65535:
+        raise Mistake(f"{first}-{last} is not a range of ports", "write the lower one first: :5000-5009")
+    if int(last) - first >= MOST_PORTS:
+        raise Mistake(
+            f"{first}-{last} are {int(last) - first + 1} ports", f"a range has at most {MOST_PORTS}"
+        )
+    return f"{first}-{last}"
 
 
 def read_endpoint(value: object) -> str:

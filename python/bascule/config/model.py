@@ -15,6 +15,7 @@ from pydantic import (
 from bascule.config.acme import Acme, ExternalAccount
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
 from bascule.config.checks import Check, Expect
+from bascule.config.flows import Carried, Probe, Udp
 from bascule.config.http2 import Http2, Http2OrOff
 from bascule.config.http_values import Network
 from bascule.config.keys import KeyBy
@@ -33,7 +34,7 @@ from bascule.config.pools import (
 )
 from bascule.config.problems import Mistake
 from bascule.config.protection import Ejection, Hedge, Queue, Retries
-from bascule.config.rate_limits import RateLimit
+from bascule.config.rate_limits import RateLimit, RateLimits
 from bascule.config.reports import Agent, LoadUrl
 from bascule.config.routes import (
     CertificateTest,
@@ -66,6 +67,7 @@ from bascule.config.tls import (
 from bascule.config.values import (
     CountOrNone,
     Duration,
+    DurationOrNone,
     DurationOrZero,
     Name,
     NotEmpty,
@@ -132,6 +134,7 @@ __all__ = [
     "Subset",
     "TicketKey",
     "Tickets",
+    "Udp",
     "ValueTest",
 ]
 
@@ -143,7 +146,7 @@ class Bind(Section):
 
     address: BindAddress | None = alternative()
     """`ip:port`, IPv6 in brackets; `:port` accepts on all addresses, IPv4 and IPv6 (as `[::]:port` does).
-    Port 0 lets the system choose."""
+    Port 0 lets the system choose; `:5000-5009` is ten ports."""
     unix: SocketPath | None = alternative()
     """The absolute path of a Unix socket."""
     mode: Annotated[
@@ -184,6 +187,11 @@ class ClientTimeouts(Section):
     """Idle between two requests; then the connection is closed."""
     send: Duration = 60 * SECOND
     """Between two successful writes to the client; then the connection is closed."""
+    idle: Duration | None = alternative()
+    """For TCP and UDP: silence in both directions after which a flow is closed; 1h for TCP, 30s for UDP by
+    default."""
+    total: DurationOrNone = alternative()
+    """For TCP and UDP: the whole of a flow. By default it may last for ever."""
 
 
 class ClientLimits(Section):
@@ -232,8 +240,10 @@ class Listener(Section):
         Field(examples=["127.0.0.1:8080"]),
         ShortForm(one_or_list, (_TEXT, {"type": "object"})),
     ]
-    """Where it accepts: `127.0.0.1:8080`, `:8080` (all addresses), `"[::1]:80"`, `unix:/path`; one, or a
-    list."""
+    """Where it accepts: `127.0.0.1:8080`, `:8080` (all addresses), `"[::1]:80"`, `:5000-5009`, `unix:/path`;
+    one, or a list."""
+    protocol: Carried = "http"
+    """What it carries: `http`, or `tcp` or `udp` as they are (layer 4)."""
     routes: tuple[Route, ...] = ()
     """Tried in this order; the first that matches wins."""
     pool: Name | None = alternative()
@@ -254,6 +264,18 @@ class Listener(Section):
     """What endpoints are told about the client."""
     http2: Http2OrOff = Http2()
     """HTTP/2 from clients: `on` (the default), `off`, or `{streams, window}`."""
+    passthrough: tuple[Route, ...] = ()
+    """With `tls`: what is passed on still encrypted, by the name (`sni`) or protocol (`alpn`) that the client
+    asks for: `[{match: {sni: db.example.com}, pool: db}]`. Tried in this order; what matches none is
+    decrypted."""
+    rate_limit: RateLimits = ()
+    """For TCP and UDP: how many flows are let through: `100/s`, `10/s by client`; one or a list. On top of
+    those of its routes."""
+    probe: Probe | None = alternative()
+    """For TCP: silence after which the system asks whether a peer is still there (keep-alive), on both sides;
+    60s by default, or `off`."""
+    udp: Udp | None = alternative()
+    """For UDP: `{responses, flows, quic}`."""
 
 
 class AccessLog(Section):

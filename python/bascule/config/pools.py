@@ -1,6 +1,6 @@
 """The pools: endpoints and where they are found, how one is picked, and how connections are kept."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StrictStr, Tag, model_validator
 
@@ -23,7 +23,16 @@ from bascule.config.reports import AgentOrOff, LoadUrlOrOff
 from bascule.config.section import Section, alternative
 from bascule.config.sessions import SessionsOrOff
 from bascule.config.tls import PoolTlsOrOff
-from bascule.config.values import Duration, DurationOrOff, Name, Percent, ShortForm, one_or_list, shown
+from bascule.config.values import (
+    Duration,
+    DurationOrNone,
+    DurationOrOff,
+    Name,
+    Percent,
+    ShortForm,
+    one_or_list,
+    shown,
+)
 
 SECOND = 1000
 Weight = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -221,7 +230,7 @@ class Pool(Section):
         name="fastest"
     )
     """How an endpoint is picked: a name, `{NAME: OPTIONS}` such as `{hash: {by: client}}`, or `{name,
-    options}`."""
+    options}`. For TCP and UDP `least_busy` is the default."""
     check: Annotated[Check | None, ShortForm(check_in_full, (_TEXT,))] = None
     """How endpoints are probed: a path, `tcp`, or `{http: /healthz, every: 2s, …}`. Without: always up."""
     connect: Duration = 5 * SECOND
@@ -263,3 +272,15 @@ class Pool(Section):
     wrong than the endpoints. `0%` turns this off."""
     tls: PoolTlsOrOff = None
     """Speak TLS to the endpoints: `on`, or `{server_name, ca, …}`. They must prove who they are."""
+    hold: DurationOrOff = alternative()
+    """For TCP: how long a new connection waits while there is no endpoint that may be used, as between two
+    primaries of a database. By default it is closed at once."""
+    on_down: Literal["keep", "close"] | None = alternative()
+    """For TCP and UDP: what becomes of the flows of an endpoint that is down or gone: they go on (`keep`, the
+    default), or are closed at once (`close`)."""
+    drain: DurationOrNone = alternative()
+    """For TCP and UDP: how long the flows of an endpoint that drains, or is gone from the configuration, may
+    go on. By default to their end."""
+    transparent: bool | None = alternative()
+    """For TCP and UDP: connect to endpoints from the client's address. Needs CAP_NET_ADMIN, and routes that
+    bring the answers back here."""

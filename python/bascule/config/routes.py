@@ -88,6 +88,8 @@ def _only(value: Any, kinds: tuple[str, ...], section: str) -> Any:
 
 OnePathTest = Annotated[PathTest, ShortForm(_path_test, (_TEXT,))]
 OneValueTest = Annotated[ValueTest, ShortForm(_value_test, ({"type": ["string", "boolean", "integer"]},))]
+Protocol = Annotated[StrictStr, Field(min_length=1, max_length=255, pattern="^[!-~]+$")]
+"""A protocol as ALPN names it, such as `h2`."""
 Listed = ShortForm(one_or_list, ())
 """One item may stand without its list."""
 
@@ -145,6 +147,11 @@ class Match(Section):
     ] = alternative()
     """The certificate that the client has shown: `true` (any), `false` (none), or `{subject, dns, uri,
     fingerprint}`, all of them."""
+    sni: Annotated[tuple[HostPattern, ...], ShortForm(one_or_list, (_TEXT,))] = ()
+    """For TCP and `passthrough`: the name that the client asks for in its TLS hello, any of them: exact, or
+    `*.example.com` for everything one or more labels below."""
+    alpn: Annotated[tuple[Protocol, ...], ShortForm(one_or_list, (_TEXT,))] = ()
+    """For TCP and `passthrough`: protocols that the client offers in its TLS hello (ALPN), any of them."""
     others: dict[StrictStr, dict[str, Any]] = Field(default_factory=dict)
     """Matchers of the catalogue that have no key of their own here: options by matcher name."""
 

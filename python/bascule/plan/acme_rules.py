@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bascule import contract
-from bascule.config.model import Acme, Bind, Config, Listener
+from bascule.config.addresses import each_port
+from bascule.config.model import Acme, Config, Listener
 from bascule.config.problems import Problem
 from bascule.wording import in_words
 
@@ -115,11 +116,8 @@ def _storage(config: Config, acme: Acme) -> Iterator[Problem]:
 
 
 def _is_on(listener: Listener, port: int) -> bool:
-    return any(_port(bind) == port for bind in listener.bind)
-
-
-def _port(bind: Bind) -> int | None:
-    return None if bind.address is None else int(bind.address.rpartition(":")[2])
+    addresses = (each for bind in listener.bind if bind.address for each in each_port(bind.address))
+    return listener.protocol == "http" and any(each.endswith(f":{port}") for each in addresses)
 
 
 RULES = (

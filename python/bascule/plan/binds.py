@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bascule.config.addresses import each_port
 from bascule.config.model import Config
 from bascule.config.places import Path
 
@@ -12,7 +13,7 @@ class Used:
     """One address that is accepted on, by whom, and where that is written."""
 
     address: str
-    """`ip:port` or `unix:/path`."""
+    """`ip:port`, `udp:ip:port` or `unix:/path`."""
     owner: str
     """As messages name it."""
     path: Path
@@ -22,8 +23,10 @@ def of(config: Config) -> Iterator[Used]:
     """Every address, in the order of the configuration; those of the admin side last."""
     for name, listener in config.listeners.items():
         for at, bind in enumerate(listener.bind):
-            address = bind.address or f"unix:{bind.unix}"
-            yield Used(address, f'listener "{name}"', ("listeners", name, "bind", at))
+            path: Path = ("listeners", name, "bind", at)
+            addresses = (f"unix:{bind.unix}",) if bind.address is None else each_port(bind.address)
+            prefix = "udp:" if listener.protocol == "udp" else ""
+            yield from (Used(f"{prefix}{address}", f'listener "{name}"', path) for address in addresses)
     if config.admin.bind is not None:
         yield Used(config.admin.bind, "`admin`", ("admin", "bind"))
     if config.admin.metrics is not None:
@@ -37,6 +40,9 @@ def overlap(one: str, other: str) -> bool:
     """
     if one.startswith("unix:") or other.startswith("unix:"):
         return one == other
+    if one.startswith("udp:") != other.startswith("udp:"):
+        return False
+    one, other = one.removeprefix("udp:"), other.removeprefix("udp:")
     (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
     if port != other_port or port == "0":
         return False

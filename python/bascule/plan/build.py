@@ -14,6 +14,8 @@ What sources and checks get as options:
 | a package's | as they are written |
 """
 
+from dataclasses import replace
+
 from bascule import contract
 from bascule.config.model import (
     Agent,
@@ -32,6 +34,7 @@ from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
 from bascule.plan.acme import plan_acme
 from bascule.plan.algorithms import plan_algorithm
+from bascule.plan.flows import for_flows, pools_of_flows
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import (
     Plan,
@@ -72,9 +75,10 @@ def check(config: Config, catalog: contract.Catalog) -> tuple[Plan | None, list[
 
 
 def _plan(config: Config) -> Plan:
+    of_flows = pools_of_flows(config)
     return Plan(
         listeners=tuple(plan_listener(name, listener) for name, listener in config.listeners.items()),
-        pools=tuple(_pool(config, name, pool) for name, pool in config.pools.items()),
+        pools=tuple(_pool(config, name, pool, name in of_flows) for name, pool in config.pools.items()),
         access_log=_access_log(config),
         admin=PlannedAdmin(config.admin.bind, config.admin.metrics),
         threads=config.threads,
@@ -98,7 +102,7 @@ def _access_log(config: Config) -> contract.AccessLog | None:
     return contract.AccessLog(log.format, path)
 
 
-def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
+def _pool(config: Config, name: str, pool: Pool, of_flows: bool) -> PlannedPool:
     template = contract.Pool(
         id=name,
         algorithm=plan_algorithm(pool.algorithm),
@@ -114,6 +118,10 @@ def _pool(config: Config, name: str, pool: Pool) -> PlannedPool:
         protocol="http1" if pool.protocol == "http1" else "http2",
     )
     tls = plan_pool_tls(config, name, pool)
+    if of_flows:
+        template = for_flows(pool, template)
+        # What is agreed on is a matter of what is within.
+        tls = None if tls is None else replace(tls, alpn=())
     return PlannedPool(
         name,
         template,

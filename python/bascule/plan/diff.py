@@ -66,7 +66,31 @@ def _listener(old: contract.Listener, new: contract.Listener) -> Iterator[str]:
     for part in ("timeouts", "limits", "forwarded", "http2"):
         for change in differences(getattr(old, part), getattr(new, part)):
             yield f"listener {new.id}: {part}.{change}"
+    if old.carries != new.carries:
+        yield f"listener {new.id}: carries {new.carries.upper()}, no longer {old.carries.upper()}"
     yield from _routes(new.id, old.routes, new.routes)
+    yield from _flows(new.id, old.flows, new.flows)
+
+
+def _flows(listener: str, old: contract.Flows, new: contract.Flows) -> Iterator[str]:
+    yield from (f"listener {listener}: {change}" for change in differences(old, new, ("probe_ms",)))
+    yield from (f"listener {listener}: udp.{change}" for change in differences(old.udp, new.udp))
+    for some, others in ((old.routes, new.routes), (old.passthrough, new.passthrough)):
+        before, after = by_id(some), by_id(others)
+        for name, route in after.items():
+            if name not in before:
+                yield f"flow {listener}/{name}: added; sends to pool {route.pool}"
+            elif route != before[name]:
+                yield from (f"flow {listener}/{name}: {change}" for change in _flow(before[name], route))
+        yield from (f"flow {listener}/{name}: removed" for name in before if name not in after)
+
+
+def _flow(old: contract.FlowRoute, new: contract.FlowRoute) -> Iterator[str]:
+    conditions = ("server_names", "alpn", "clients")
+    if any(getattr(old, each) != getattr(new, each) for each in conditions):
+        yield "matches differently"
+    yield from differences(old, new, ("pool", "priority", "idle_ms", "total_ms"))
+    yield from _rate_limits(old.limits, new.limits)
 
 
 def _routes(listener: str, old: Sequence[contract.Route], new: Sequence[contract.Route]) -> Iterator[str]:
@@ -162,10 +186,17 @@ def _log(log: contract.AccessLog | None) -> str:
 
 
 def _binds(listener: contract.Listener) -> list[str]:
-    return [
-        bind.address if isinstance(bind, contract.TcpBind) else f"unix:{bind.path} ({bind.mode:o})"
-        for bind in listener.binds
-    ]
+    return [_bind(bind) for bind in listener.binds]
+
+
+def _bind(bind: contract.Bind) -> str:
+    match bind:
+        case contract.TcpBind(address):
+            return address
+        case contract.UdpBind(address):
+            return f"udp:{address}"
+        case contract.UnixBind(path, mode):
+            return f"unix:{path} ({mode:o})"
 
 
 def _listed(items: Iterable[str]) -> str:

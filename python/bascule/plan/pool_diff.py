@@ -37,6 +37,7 @@ def _pool(old: PlannedPool, new: PlannedPool) -> Iterator[str]:
     if one.spread.subset != other.spread.subset:
         yield f"subset: {_subset(one.spread.subset)} → {_subset(other.spread.subset)}"
     yield from differences(one, other, ("load_reports", "protocol"))
+    yield from differences(one.flows, other.flows)
     if old.tls != new.tls:
         yield _tls(old.tls, new.tls)
 

@@ -5,7 +5,7 @@ from itertools import chain, count
 
 from bascule import contract
 from bascule.config.keys import KeyBy
-from bascule.config.model import Config, Pool, RateLimit, Route, Sessions, Store
+from bascule.config.model import Config, Listener, Pool, RateLimit, Route, Sessions, Store
 from bascule.config.sessions import OWN_KEY
 
 
@@ -55,7 +55,9 @@ def plan_spread(config: Config, pool: Pool) -> contract.Spread:
     )
 
 
-def plan_rate_limits(route: Route, route_id: str, route_ids: Set[str]) -> tuple[contract.RateLimit, ...]:
+def plan_rate_limits(
+    route: Route | Listener, route_id: str, route_ids: Set[str]
+) -> tuple[contract.RateLimit, ...]:
     """The rate limits of a route, named after it; no two of a listener have one name."""
     numbered = (f"{route_id}-{number}" for number in count(2))
     # A route of that name may have limits itself.

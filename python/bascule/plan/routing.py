@@ -5,6 +5,7 @@ from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from bascule import contract
+from bascule.config.addresses import each_port
 from bascule.config.model import (
     Bind,
     CertificateTest,
@@ -19,6 +20,7 @@ from bascule.config.model import (
     Route,
     ValueTest,
 )
+from bascule.plan.flows import plan_flows, routes_of_flows
 from bascule.plan.protecting import plan_rate_limits
 from bascule.plan.tls import https_routes, with_hsts
 
@@ -29,18 +31,18 @@ SOCKET_MODE = 0o660
 def plan_listener(name: str, listener: Listener) -> contract.Listener:
     """A listener as the data plane knows it. Its pool, if it has one, is its last route."""
     timeouts, limits = listener.timeouts, listener.limits
-    routes = list(listener.routes)
-    if listener.pool is not None:
-        routes.append(Route(pool=listener.pool))
-    routes += https_routes(listener.redirect_to_https)
-    ids = _ids(routes)
+    routes = routes_of_flows(listener) or _routes(listener)
+    ids = _ids([*routes, *listener.passthrough])
+    ids, passthrough_ids = ids[: len(routes)], ids[len(routes) :]
+    carries_http = listener.protocol == "http"
     taken = frozenset(ids)
     return contract.Listener(
         id=name,
-        binds=tuple(_bind(bind) for bind in listener.bind),
+        binds=tuple(each for bind in listener.bind for each in _binds(bind, listener)),
         routes=tuple(
             _secured(_route(route, route_id, taken), listener)
             for route, route_id in zip(routes, ids, strict=True)
+            if carries_http
         ),
         timeouts=contract.ClientTimeouts(timeouts.head, timeouts.body, timeouts.keep_alive, timeouts.send),
         limits=contract.ClientLimits(
@@ -56,7 +58,15 @@ def plan_listener(name: str, listener: Listener) -> contract.Listener:
             listener.forwarded.x_forwarded, listener.forwarded.rfc7239, listener.forwarded.trusted
         ),
         http2=_http2(listener.http2),
+        carries=listener.protocol,
+        flows=plan_flows(listener, ids, passthrough_ids),
     )
+
+
+def _routes(listener: Listener) -> list[Route]:
+    """The routes of HTTP; the pool is the last of what is matched."""
+    last = [] if listener.pool is None else [Route(pool=listener.pool)]
+    return [*listener.routes, *last, *https_routes(listener.redirect_to_https)]
 
 
 def _secured(route: contract.Route, listener: Listener) -> contract.Route:
@@ -92,11 +102,13 @@ def _deed(route: Route) -> str:
     return "redirect" if route.redirect is not None else "respond"
 
 
-def _bind(bind: Bind) -> contract.Bind:
+def _binds(bind: Bind, listener: Listener) -> Iterable[contract.Bind]:
+    """One for each port of a range."""
     if bind.unix is not None:
-        return contract.UnixBind(bind.unix, SOCKET_MODE if bind.mode is None else bind.mode)
+        return [contract.UnixBind(bind.unix, SOCKET_MODE if bind.mode is None else bind.mode)]
     assert bind.address is not None, "the model has one of the two"
-    return contract.TcpBind(bind.address)
+    kind = contract.UdpBind if listener.protocol == "udp" else contract.TcpBind
+    return [kind(address) for address in each_port(bind.address)]
 
 
 def _route(route: Route, route_id: str, route_ids: Set[str]) -> contract.Route:

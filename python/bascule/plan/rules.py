@@ -11,7 +11,7 @@ from bascule.config.messages import did_you_mean
 from bascule.config.model import Config, Match, Route
 from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
-from bascule.plan import acme_rules, binds, pool_rules, protection_rules, tls_rules
+from bascule.plan import acme_rules, binds, flow_rules, pool_rules, protection_rules, tls_rules
 
 Rule = Callable[[Config, contract.Catalog], Iterator[Problem]]
 
@@ -194,6 +194,11 @@ def _sends(config: Config) -> Iterator[_Sent]:
             if route.mirror is not None:
                 mirrored = config.places.value((*path, "mirror", "pool"))
                 yield _Sent(mirrored, f"the mirror of {sender}", route.mirror.pool)
+        for at, route in enumerate(listener.passthrough):
+            if route.pool is not None:
+                path = ("listeners", name, "passthrough", at)
+                sender = f"passthrough {_called(route, at)}"
+                yield _Sent(config.places.value((*path, "pool")), sender, route.pool)
         if listener.pool is not None:
             yield _Sent(config.places.value(("listeners", name, "pool")), f'listener "{name}"', listener.pool)
 
@@ -237,5 +242,6 @@ RULES: tuple[Rule, ...] = (
     *protection_rules.RULES,
     *tls_rules.RULES,
     *acme_rules.RULES,
+    *flow_rules.RULES,
 )
 """Every rule there is."""

@@ -39,7 +39,7 @@ def plan_listener_tls(config: Config, name: str, listener: Listener) -> PlannedL
         self_signed=(*OURSELVES, *_hosts(listener)) if tls.self_signed else (),
         refuse_unknown=tls.unknown_name == "refuse",
         oldest="tls12" if tls.min_version == "1.2" else "tls13",
-        alpn=("http/1.1",) if listener.http2 is None else ("h2", "http/1.1"),
+        alpn=_offered(listener),
         tickets=None
         if tls.tickets is None
         else tuple(
@@ -62,6 +62,13 @@ def planned_certificates(config: Config, name: str, tls: ListenerTls) -> tuple[P
         )
         for at, each in enumerate(tls.certificates)
     )
+
+
+def _offered(listener: Listener) -> tuple[str, ...]:
+    """The protocols of HTTP; of flows those that routes ask for."""
+    if listener.protocol != "http":
+        return tuple(dict.fromkeys(each for route in listener.routes for each in route.match.alpn))
+    return ("http/1.1",) if listener.http2 is None else ("h2", "http/1.1")
 
 
 def planned_clients(config: Config, name: str, clients: ClientCertificates) -> PlannedAuthorities:

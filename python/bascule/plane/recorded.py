@@ -108,7 +108,7 @@ class RecordedPlane:
         bound = []
         for listener in offered.listeners:
             for bind in listener.binds:
-                asked = bind.address if isinstance(bind, contract.TcpBind) else f"unix:{bind.path}"
+                asked = _asked(bind)
                 bound.append(contract.Bound(listener.id, asked, self._address(listener.id, asked)))
         return bound
 
@@ -117,3 +117,13 @@ class RecordedPlane:
         if port != "0":
             return asked
         return f"{host}:{self._ports.setdefault(listener + asked, 40_001 + len(self._ports))}"
+
+
+def _asked(bind: contract.Bind) -> str:
+    match bind:
+        case contract.TcpBind(address):
+            return address
+        case contract.UdpBind(address):
+            return f"udp:{address}"
+        case contract.UnixBind(path):
+            return f"unix:{path}"

@@ -94,6 +94,20 @@ impl Socket {
         }
     }
 
+    /// Whether the last read was told that the end, or a reset, is behind what there was to read.
+    pub(crate) fn ends(&self) -> bool {
+        self.tls.is_none() && self.stream.ends()
+    }
+
+    /// Writes the last bytes, before [`Socket::finish_writing`] or the end of the connection: both go out as one, where that
+    /// is possible.
+    pub(crate) fn poll_write_last(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.session() {
+            Some(mut tls) => tls.poll_write(cx, &self.stream, &[IoSlice::new(bytes)]),
+            None => self.stream.poll_write_last(cx, bytes),
+        }
+    }
+
     /// Ready once the system has taken everything that was written. In the clear that is always so.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.session().map_or(Poll::Ready(Ok(())), |mut tls| tls.poll_flush(cx, &self.stream))

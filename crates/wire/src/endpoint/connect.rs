@@ -47,7 +47,7 @@ pub(crate) async fn connect(
     deadline: &mut Deadline,
     limit: Duration,
 ) -> Result<Socket, NotConnected> {
-    let (socket, connected) = begin(target).map_err(|error| NotConnected::of(&error))?;
+    let (socket, connected) = begin(target, false).map_err(|error| NotConnected::of(&error))?;
     // Small messages are not to wait for each other. A Unix socket knows nothing of that.
     socket.hurry();
     finish((socket, connected), target, tls, deadline, limit).await
@@ -100,7 +100,10 @@ fn untrusted(error: &io::Error) -> NotConnected {
 }
 
 /// Begins to connect; true when that has succeeded already, as it does with Unix sockets.
-pub(crate) fn begin(target: &Target) -> io::Result<(Socket, bool)> {
+///
+/// `speaks`: there is something to say at once, which then tells the peer that the connection stands. Otherwise that takes a
+/// packet of its own.
+pub(crate) fn begin(target: &Target, speaks: bool) -> io::Result<(Socket, bool)> {
     let (domain, protocol, address) = match target {
         Target::Tcp(address) => {
             (Domain::for_address(*address), Some(Protocol::TCP), SockAddr::from(*address))
@@ -108,6 +111,9 @@ pub(crate) fn begin(target: &Target) -> io::Result<(Socket, bool)> {
         Target::Unix(path) => (Domain::UNIX, None, SockAddr::unix(path)?),
     };
     let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking(), protocol)?;
+    if speaks && protocol.is_some() {
+        socket.set_tcp_quickack(false)?;
+    }
     let connected = match socket.connect(&address) {
         Ok(()) => true,
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => false,

@@ -5,7 +5,6 @@ use crate::client::session::Session;
 use crate::deadline::Deadline;
 use crate::endpoint::connect::{NotConnected, begin, finish};
 use crate::flow::Guest;
-use crate::flow::relay::Early;
 use crate::leg::Held;
 use crate::local::{FlowRoutePlace, LocalTable};
 use crate::socket::Socket;
@@ -14,7 +13,7 @@ use crate::wait::{NoRoom, Wait, wait_for_room};
 use bascule_decide::balance::Key;
 use bascule_decide::flow::{FlowRoute, Opening};
 use bascule_decide::pick::{Ask, Taken};
-use bascule_decide::table::Pool;
+use bascule_decide::table::{Pool, Target};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -173,11 +172,17 @@ impl Search<'_> {
     async fn open(&self, guest: &mut Guest, held: &Held) -> Result<Socket, NotConnected> {
         let target = &held.endpoint().target;
         let tls = self.table.secured().pool(held.place().0);
-        let (socket, mut connected) = begin(target).map_err(|error| NotConnected::of(&error))?;
-        if tls.is_none() {
-            let said = poll_fn(|cx| Poll::Ready(guest.say_at_once(cx, &socket))).await;
-            connected |= said.map_err(|error| NotConnected::of(&error))?;
-        }
+        let begun = match tls {
+            Some(_) => begin(target, false),
+            None => {
+                if guest.early.rest.bytes().is_empty() && guest.socket.is_fresh() {
+                    // What has just come may be about to speak.
+                    tokio::task::yield_now().await;
+                }
+                poll_fn(|cx| Poll::Ready(guest.begin(cx, target))).await
+            }
+        };
+        let (socket, connected) = begun.map_err(|error| NotConnected::of(&error))?;
         let limit = Duration::from_millis(self.pool.connect_ms);
         let mut deadline = Deadline::default();
         finish((socket, connected), target, tls.map(|tls| &**tls), &mut deadline, limit).await
@@ -185,32 +190,28 @@ impl Search<'_> {
 }
 
 impl Guest {
-    /// Sends what the client has said already, as far as that is possible at once. Where it is, there is a connection: on
-    /// one machine, or in one rack, that saves waiting to be told so.
-    fn say_at_once(&mut self, cx: &mut Context<'_>, endpoint: &Socket) -> io::Result<bool> {
+    /// Begins to connect, and sends what the client has said already, as far as that is possible at once. Where it is, there
+    /// is a connection: on one machine, or in one rack, that saves waiting to be told so.
+    fn begin(&mut self, cx: &mut Context<'_>, target: &Target) -> io::Result<(Socket, bool)> {
         let Self { socket: client, early, worker, .. } = self;
-        if !early.rest.bytes().is_empty() {
-            return say(early, cx, endpoint, None);
-        }
-        worker.with_hot(|hot| match client.poll_read(cx, hot) {
-            Poll::Ready(Ok(count @ 1..)) => say(early, cx, endpoint, Some(&hot[..count])),
-            // Nothing yet; or an end, which is found again by whoever carries the flow.
-            _ => Ok(false),
+        worker.with_hot(|hot| {
+            if early.rest.bytes().is_empty() {
+                match client.poll_read(cx, hot) {
+                    Poll::Ready(Ok(count @ 1..)) => early.rest.keep(&hot[..count]),
+                    // Nothing yet; or an end, which is found again by whoever carries the flow.
+                    _ => return begin(target, false),
+                }
+            }
+            let (socket, connected) = begin(target, true)?;
+            match socket.poll_write(cx, &[IoSlice::new(early.rest.bytes())]) {
+                Poll::Ready(Ok(taken)) => {
+                    early.sent += taken as u64;
+                    early.rest.consume(taken);
+                    Ok((socket, true))
+                }
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Pending => Ok((socket, connected)),
+            }
         })
-    }
-}
-
-/// Sends these bytes or those that were kept; keeps what was not taken. Whether anything was.
-fn say(early: &mut Early, cx: &mut Context<'_>, to: &Socket, bytes: Option<&[u8]>) -> io::Result<bool> {
-    let written = to.poll_write(cx, &[IoSlice::new(bytes.unwrap_or_else(|| early.rest.bytes()))]);
-    let taken = if let Poll::Ready(Ok(taken)) = written { taken } else { 0 };
-    early.sent += taken as u64;
-    match bytes {
-        Some(bytes) => early.rest.keep(&bytes[taken..]),
-        None => early.rest.consume(taken),
-    }
-    match written {
-        Poll::Ready(written) => written.map(|_| true),
-        Poll::Pending => Ok(false),
     }
 }

@@ -53,10 +53,13 @@ impl Relay {
 
     /// Moves what can be moved. Ready when there is no more to come. `hot` is for the time of this call.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, hot: &mut [u8]) -> Poll<End> {
-        if self.up.poll(cx, &self.client, &self.endpoint, hot).is_err() {
+        let Self { client, endpoint, up, down } = self;
+        up.is_last = down.stage == Stage::Told;
+        if up.poll(cx, client, endpoint, hot).is_err() {
             return Poll::Ready(End::Broken(Peer::Client));
         }
-        if self.down.poll(cx, &self.endpoint, &self.client, hot).is_err() {
+        down.is_last = up.stage == Stage::Told;
+        if down.poll(cx, endpoint, client, hot).is_err() {
             return Poll::Ready(End::Broken(Peer::Endpoint));
         }
         match (self.up.stage, self.down.stage) {
@@ -114,6 +117,8 @@ struct Way {
     /// Bytes to read at a time.
     step: u32,
     stage: Stage,
+    /// The other direction is over: the end of this one is the end of both connections.
+    is_last: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +134,7 @@ enum Stage {
 
 impl Default for Way {
     fn default() -> Self {
-        Self { rest: Rest::default(), carried: 0, step: HOT_BYTES as u32, stage: Stage::Open }
+        Self { rest: Rest::default(), carried: 0, step: HOT_BYTES as u32, stage: Stage::Open, is_last: false }
     }
 }
 
@@ -168,7 +173,12 @@ impl Way {
         if self.stage == Stage::Ended {
             let flushed = ready!(to.poll_flush(cx));
             self.stage = if flushed.is_ok() { Stage::Told } else { Stage::Lost };
-            to.finish_writing();
+            if self.is_last {
+                // The connection is dropped next, which says the same.
+                to.part();
+            } else {
+                to.finish_writing();
+            }
             return Poll::Ready(Ok(false));
         }
         let room = self.step as usize;
@@ -181,9 +191,30 @@ impl Way {
         };
         match read? {
             0 => self.stage = Stage::Ended,
+            count if count < room && from.ends() => return self.see_end(cx, from, to, (hot, count)),
             count => self.pass_on(cx, to, &hot[..count]),
         }
         Poll::Ready(Ok(true))
+    }
+
+    /// The end is behind what was read: it is looked for first, so that bytes and end can go out together.
+    fn see_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Socket,
+        to: &Socket,
+        (hot, count): (&mut [u8], usize),
+    ) -> Poll<io::Result<bool>> {
+        let next = from.poll_read(cx, &mut hot[count..]);
+        if matches!(next, Poll::Ready(Ok(0))) {
+            self.stage = Stage::Ended;
+        }
+        let more = if let Poll::Ready(Ok(more)) = next { more } else { 0 };
+        self.pass_on(cx, to, &hot[..count + more]);
+        match next {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(true)),
+        }
     }
 
     /// Sends these, and keeps what the receiver does not take.
@@ -204,7 +235,11 @@ impl Way {
     /// What the receiver takes of these bytes, or of the rest. `None`: it is gone.
     fn offer(&mut self, cx: &mut Context<'_>, to: &Socket, bytes: Option<&[u8]>) -> Poll<Option<usize>> {
         let bytes = bytes.unwrap_or_else(|| self.rest.bytes());
-        match ready!(to.poll_write(cx, &[IoSlice::new(bytes)])) {
+        let written = match self.stage {
+            Stage::Ended => to.poll_write_last(cx, bytes),
+            _ => to.poll_write(cx, &[IoSlice::new(bytes)]),
+        };
+        match ready!(written) {
             Ok(taken @ 1..) => {
                 self.carried += taken as u64;
                 Poll::Ready(Some(taken))

@@ -54,11 +54,11 @@ impl Relay {
     /// Moves what can be moved. Ready when there is no more to come. `hot` is for the time of this call.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, hot: &mut [u8]) -> Poll<End> {
         let Self { client, endpoint, up, down } = self;
-        up.is_last = down.stage == Stage::Told;
+        up.other = down.stage;
         if up.poll(cx, client, endpoint, hot).is_err() {
             return Poll::Ready(End::Broken(Peer::Client));
         }
-        down.is_last = up.stage == Stage::Told;
+        down.other = up.stage;
         if down.poll(cx, endpoint, client, hot).is_err() {
             return Poll::Ready(End::Broken(Peer::Endpoint));
         }
@@ -117,8 +117,8 @@ struct Way {
     /// Bytes to read at a time.
     step: u32,
     stage: Stage,
-    /// The other direction is over: the end of this one is the end of both connections.
-    is_last: bool,
+    /// How the other direction stands.
+    other: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ enum Stage {
 
 impl Default for Way {
     fn default() -> Self {
-        Self { rest: Rest::default(), carried: 0, step: HOT_BYTES as u32, stage: Stage::Open, is_last: false }
+        Self { rest: Rest::default(), carried: 0, step: HOT_BYTES as u32, stage: Stage::Open, other: Stage::Open }
     }
 }
 
@@ -173,11 +173,12 @@ impl Way {
         if self.stage == Stage::Ended {
             let flushed = ready!(to.poll_flush(cx));
             self.stage = if flushed.is_ok() { Stage::Told } else { Stage::Lost };
-            if self.is_last {
+            match self.other {
+                Stage::Open | Stage::Ended => to.finish_writing(),
                 // The connection is dropped next, which says the same.
-                to.part();
-            } else {
-                to.finish_writing();
+                Stage::Told => to.part(),
+                // It was no end: the sender is gone, and the connection is reset next.
+                Stage::Lost => {}
             }
             return Poll::Ready(Ok(false));
         }
@@ -236,7 +237,7 @@ impl Way {
     fn offer(&mut self, cx: &mut Context<'_>, to: &Socket, bytes: Option<&[u8]>) -> Poll<Option<usize>> {
         let bytes = bytes.unwrap_or_else(|| self.rest.bytes());
         let written = match self.stage {
-            Stage::Ended => to.poll_write_last(cx, bytes),
+            Stage::Ended if self.other != Stage::Lost => to.poll_write_last(cx, bytes),
             _ => to.poll_write(cx, &[IoSlice::new(bytes)]),
         };
         match ready!(written) {

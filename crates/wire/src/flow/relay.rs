@@ -134,7 +134,13 @@ enum Stage {
 
 impl Default for Way {
     fn default() -> Self {
-        Self { rest: Rest::default(), carried: 0, step: HOT_BYTES as u32, stage: Stage::Open, other: Stage::Open }
+        Self {
+            rest: Rest::default(),
+            carried: 0,
+            step: HOT_BYTES as u32,
+            stage: Stage::Open,
+            other: Stage::Open,
+        }
     }
 }
 

@@ -67,7 +67,9 @@ impl Far {
 
     fn reset(&mut self) {
         if let Some(socket) = self.socket.take() {
-            socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).expect("a reset can be asked for");
+            socket2::SockRef::from(&socket)
+                .set_linger(Some(Duration::ZERO))
+                .expect("a reset can be asked for");
         }
     }
 
@@ -194,7 +196,10 @@ fn the_answer_that_came_before_an_endpoint_broke_off_is_passed_on() {
             play.client.heard_end.is_some()
         })
         .await;
-        assert_eq!((play.client.heard.len(), play.client.heard_end), (100, Some(Err(ErrorKind::ConnectionReset))));
+        assert_eq!(
+            (play.client.heard.len(), play.client.heard_end),
+            (100, Some(Err(ErrorKind::ConnectionReset)))
+        );
     });
 }
 
@@ -273,7 +278,10 @@ async fn to_the_end(mut play: Play, acts: Vec<Act>) {
         assert_eq!((client.heard_end, endpoint.heard_end), (Some(Ok(())), Some(Ok(()))));
     }
     if let End::Broken(peer) = end {
-        assert!(if peer == Peer::Client { client.is_gone() } else { endpoint.is_gone() }, "{peer:?} is there");
+        assert!(
+            if peer == Peer::Client { client.is_gone() } else { endpoint.is_gone() },
+            "{peer:?} is there"
+        );
     }
 }
 

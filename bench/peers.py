@@ -40,6 +40,9 @@ class Target:
     """What makes a bind speak TLS: it stands for `@TLS_BIND@` where that is wanted."""
     tls: str = ""
     """The same for `@TLS@`. `@CERTIFICATE@`, `@KEY@` and `@BOTH@` are files."""
+    tcp_config: str = ""
+    """The template where connections are carried as they are. `@TCP@` stands for `tcp` in it."""
+    tcp: str = ""
     version: tuple[str, ...] = ()
     """Arguments that make it print its version."""
     optional: bool = False
@@ -77,6 +80,17 @@ TARGETS = (
         endpoint="server {host}:{port};",
         tls_bind="ssl http2",
         tls="ssl_certificate @CERTIFICATE@; ssl_certificate_key @KEY@;",
+        tcp_config="nginx-stream.conf",
+        version=("-v",),
+    ),
+    Target(
+        name="nginx-128k",
+        program="nginx",
+        port=18160,
+        arguments=("-p", "@FOLDER@", "-c", "@CONFIG@"),
+        endpoint="server {host}:{port};",
+        tcp_config="nginx-stream.conf",
+        tcp="proxy_buffer_size 128k;",
         version=("-v",),
     ),
     Target(
@@ -87,6 +101,17 @@ TARGETS = (
         config="haproxy.cfg",
         endpoint="server s{number} {host}:{port} pool-max-conn 256",
         tls_bind="ssl crt @BOTH@ alpn h2,http/1.1",
+        tcp_config="haproxy-tcp.cfg",
+        version=("-v",),
+    ),
+    Target(
+        name="haproxy-splice",
+        program="haproxy",
+        port=18170,
+        arguments=("-db", "-f", "@CONFIG@"),
+        endpoint="server s{number} {host}:{port}",
+        tcp_config="haproxy-tcp.cfg",
+        tcp="option splice-auto",
         version=("-v",),
     ),
     Target(
@@ -145,9 +170,10 @@ def version(target: Target) -> str:
 
 
 def _command(target: Target, wanted: Wanted, folder: Path) -> list[str]:
-    config = folder / target.config
-    if target.config:
-        config.write_text(render((CONFIGS / target.config).read_text(), target, wanted, folder))
+    template = target.tcp_config if wanted.tcp else target.config
+    config = folder / template
+    if template:
+        config.write_text(render((CONFIGS / template).read_text(), target, wanted, folder))
     # Only the floor is told its endpoints on the command line, each as an argument.
     listed = [
         part for it in target.arguments for part in (wanted.endpoints if it == "@ENDPOINTS@" else (it,))
@@ -184,6 +210,7 @@ def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
     text = "\n".join(lines) + "\n"
     text = text.replace("@TLS_BIND@", target.tls_bind if wanted.tls else "")
     text = text.replace("@TLS@", target.tls if wanted.tls else "")
+    text = text.replace("@TCP@", target.tcp)
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text

@@ -30,6 +30,8 @@ class Wanted:
     routes: int = 1
     tls: bool = False
     """Whether clients speak TLS: a P-256 certificate, HTTP/2 and HTTP/1.1 offered, no resumption."""
+    tcp: bool = False
+    """Whether connections are carried as they are (layer 4): nothing of HTTP is looked at."""
     blockable: bool = False
     """Whether Python can be made to stand still (configs/bascule.py)."""
 

@@ -122,6 +122,7 @@ SAMPLES: dict[str, object] = {
                 resumed=3,
                 failed_handshakes=(contract.FailedHandshakes("unknown_name", 1),),
                 refused_proxy_headers=4,
+                flows=4,
             ),
         ),
         series=(
@@ -177,6 +178,19 @@ SAMPLES: dict[str, object] = {
                 sessions_refused=9,
                 sessions_remembered=10,
                 mirrored=11,
+            ),
+        ),
+        flows=(
+            contract.FlowSeries(
+                listener="db",
+                route="db/0",
+                pool="db",
+                endpoint="10.0.0.1:5432",
+                endings=(contract.EndingCount("idle", 2),),
+                received_bytes=10,
+                sent_bytes=20,
+                duration=contract.Histogram(1, 900, (contract.Bucket(1024, 1),)),
+                connect=contract.Histogram(),
             ),
         ),
     ),

@@ -219,7 +219,7 @@ def haproxy(settings: str, *, bind: str = "") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def haproxy(endpoint: str) -> Iterator[str]:
+def haproxy_over_http2(endpoint: str) -> Iterator[str]:
     """HAProxy that speaks HTTP/2 with prior knowledge on a Unix socket, and passes all on to `ip:port`.
 
     Yields the socket's path.

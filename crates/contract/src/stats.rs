@@ -22,6 +22,9 @@ pub struct Stats {
     /// Per pool of the live snapshot.
     #[serde(default)]
     pub pools: Vec<PoolStats>,
+    /// Per route and endpoint that have seen flows.
+    #[serde(default)]
+    pub flows: Vec<FlowSeries>,
 }
 
 /// What one listener has seen.
@@ -56,6 +59,9 @@ pub struct ListenerStats {
     /// Connections closed because the PROXY header that they have to begin with was wrong, late or not there.
     #[serde(default)]
     pub refused_proxy_headers: u64,
+    /// Flows open now.
+    #[serde(default)]
+    pub flows: u64,
 }
 
 /// TLS handshakes that failed for one reason.
@@ -95,6 +101,30 @@ pub struct Series {
     /// Calls of gRPC by their status, where it is known; they are among the exchanges.
     #[serde(default)]
     pub grpc_codes: Vec<CodeCount>,
+}
+
+/// What the flows of one (listener, route, endpoint) have seen. `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowSeries {
+    /// Listener id.
+    pub listener: String,
+    /// Route id.
+    pub route: String,
+    /// Pool id.
+    pub pool: Option<String>,
+    /// Endpoint id.
+    pub endpoint: Option<String>,
+    /// Flows that have ended, by worded ending.
+    pub endings: Vec<EndingCount>,
+    /// Bytes from clients that endpoints have taken, of open flows as well.
+    pub received_bytes: u64,
+    /// Bytes from endpoints that clients have taken, of open flows as well.
+    pub sent_bytes: u64,
+    /// From the client's connection, or first datagram, to the end.
+    pub duration: Histogram,
+    /// What it took to have a connection to the endpoint, where there was one.
+    pub connect: Histogram,
 }
 
 /// How many exchanges ended with a status.

@@ -212,6 +212,7 @@ impl Binds {
             resumed: counters.resumed.load(Relaxed),
             failed_handshakes: failed_handshakes(counters),
             tunnels: counters.tunnels.load(Relaxed),
+            flows: counters.flows.load(Relaxed),
         };
         self.counters.iter().map(stats).collect()
     }

@@ -22,6 +22,7 @@ use bascule_decide::load_report;
 use bascule_decide::retry::Progress;
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
+use bascule_decide::time::Tick;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -43,7 +44,8 @@ pub(crate) struct Held {
     pool: usize,
     attempt: Try,
     lost: Rc<Cell<Lost>>,
-    ended: Option<Instant>,
+    /// Tick 0: nobody has said so.
+    ended: Tick,
 }
 
 impl Held {
@@ -54,12 +56,20 @@ impl Held {
             table: Rc::clone(table),
             pool,
             attempt,
-            ended: None,
+            ended: Tick(0),
         }
     }
 
     pub(crate) fn place(&self) -> (usize, Slot) {
         (self.pool, self.attempt.slot)
+    }
+
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    pub(crate) fn table(&self) -> &Rc<LocalTable> {
+        &self.table
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -113,6 +123,11 @@ impl Held {
         }
     }
 
+    /// The endpoint has taken the connection of a flow.
+    pub(crate) fn connected(&self, at: Instant) {
+        self.tell(self.pool().connected(&self.attempt, self.worker.tick(at)));
+    }
+
     /// Whether a second leg elsewhere may well be faster.
     pub(crate) fn would_do_better(&self) -> bool {
         self.pool().would_do_better(&self.attempt)
@@ -145,7 +160,16 @@ impl Held {
 
     /// The exchange ended at this moment: saves looking at the clock.
     pub(crate) fn ended(&mut self, at: Instant) {
-        self.ended = Some(at);
+        self.ended = self.worker.tick(at);
+    }
+
+    /// There is no connection.
+    pub(crate) fn was_not_connected(&mut self, why: &mut NotConnected) {
+        if let Some(told) = why.told.take() {
+            self.tell_of_tls(told);
+        }
+        let silent = why.ending == Ending::ConnectTimedOut;
+        self.counts_as(if silent { Lost::Silent } else { Lost::Broken });
     }
 
     /// The endpoint could not be spoken to, or did not prove who it is.
@@ -170,7 +194,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let now = self.worker.tick(self.ended.unwrap_or_else(Instant::now));
+        let now = if self.ended == Tick(0) { self.worker.now() } else { self.ended };
         let change = self.pool().end(&self.attempt, now, self.lost.get());
         self.tell(change);
         self.worker.shared.events.tell_overload(self.pool());
@@ -331,16 +355,9 @@ impl Leg {
                 self.connection = Some(connection);
                 Ok(true)
             }
-            Err(NotConnected { ending, reason, told }) => {
-                if let Some(told) = told {
-                    self.held.tell_of_tls(told);
-                }
-                self.held.counts_as(if ending == Ending::ConnectTimedOut {
-                    Lost::Silent
-                } else {
-                    Lost::Broken
-                });
-                Err(Failed::not_connected(ending, reason))
+            Err(mut why) => {
+                self.held.was_not_connected(&mut why);
+                Err(Failed::not_connected(why.ending, why.reason))
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::account::Ending;
 use crate::answer::Answer;
 use crate::buffers::Input;
 use crate::client::connection::{Connection, is_last};
+use crate::client::session::Session;
 use crate::course::Course;
 use crate::deadline::Deadline;
 use crate::download::Download;
@@ -15,7 +16,7 @@ use crate::mirror::send_copy;
 use crate::probe::probe;
 use crate::race::{Milestones, Race, Won};
 use crate::upload::Body;
-use crate::wait::wait_for_room;
+use crate::wait::{NoRoom, Wait, wait_for_room};
 use bascule_contract::protection::TryLimit;
 use bascule_contract::snapshot::Connect;
 use bascule_decide::balance::Slot;
@@ -86,23 +87,32 @@ impl Exchange<'_> {
                 Taken::Full => {}
             }
         }
-        let waited = Box::pin(wait_for_room(self, table, course)).await;
-        match waited {
+        match Box::pin(self.wait(table, course)).await {
             Ok(held) => Ok(self.settled(held, table, course)),
-            Err(Failed::Client(Answer::NoEndpoint)) => Err(nothing),
-            Err(failed) => Err(failed),
+            Err(NoRoom::Nothing) => Err(nothing),
+            Err(NoRoom::ClientGone) => Err(Failed::ClientGone),
+            Err(NoRoom::Shed) => Err(Failed::Client(Answer::Shed)),
+            Err(NoRoom::TimedOut) => Err(Failed::Client(Answer::Failed(Ending::TotalTimedOut))),
         }
     }
 
-    /// The same endpoint, or the one that a request of the same session took a moment before.
+    async fn wait(&mut self, table: &Rc<LocalTable>, course: &Course) -> Result<Held, NoRoom> {
+        let (began, client) = (Instant::now(), &self.connection.side);
+        // Only a client that the runtime knows is seen to leave.
+        client.register().map_err(|_| NoRoom::ClientGone)?;
+        let (pool, ask, until) = (course.pool, self.ask(&course.tried), self.request.until);
+        let (worker, priority) = (&self.connection.worker, self.priority());
+        let mut watch = self.request.watch();
+        let wait = Wait { worker, table, pool, ask, priority, until };
+        let waited = wait_for_room(&wait, |cx| client.poll_gone(cx, &mut watch)).await;
+        self.outcome.queued += began.elapsed();
+        waited
+    }
+
     fn settled(&self, held: Held, table: &Rc<LocalTable>, course: &Course) -> Held {
-        let worker = &self.connection.worker;
-        let session = self.request.session.as_ref();
-        let Some(other) = session.and_then(|it| it.settle(&held, &course.tried, worker)) else { return held };
-        let ask = Ask { stay: Some(other), strict: false, ..self.ask(&course.tried) };
-        match table.take(course.pool, &ask, worker.now()) {
-            Taken::Endpoint(attempt) => Held::new(worker, table, course.pool, attempt),
-            _ => held,
+        match &self.request.session {
+            Some(session) => settled(session, held, table, &self.ask(&course.tried)),
+            None => held,
         }
     }
 
@@ -283,6 +293,18 @@ async fn exchange_bodies(
     };
     to.course.body.set(Some(body));
     done
+}
+
+/// The same endpoint, or the one that a request of the same session took a moment before.
+pub(crate) fn settled(session: &Session, held: Held, table: &Rc<LocalTable>, ask: &Ask<'_>) -> Held {
+    let worker = held.worker();
+    let Some(other) = session.settle(&held, ask.tried, worker) else { return held };
+    let ask = Ask { stay: Some(other), strict: false, ..*ask };
+    let pool = held.place().0;
+    match table.take(pool, &ask, worker.now()) {
+        Taken::Endpoint(attempt) => Held::new(worker, table, pool, attempt),
+        _ => held,
+    }
 }
 
 fn finish(mut leg: Leg, relayed: Relayed) -> Relayed {

@@ -87,6 +87,35 @@ class ListenerStats:
     refused_proxy_headers: U64 = 0
     """Connections closed because the PROXY header that they have to begin with was wrong, late or not
     there."""
+    flows: U64 = 0
+    """Flows open now."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSeries:
+    """What the flows of one (listener, route, endpoint) have seen.
+
+    `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.
+    """
+
+    listener: str
+    """Listener id."""
+    route: str
+    """Route id."""
+    pool: str | None
+    """Pool id."""
+    endpoint: str | None
+    """Endpoint id."""
+    endings: tuple[EndingCount, ...]
+    """Flows that have ended, by worded ending."""
+    received_bytes: U64
+    """Bytes from clients that endpoints have taken, of open flows as well."""
+    sent_bytes: U64
+    """Bytes from endpoints that clients have taken, of open flows as well."""
+    duration: Histogram
+    """From the client's connection, or first datagram, to the end."""
+    connect: Histogram
+    """What it took to have a connection to the endpoint, where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +241,5 @@ class Stats:
     """Access log lines dropped because the writer could not keep up."""
     pools: tuple[PoolStats, ...] = ()
     """Per pool of the live snapshot."""
+    flows: tuple[FlowSeries, ...] = ()
+    """Per route and endpoint that have seen flows."""

@@ -1,10 +1,11 @@
 //! Before stage 2 where connections are passed on by another balancer: the PROXY header says whose they are.
 
-use crate::client::accept::Seat;
+use crate::client::accept::Acceptor;
 use crate::client::connection::{Connection, Peer};
 use crate::endpoint::announce::{Caller, header};
 use crate::side::Side;
 use crate::socket::Socket;
+use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_contract::proxy_protocol::Announce;
 use bascule_decide::proxy_protocol::{Header, MAX_BINARY, Origin, Tlvs, read};
@@ -40,7 +41,32 @@ impl Peer {
     /// Whether it passes connections of others on, each with a header.
     pub(crate) fn announces(&self, listener: &Listener) -> bool {
         let proxies = listener.proxies.as_ref();
-        proxies.is_some_and(|proxies| self.ip.is_none_or(|ip| proxies.contains(ip)))
+        !self.is_named && proxies.is_some_and(|proxies| self.ip.is_none_or(|ip| proxies.contains(ip)))
+    }
+
+    /// The client that a header of this peer names; `None`: it speaks for itself. No other header is looked for.
+    pub(crate) fn named(&self, client: Option<Self>) -> Self {
+        Self { is_named: true, ..client.unwrap_or_else(|| self.clone()) }
+    }
+
+    /// The header that announces the client of a flow to an endpoint.
+    pub(crate) fn announcement(
+        &self,
+        announce: &Announce,
+        (came_to, server_name): (Option<SocketAddr>, Option<&str>),
+        own_id: &str,
+    ) -> Vec<u8> {
+        let told = self.told.as_deref();
+        let caller = Caller {
+            source: self.ip.map(|ip| SocketAddr::new(ip, self.port)),
+            destination: told.map(|it| it.destination).or(came_to),
+            server_name: server_name
+                .map(str::as_bytes)
+                .or_else(|| told.and_then(|it| it.server_name.as_deref())),
+            protocol: told.and_then(|it| it.protocol.as_deref()),
+            unique_id: told.and_then(|it| it.unique_id.as_deref()).or(Some(own_id.as_bytes())),
+        };
+        header(announce, &caller)
     }
 }
 
@@ -50,6 +76,21 @@ pub(crate) enum Missing {
     Refused(&'static str),
     /// Nobody has said anything.
     Silence,
+}
+
+impl Missing {
+    pub(crate) const TOO_LATE: Self = Self::Refused("it did not come in time");
+
+    /// Counts it, and tells of it; not of those who only looked whether the port is open.
+    pub(crate) fn count(&self, worker: &Worker, acceptor: &Acceptor, peer: &Peer) {
+        let Self::Refused(reason) = self else { return };
+        acceptor.counters.borrow().refused_proxy_headers.fetch_add(1, Relaxed);
+        worker.event_of_many(|| What::ProxyHeaderRefused {
+            listener: acceptor.listener.borrow().to_string(),
+            client: peer.text.to_string(),
+            reason: (*reason).to_owned(),
+        });
+    }
 }
 
 impl Connection {
@@ -67,18 +108,16 @@ impl Connection {
         let mut seen = 0;
         let heard = poll_fn(|cx| match self.poll_header(cx, &mut seen) {
             Poll::Ready(heard) => Poll::Ready(heard),
-            Poll::Pending => {
-                self.deadline.poll(cx).map(|()| Err(Missing::Refused("it did not come in time")))
-            }
+            Poll::Pending => self.deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
         })
         .await;
         match heard {
             Ok(client) => {
-                self.peer = client.unwrap_or_else(|| self.peer.clone());
+                self.peer = self.peer.named(client);
                 self.take_seat()
             }
             Err(missing) => {
-                self.has_no_header(&missing);
+                missing.count(&self.worker, &self.acceptor, &self.peer);
                 false
             }
         }
@@ -89,26 +128,6 @@ impl Connection {
             Side::Http1(socket) => poll_header(socket, &mut self.worker.scratch.borrow_mut(), seen, cx),
             Side::Http2(_) => Poll::Ready(Ok(None)),
         }
-    }
-
-    fn take_seat(&mut self) -> bool {
-        let Some(seat) = Seat::of(&self.worker, &self.acceptor, &self.peer) else {
-            self.acceptor.counters.borrow().turned_away.fetch_add(1, Relaxed);
-            return false;
-        };
-        self.sit(seat);
-        true
-    }
-
-    fn has_no_header(&self, missing: &Missing) {
-        // Somebody looked whether the port is open.
-        let Missing::Refused(reason) = missing else { return };
-        self.acceptor.counters.borrow().refused_proxy_headers.fetch_add(1, Relaxed);
-        self.worker.event_of_many(|| What::ProxyHeaderRefused {
-            listener: self.acceptor.listener.borrow().to_string(),
-            client: self.peer.text.to_string(),
-            reason: (*reason).to_owned(),
-        });
     }
 
     /// The header that announces this client to an endpoint.

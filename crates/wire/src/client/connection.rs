@@ -43,16 +43,18 @@ pub(crate) struct Peer {
     pub(crate) port: u16,
     /// What else is known of a client that somebody passes on.
     pub(crate) told: Option<Rc<Told>>,
+    /// A PROXY header has said whose the connection is.
+    pub(crate) is_named: bool,
 }
 
 impl Peer {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
-        Self { ip: Some(ip), text: ip.to_string().into(), port: address.port(), told: None }
+        Self { ip: Some(ip), text: ip.to_string().into(), port: address.port(), told: None, is_named: false }
     }
 
     pub(crate) fn unix() -> Self {
-        Self { ip: None, text: "".into(), port: 0, told: None }
+        Self { ip: None, text: "".into(), port: 0, told: None, is_named: false }
     }
 }
 
@@ -81,20 +83,33 @@ pub(crate) struct Connection {
 
 /// A connection's place among those of its thread and listener, for as long as this lives.
 #[derive(Debug)]
-struct Arrival {
+pub(crate) struct Arrival {
     worker: Rc<Worker>,
-    counters: Arc<ListenerCounters>,
+    pub(crate) counters: Arc<ListenerCounters>,
     registration: usize,
-    seat: Option<Seat>,
+    /// On the heap: few listeners have any.
+    seat: Option<Box<Seat>>,
 }
 
 impl Arrival {
-    fn new(worker: &Rc<Worker>, acceptor: &Acceptor, seat: Option<Seat>) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, acceptor: &Acceptor, seat: Option<Seat>) -> Self {
         let registration = worker.register();
         let counters = Arc::clone(&acceptor.counters.borrow());
         counters.accepted.fetch_add(1, Relaxed);
         counters.open.fetch_add(1, Relaxed);
-        Self { worker: Rc::clone(worker), counters, registration, seat }
+        Self { worker: Rc::clone(worker), counters, registration, seat: seat.map(Box::new) }
+    }
+}
+
+impl Arrival {
+    /// Its place among the connections of a client that is known now. False: that one has connections enough.
+    pub(crate) fn take_seat(&mut self, acceptor: &Acceptor, client: &Peer) -> bool {
+        let Some(seat) = Seat::of(&self.worker, acceptor, client) else {
+            self.counters.turned_away.fetch_add(1, Relaxed);
+            return false;
+        };
+        self.seat = seat.map(Box::new);
+        true
     }
 }
 
@@ -137,9 +152,8 @@ impl Connection {
         acceptor: Rc<Acceptor>,
         socket: Socket,
         peer: Peer,
-        seat: Option<Seat>,
+        arrival: Arrival,
     ) -> Self {
-        let arrival = Some(Arrival::new(&worker, &acceptor, seat));
         Self {
             input: Input::new(Rc::clone(&worker.buffers)),
             serial: worker.next_serial(),
@@ -152,7 +166,7 @@ impl Connection {
             served: 0,
             idle_since: Instant::now(),
             secure: None,
-            arrival,
+            arrival: Some(arrival),
         }
     }
 
@@ -201,11 +215,9 @@ impl Connection {
         }
     }
 
-    /// Its place among the connections of its client.
-    pub(crate) fn sit(&mut self, seat: Option<Seat>) {
-        if let Some(arrival) = &mut self.arrival {
-            arrival.seat = seat;
-        }
+    /// Its place among the connections of its client, now that it is known. False: that one has connections enough.
+    pub(crate) fn take_seat(&mut self) -> bool {
+        self.arrival.as_mut().is_none_or(|arrival| arrival.take_seat(&self.acceptor, &self.peer))
     }
 
     /// `http` or `https`.

@@ -1,5 +1,7 @@
 //! Where a flow goes: by what its TLS hello asks for, and by its client.
 
+pub mod lifetime;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;

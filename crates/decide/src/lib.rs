@@ -17,6 +17,7 @@
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
 //! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
 //! | Where does a flow go? | flow | [`flow`] |
+//! | Whose flow is it, and has it ended? | datagram | [`datagrams`] |
 //! | Does its key ask too often? | request | [`limit`] |
 //! | Is a shared store asked? | request | [`store`] |
 //! | May it be tried again? | failed try | [`retry`] |
@@ -28,6 +29,7 @@
 
 pub mod balance;
 pub mod catalog;
+pub mod datagrams;
 pub mod edits;
 pub mod endpoint;
 pub mod flow;

@@ -4,6 +4,7 @@ use bascule_contract::stats::{
     Bucket, CodeCount, EndingCount, Histogram as HistogramStats, Series as SeriesStats,
 };
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -78,12 +79,46 @@ endings! {
     Shed => "shed",
     /// The client has sent too many requests.
     RateLimited => "rate_limited",
+    /// Nothing moved in either direction of a flow for too long.
+    Idle => "idle",
+    /// The endpoint of a flow is down, or gone.
+    EndpointDown => "endpoint_down",
+    /// The endpoint of a flow drains, and its time was over.
+    Drained => "drained",
+    /// A flow was silent for longest when another one needed its place.
+    Evicted => "evicted",
+    /// The address that a flow came to is not served any more.
+    Unlistened => "unlistened",
     /// The whole exchange took too long.
     TotalTimedOut => "total_timed_out",
     /// The grace time of a stop ended before the exchange did.
     CutByStop => "cut_by_stop",
     /// A fault of ours; the log of the balancer has more.
     InternalError => "internal_error",
+}
+
+/// One for each ending.
+#[derive(Debug)]
+struct PerEnding<T>([T; Ending::WORDS.len()]);
+
+impl<T: Default> Default for PerEnding<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
+}
+
+impl<T> Deref for PerEnding<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for PerEnding<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
 }
 
 /// Adds to a counter that only this thread writes.
@@ -178,7 +213,7 @@ pub(crate) struct Series {
     /// The count of [`Ending::Ok`], which has its place among `endings` for nothing.
     ok: AtomicU64,
     codes: [(AtomicU16, AtomicU64); CODES],
-    endings: [AtomicU64; Ending::WORDS.len()],
+    endings: PerEnding<AtomicU64>,
     duration: Histogram,
     response: Histogram,
 }
@@ -256,7 +291,7 @@ impl SeriesBook {
 #[derive(Default)]
 struct Sum {
     codes: std::collections::BTreeMap<u16, u64>,
-    endings: [u64; Ending::WORDS.len()],
+    endings: PerEnding<u64>,
     received_bytes: u64,
     sent_bytes: u64,
     duration: HistogramSum,
@@ -282,7 +317,7 @@ fn add_series(sum: &mut Sum, series: &Series) {
             *sum.codes.entry(code.load(Relaxed)).or_default() += count;
         }
     }
-    for (total, ending) in sum.endings.iter_mut().zip(&series.endings) {
+    for (total, ending) in sum.endings.iter_mut().zip(series.endings.iter()) {
         *total += ending.load(Relaxed);
     }
     sum.endings[Ending::Ok as usize] += series.ok.load(Relaxed);
@@ -293,7 +328,7 @@ fn add_series(sum: &mut Sum, series: &Series) {
 }
 
 fn series_stats(key: &SeriesKey, sum: &Sum) -> SeriesStats {
-    let endings = Ending::WORDS.iter().zip(&sum.endings).filter(|(_, count)| **count > 0);
+    let endings = Ending::WORDS.iter().zip(sum.endings.iter()).filter(|(_, count)| **count > 0);
     SeriesStats {
         listener: key.listener.to_string(),
         route: key.route.to_string(),

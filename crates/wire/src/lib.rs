@@ -49,6 +49,7 @@ mod stream;
 mod tls;
 mod tries;
 mod tunnel;
+mod udp;
 mod upload;
 mod wait;
 mod worker;

@@ -6,6 +6,7 @@ use crate::leg::Held;
 use crate::plane::Live;
 use crate::race::Milestones;
 use crate::tls::Secured;
+use bascule_contract::flows::Carries;
 use bascule_contract::protection::TryLimit;
 use bascule_decide::balance::Slot;
 use bascule_decide::load_report::Report;
@@ -197,7 +198,13 @@ impl LocalTable {
         let listener = &table.listeners[listener];
         SeriesKey {
             listener: Arc::clone(&listener.id),
-            route: route.map_or_else(|| Arc::from(""), |route| Arc::clone(&listener.routes[route].id)),
+            route: route.map_or_else(
+                || Arc::from(""),
+                |route| match listener.carries {
+                    Carries::Http => Arc::clone(&listener.routes[route].id),
+                    Carries::Tcp | Carries::Udp => Arc::clone(&listener.flows.routes.at(route).id),
+                },
+            ),
             endpoint: endpoint.map(|(pool, slot)| {
                 let pool: &Pool = &table.pools[pool];
                 (Arc::clone(&pool.id), Arc::clone(&pool.endpoints[slot.0 as usize].id))

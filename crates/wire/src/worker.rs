@@ -10,6 +10,7 @@ use crate::local::{IdleByEndpoint, LocalTable};
 use crate::log_writer::LogId;
 use crate::plane::Shared;
 use crate::store::Stores;
+use crate::udp;
 use bascule_contract::event::What;
 use bascule_decide::guard::Lost;
 use bascule_decide::random::Random;
@@ -70,6 +71,9 @@ pub(crate) struct Worker {
     pub(crate) stopping: Cell<bool>,
     /// The stores that several balancers share.
     pub(crate) stores: Stores,
+    /// UDP sockets of this thread, and their open flows.
+    pub(crate) carriers: Cell<u32>,
+    pub(crate) conversations: Cell<u32>,
     /// Exchanges of this thread now, and how many of them are at a retry.
     pub(crate) in_flight: Cell<u32>,
     pub(crate) retrying: Cell<u32>,
@@ -115,6 +119,8 @@ impl Worker {
             book,
             stopping: Cell::new(false),
             stores,
+            carriers: Cell::new(0),
+            conversations: Cell::new(0),
             in_flight: Cell::new(0),
             retrying: Cell::new(0),
             mirrored: Cell::new(0),
@@ -151,7 +157,10 @@ impl Worker {
                 self.accepting.set(self.accepting.get() + 1);
                 let worker = Rc::clone(self);
                 tokio::task::spawn_local(async move {
-                    accept(Rc::clone(&worker), acceptor, bound, held).await;
+                    match bound {
+                        Bound::Udp(socket) => udp::carry(&worker, acceptor, socket, held).await,
+                        bound => accept(Rc::clone(&worker), acceptor, bound, held).await,
+                    }
                     worker.accepting.set(worker.accepting.get() - 1);
                     worker.wake_finishing();
                 });
@@ -201,7 +210,7 @@ impl Worker {
                 Some(other) => by = by.into_iter().chain(other).min(),
                 None => {
                     self.flush_log();
-                    return self.in_flight.get().into();
+                    return u64::from(self.in_flight.get()) + u64::from(self.conversations.get());
                 }
             }
         }

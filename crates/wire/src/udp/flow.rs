@@ -1,0 +1,258 @@
+//! One flow: who is at its other end, what was said, and what is written down when it has ended.
+
+use crate::access_log::{Line, LogFacts};
+use crate::account::{Counted, Ending};
+use crate::client::session::Session;
+use crate::leg::Held;
+use crate::local::LocalTable;
+use crate::udp::batch::Datagram;
+use crate::udp::drops::Dropped;
+use crate::udp::kept::Mark;
+use crate::udp::ports::PortId;
+use crate::worker::Worker;
+use bascule_decide::balance::Slot;
+use bascule_decide::datagrams::talk::Talk;
+use bascule_decide::flow::lifetime::{Lifetime, Over, Standing};
+use bascule_decide::flow::{FlowRoute, Opening};
+use bascule_decide::guard::Lost;
+use bascule_decide::limit::Admission;
+use bascule_decide::pick::{Ask, Taken};
+use bascule_decide::table::{EndpointState, Listener, Pool, Target};
+use bascule_decide::time::Tick;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// A flow, and its socket. Once the flow is over the socket stays for a while, for the same client or another one.
+pub(crate) struct Flow {
+    pub(crate) port: PortId,
+    pub(crate) open: Option<Open>,
+}
+
+/// What there is to know of a flow that is not over.
+pub(crate) struct Open {
+    pub(crate) course: Course,
+    pub(crate) held: Held,
+    pub(crate) talk: Talk,
+    received_bytes: u64,
+    sent_bytes: u64,
+    answered: Option<Tick>,
+    /// The first datagram, in case another endpoint has to be asked.
+    pub(crate) first: Mark,
+    lifetime: Lifetime,
+    /// The live table does not have its endpoint.
+    is_gone: bool,
+}
+
+/// Where a flow goes, and where it has been.
+#[derive(Debug)]
+pub(crate) struct Course {
+    /// Of its whole life: a reload changes neither its route nor its endpoint.
+    table: Rc<LocalTable>,
+    listener: usize,
+    route: usize,
+    client: IpAddr,
+    began: Tick,
+    tried: Vec<Slot>,
+}
+
+impl Course {
+    /// The course of a new flow, if there is one for it, and it is within the limits.
+    pub(crate) fn begin(
+        table: Rc<LocalTable>,
+        listener: usize,
+        client: IpAddr,
+        now: Tick,
+    ) -> Result<Self, Dropped> {
+        let client = client.to_canonical();
+        let opening = Opening { client: Some(client), ..Opening::default() };
+        let flows = &table.table().listeners[listener].flows;
+        let route = flows.routes.find(&opening).ok_or(Dropped::NoRoute)?;
+        let asked = opening.request();
+        for limit in &flows.routes.at(route).limits {
+            // A datagram does not wait for a store: this balancer counts for itself.
+            if let Some(key) = limit.key(&asked)
+                && let Admission::Limited(_) = limit.admit(key, now)
+            {
+                return Err(Dropped::RateLimited);
+            }
+        }
+        Ok(Self { table, listener, route, client, began: now, tried: Vec::new() })
+    }
+
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.table.table().listeners[self.listener]
+    }
+
+    pub(crate) fn route(&self) -> &FlowRoute {
+        self.listener().flows.routes.at(self.route)
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.table.table().pools[self.route().pool]
+    }
+
+    /// The endpoint cannot be had, which counts against it: another one is to be taken.
+    ///
+    /// # Errors
+    /// When that has happened often enough. The endpoint is then the last.
+    #[expect(clippy::result_large_err, reason = "it moves into the flow that has failed")]
+    pub(crate) fn pass_on(&mut self, mut held: Held) -> Result<(), Held> {
+        if self.tried.len() >= self.pool().retries.attempts as usize {
+            return Err(held);
+        }
+        self.tried.push(held.place().1);
+        held.endpoint().state.retried.fetch_add(1, Relaxed);
+        held.counts_as(Lost::Broken);
+        Ok(())
+    }
+
+    /// Takes an endpoint that has not been tried.
+    pub(crate) fn take(&self, worker: &Rc<Worker>, now: Tick) -> Result<Held, Dropped> {
+        let opening = Opening { client: Some(self.client), ..Opening::default() };
+        let (asked, pool) = (opening.request(), self.pool());
+        let session = Session::read(pool, &asked, worker);
+        let stay = session.as_ref().and_then(|session| session.stay());
+        let ask = Ask {
+            key: pool.key(&asked),
+            tried: &self.tried,
+            stay: stay.map(|stay| stay.slot),
+            strict: stay.is_some_and(|stay| stay.strict),
+            repeatable: self.tried.is_empty(),
+        };
+        let take = |ask: &Ask<'_>| match self.table.take(self.route().pool, ask, now) {
+            Taken::Endpoint(attempt) => Ok(Held::new(worker, &self.table, self.route().pool, attempt)),
+            Taken::Full => Err(Dropped::Full),
+            Taken::Nothing => Err(Dropped::NoEndpoint),
+        };
+        let mut held = take(&ask)?;
+        if let Some(session) = &session {
+            if let Some(other) = session.settle(&held, &self.tried, worker) {
+                held = take(&Ask { stay: Some(other), strict: false, ..ask })?;
+            }
+            session.count(&held, &self.tried);
+        }
+        Ok(held)
+    }
+}
+
+impl Open {
+    /// Of a flow whose first datagram goes to this endpoint.
+    pub(crate) fn begin(course: Course, held: Held) -> Self {
+        Self {
+            talk: Talk::new(course.listener().flows.udp.responses),
+            received_bytes: 0,
+            sent_bytes: 0,
+            answered: None,
+            first: Mark::default(),
+            lifetime: Lifetime::new(course.route(), course.began),
+            is_gone: false,
+            held,
+            course,
+        }
+    }
+
+    /// Whether it may go on.
+    ///
+    /// # Errors
+    /// How it has ended.
+    pub(crate) fn look(&mut self, now: Tick) -> Result<(), Ending> {
+        let pool = self.held.pool();
+        let looked = self.lifetime.look(now, true, self.standing(), &pool.flows);
+        looked.map(drop).map_err(|over| match over {
+            Over::Idle => Ending::Idle,
+            Over::Total => Ending::TotalTimedOut,
+            Over::Down => Ending::EndpointDown,
+            Over::Drained => Ending::Drained,
+        })
+    }
+
+    fn standing(&self) -> Standing {
+        if self.is_gone { Standing::Gone } else { self.held.pool().flow_standing(self.held.place().1) }
+    }
+
+    /// Whether its endpoint is one of these, at the same place, and may have new flows.
+    pub(crate) fn is_served(&mut self, known: &HashMap<*const EndpointState, &Target>) -> bool {
+        let endpoint = self.held.endpoint();
+        let target = known.get(&Arc::as_ptr(&endpoint.state));
+        self.is_gone = target.is_none_or(|target| **target != endpoint.target);
+        self.standing() == Standing::Serving
+    }
+
+    /// Whether its first datagram may go to another endpoint: one, and nothing was answered.
+    pub(crate) fn may_go_elsewhere(&self) -> bool {
+        !self.talk.is_answered()
+    }
+
+    /// The client has said something.
+    pub(crate) fn ask(&mut self, datagram: Datagram<'_>) {
+        self.talk.ask(datagram.count());
+        self.received_bytes += datagram.bytes.len() as u64;
+    }
+
+    /// The endpoint has said something.
+    pub(crate) fn answer(&mut self, count: u64, bytes: u64, now: Tick, worker: &Worker) {
+        if !self.talk.is_answered() {
+            self.answered = Some(now);
+            self.held.answered(0, worker.instant(now));
+        }
+        self.talk.answer(count);
+        self.sent_bytes += bytes;
+    }
+
+    /// How it ended when nobody said anything for as long as that may be.
+    pub(crate) fn silence(&self) -> Ending {
+        if self.talk.is_ignored() { Ending::ResponseTimedOut } else { Ending::Idle }
+    }
+
+    /// It has ended: it is counted and written down, and its endpoint has one flow less.
+    pub(crate) fn account(mut self, ending: Ending, now: Tick, worker: &Rc<Worker>) {
+        self.held.counts_as(match ending {
+            Ending::EndpointRefused | Ending::EndpointUnreachable => Lost::Broken,
+            Ending::ResponseTimedOut => Lost::Silent,
+            _ => Lost::Abandoned,
+        });
+        self.held.ended(worker.instant(now));
+        let since = |to: Tick| Duration::from_micros(to.since(self.course.began));
+        let counted = Counted {
+            status: 0,
+            ending,
+            received_bytes: self.received_bytes,
+            sent_bytes: self.sent_bytes,
+            duration: since(now),
+            response: self.answered.map(since),
+        };
+        let Course { table, listener, route, .. } = &self.course;
+        table.series(&worker.book, *listener, Some(*route), Some(self.held.place())).count(&counted);
+        if worker.log_is_on() {
+            self.log(&counted, worker);
+        }
+    }
+
+    fn log(&self, counted: &Counted, worker: &Rc<Worker>) {
+        let facts = LogFacts {
+            client: self.course.client.to_string(),
+            protocol: "UDP",
+            ..LogFacts::default()
+        };
+        let us = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        worker.log(&Line {
+            facts: &facts,
+            listener: &self.course.listener().id,
+            route: &self.course.route().id,
+            pool: &self.held.pool().id,
+            endpoint: &self.held.endpoint().id,
+            status: 0,
+            received_bytes: counted.received_bytes,
+            sent_bytes: counted.sent_bytes,
+            attempts: u32::try_from(self.course.tried.len()).unwrap_or(u32::MAX).saturating_add(1),
+            ending: counted.ending.word(),
+            reason: "",
+            timers_us: [0, 0, 0, us(counted.response.unwrap_or_default()), us(counted.duration)],
+            at_ms: crate::exchange::now_ms(),
+        });
+    }
+}

@@ -103,6 +103,8 @@ SAMPLES: dict[str, object] = {
                 handshakes=7,
                 resumed=3,
                 failed_handshakes=(contract.FailedHandshakes("unknown_name", 1),),
+                flows=2,
+                datagrams=contract.Datagrams(9, 8, (contract.DroppedDatagrams("late", 1),)),
             ),
         ),
         series=(

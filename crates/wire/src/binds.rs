@@ -165,6 +165,8 @@ impl Binds {
             resumed: counters.resumed.load(Relaxed),
             failed_handshakes: failed_handshakes(counters),
             tunnels: counters.tunnels.load(Relaxed),
+            flows: counters.flows.load(Relaxed),
+            datagrams: counters.datagrams.stats(),
         };
         self.counters.iter().map(stats).collect()
     }

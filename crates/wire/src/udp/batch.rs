@@ -5,6 +5,7 @@
 use rustix::io::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
+use std::ops::Range;
 use std::ptr;
 
 /// Datagrams, or trains of them, that there is room for at a time.
@@ -13,8 +14,9 @@ pub(crate) const PLACES: usize = 64;
 const LONGEST: usize = 65_536;
 /// Not a power of two: the beginnings of all places would share a few lines of the cache.
 const STRIDE: usize = LONGEST + 192;
-/// Datagrams that the system takes as one train.
+/// Datagrams that the system takes as one train, and their length together.
 const TRAIN: usize = 64;
+const LONGEST_TRAIN: usize = 65_000;
 /// Longer ones may not fit the way to the client, and then a train of them cannot be sent.
 const LONGEST_IN_TRAIN: usize = 1452;
 /// For an address and a length, each with its header.
@@ -60,7 +62,6 @@ impl<'a> Datagram<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flushed {
     pub(crate) sent: u64,
-    pub(crate) bytes: u64,
     /// The system had no room for them, or no way.
     pub(crate) lost: u64,
 }
@@ -72,29 +73,34 @@ pub(crate) struct Batch {
     controls: Vec<Control>,
     parts: Vec<libc::iovec>,
     heads: Vec<libc::mmsghdr>,
-    /// Places in use.
-    filled: usize,
+    came: Vec<Came>,
+    /// Scratch of [`Batch::gather`].
+    trains: Vec<usize>,
     leaving: Vec<Leaving>,
-    /// Scratch for [`Batch::flush`].
-    out_parts: Vec<libc::iovec>,
-    out_names: Vec<libc::sockaddr_in6>,
-    out_controls: Vec<Control>,
+    /// Control messages of what leaves.
+    leaving_controls: Vec<Control>,
 }
 
-/// An answer on its way: places `first` and the `places - 1` after it.
+/// What is known of one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Came {
+    length: usize,
+    segment: Option<u16>,
+    from: Option<SocketAddr>,
+    to: Option<IpAddr>,
+}
+
+/// An answer on its way.
 #[derive(Clone, Copy, Debug)]
 struct Leaving {
-    first: usize,
-    places: usize,
+    place: usize,
     to: SocketAddr,
     from: Option<IpAddr>,
-    segment: Option<u16>,
-    count: u64,
 }
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").field("filled", &self.filled).finish_non_exhaustive()
+        f.debug_struct("Batch").field("came", &self.came.len()).finish_non_exhaustive()
     }
 }
 
@@ -107,27 +113,26 @@ impl Batch {
             controls: vec![Control([0; CONTROL]); PLACES],
             parts: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; PLACES],
             heads: vec![no_head(); PLACES],
-            filled: 0,
+            came: Vec::with_capacity(PLACES),
+            trains: Vec::with_capacity(PLACES),
             leaving: Vec::with_capacity(PLACES),
-            out_parts: Vec::with_capacity(PLACES),
-            out_names: Vec::with_capacity(PLACES),
-            out_controls: Vec::with_capacity(PLACES),
+            leaving_controls: vec![Control([0; CONTROL]); PLACES],
         }
     }
 
     /// Forgets what came. What leaves must be flushed before.
     pub(crate) fn clear(&mut self) {
         debug_assert!(self.leaving.is_empty(), "answers that were not sent");
-        self.filled = 0;
+        self.came.clear();
     }
 
     /// Places that are free.
     pub(crate) fn room(&self) -> usize {
-        PLACES - self.filled
+        PLACES - self.came.len()
     }
 
     /// Takes up to `most` datagrams from a socket that does not block; the places that they are in. Fewer than `most`
-    /// say that there were no more.
+    /// say that there were no more. `named`: the socket is not connected.
     ///
     /// # Errors
     /// As of `recvmmsg`: `AGAIN` when there is none, or an error that the socket has learnt of.
@@ -136,14 +141,16 @@ impl Batch {
         socket: impl AsFd,
         most: usize,
         named: bool,
-    ) -> Result<std::ops::Range<usize>, Errno> {
-        let (first, most) = (self.filled, most.min(self.room()));
+    ) -> Result<Range<usize>, Errno> {
+        let (first, most) = (self.came.len(), most.min(self.room()));
         for place in first..first + most {
             self.prepare(place, named);
         }
         let taken = receive_many(socket, &mut self.heads[first..first + most])?;
-        self.filled += taken;
-        Ok(first..self.filled)
+        for place in first..first + taken {
+            self.came.push(self.read(place, named));
+        }
+        Ok(first..first + taken)
     }
 
     fn prepare(&mut self, place: usize, named: bool) {
@@ -151,154 +158,141 @@ impl Batch {
         let bytes = &mut self.bytes[at..at + LONGEST];
         self.parts[place] = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: LONGEST };
         let head = &mut self.heads[place].msg_hdr;
-        head.msg_iov = &raw mut self.parts[place];
-        head.msg_iovlen = 1;
+        (head.msg_iov, head.msg_iovlen) = (&raw mut self.parts[place], 1);
         (head.msg_name, head.msg_namelen) = if named {
             ((&raw mut self.names[place]).cast(), name_length())
         } else {
             (ptr::null_mut(), 0)
         };
-        head.msg_control = self.controls[place].0.as_mut_ptr().cast();
-        head.msg_controllen = CONTROL as _;
-        head.msg_flags = 0;
+        (head.msg_control, head.msg_controllen) =
+            (self.controls[place].0.as_mut_ptr().cast(), CONTROL as _);
     }
 
-    /// What is in a place.
-    pub(crate) fn at(&self, place: usize) -> Datagram<'_> {
+    fn read(&self, place: usize, named: bool) -> Came {
         let head = &self.heads[place];
-        let control = &self.controls[place].0[..(head.msg_hdr.msg_controllen as usize).min(CONTROL)];
-        let told = read_control(control);
         let length = (head.msg_len as usize).min(LONGEST);
-        Datagram {
-            bytes: &self.bytes[place * STRIDE..][..length],
+        let told = read_control(&self.controls[place].0[..(head.msg_hdr.msg_controllen as usize).min(CONTROL)]);
+        Came {
+            length,
             segment: told.segment.filter(|segment| usize::from(*segment) < length && *segment > 0),
-            from: (!head.msg_hdr.msg_name.is_null()).then(|| read_name(&self.names[place])).flatten(),
+            from: named.then(|| read_name(&self.names[place])).flatten(),
             to: told.to,
         }
     }
 
+    /// What is in a place.
+    pub(crate) fn at(&self, place: usize) -> Datagram<'_> {
+        let Came { length, segment, from, to } = self.came[place];
+        Datagram { bytes: &self.bytes[place * STRIDE..][..length], segment, from, to }
+    }
+
+    /// Makes trains of datagrams that follow each other, are of one length (the last may be shorter), and go the same way:
+    /// the system takes a train as one. The places that are left, in order; to be given back to [`Batch::gathered`].
+    pub(crate) fn gather(&mut self, places: Range<usize>) -> Vec<usize> {
+        let mut trains = std::mem::take(&mut self.trains);
+        trains.clear();
+        // What the last train may take on, if it may: datagrams of this length or shorter.
+        let mut open: Option<usize> = None;
+        for place in places {
+            let came = self.came[place];
+            let single = came.segment.is_none() && (1..=LONGEST_IN_TRAIN).contains(&came.length);
+            if let (Some(segment), Some(train)) = (open, trains.last().copied())
+                && single
+                && came.length <= segment
+                && self.couple(train, place, segment)
+            {
+                open = open.filter(|segment| came.length == *segment);
+                continue;
+            }
+            open = single.then_some(came.length);
+            trains.push(place);
+        }
+        trains
+    }
+
+    /// See [`Batch::gather`].
+    pub(crate) fn gathered(&mut self, trains: Vec<usize>) {
+        self.trains = trains;
+    }
+
+    /// Puts what is in `place` behind the train, unless that goes another way or is long enough.
+    fn couple(&mut self, train: usize, place: usize, segment: usize) -> bool {
+        let (Came { length, from, to, .. }, last) = (self.came[train], self.came[place]);
+        let fits = length < segment * TRAIN && length + last.length <= LONGEST_TRAIN;
+        if !fits || from != last.from || to != last.to {
+            return false;
+        }
+        let begin = place * STRIDE;
+        self.bytes.copy_within(begin..begin + last.length, train * STRIDE + length);
+        let train = &mut self.came[train];
+        train.length += last.length;
+        train.segment = u16::try_from(segment).ok();
+        true
+    }
+
     /// What is in a place leaves for a client with the next flush, from this address of ours where one is given.
     pub(crate) fn answer(&mut self, place: usize, to: SocketAddr, from: Option<IpAddr>) {
-        let datagram = self.at(place);
-        let (length, segment, count) = (datagram.bytes.len(), datagram.segment, datagram.count());
-        if let Some(last) = self.leaving.last_mut()
-            && last.to == to
-            && last.from == from
-            && last.first + last.places == place
-            && segment.is_none()
-            && let Some(train) = joins(last, length, &self.heads)
-        {
-            last.segment = Some(train);
-            last.places += 1;
-            last.count += 1;
-            return;
-        }
-        self.leaving.push(Leaving { first: place, places: 1, to, from, segment, count });
+        self.leaving.push(Leaving { place, to, from });
     }
 
     /// Sends what leaves.
     pub(crate) fn flush(&mut self, socket: impl AsFd) -> Flushed {
-        let mut flushed = Flushed::default();
-        let leaving = std::mem::take(&mut self.leaving);
-        let mut done = 0;
-        while done < leaving.len() {
-            let rest = &leaving[done..];
-            match self.send(&socket, rest) {
+        let (mut flushed, mut done) = (Flushed::default(), 0);
+        while done < self.leaving.len() {
+            match self.send(&socket, done) {
                 Ok(sent) => {
-                    rest[..sent].iter().for_each(|one| self.count(one, &mut flushed));
+                    for leaving in &self.leaving[done..done + sent] {
+                        flushed.sent += self.at(leaving.place).count();
+                    }
                     done += sent;
                 }
+                Err(Errno::INTR) => {}
                 Err(Errno::AGAIN | Errno::NOBUFS) => {
-                    flushed.lost += rest.iter().map(|one| one.count).sum::<u64>();
+                    let lost = self.leaving[done..].iter().map(|leaving| self.at(leaving.place).count());
+                    flushed.lost += lost.sum::<u64>();
                     break;
                 }
-                Err(Errno::INTR) => {}
                 Err(_) => {
-                    self.send_singly(&socket, rest[0], &mut flushed);
+                    self.send_singly(&socket, self.leaving[done], &mut flushed);
                     done += 1;
                 }
             }
         }
-        self.leaving = leaving;
         self.leaving.clear();
         flushed
     }
 
-    fn count(&self, one: &Leaving, flushed: &mut Flushed) {
-        flushed.sent += one.count;
-        flushed.bytes += self.length(one);
-    }
-
-    fn length(&self, one: &Leaving) -> u64 {
-        self.heads[one.first..one.first + one.places].iter().map(|head| u64::from(head.msg_len)).sum()
-    }
-
     /// A train that the way to the client does not take as one.
-    fn send_singly(&mut self, socket: &impl AsFd, train: Leaving, flushed: &mut Flushed) {
-        for place in train.first..train.first + train.places {
-            let (bytes, segment) = (self.at(place).bytes.len(), train.segment);
-            let datagram = Datagram { segment: segment.filter(|_| train.places == 1), ..self.at(place) };
-            let sizes: Vec<usize> = datagram.each().map(<[u8]>::len).collect();
-            let mut at = place * STRIDE;
-            debug_assert_eq!(sizes.iter().sum::<usize>(), bytes);
-            for size in sizes {
-                let part = &self.bytes[at..at + size];
-                match send_to(socket, part, train.to, train.from) {
-                    Ok(()) => {
-                        flushed.sent += 1;
-                        flushed.bytes += size as u64;
-                    }
-                    Err(_) => flushed.lost += 1,
-                }
-                at += size;
+    fn send_singly(&self, socket: &impl AsFd, train: Leaving, flushed: &mut Flushed) {
+        for datagram in self.at(train.place).each() {
+            match send_message(socket, datagram, Some(train.to), train.from, None) {
+                Ok(()) => flushed.sent += 1,
+                Err(_) => flushed.lost += 1,
             }
         }
     }
 
-    /// As many as the system takes, at least one.
-    fn send(&mut self, socket: &impl AsFd, leaving: &[Leaving]) -> Result<usize, Errno> {
-        self.out_parts.clear();
-        self.out_names.clear();
-        self.out_controls.clear();
-        for one in leaving {
-            for place in one.first..one.first + one.places {
-                let length = self.heads[place].msg_len as usize;
-                let bytes = self.bytes[place * STRIDE..][..length].as_mut_ptr().cast();
-                self.out_parts.push(libc::iovec { iov_base: bytes, iov_len: length });
-            }
-            self.out_names.push(write_name(one.to));
-            self.out_controls.push(Control([0; CONTROL]));
+    /// Sends what leaves from `first` on: as much as the system takes, at least one.
+    fn send(&mut self, socket: &impl AsFd, first: usize) -> Result<usize, Errno> {
+        let leaving = &self.leaving[first..];
+        for (at, Leaving { place, to, from }) in leaving.iter().enumerate() {
+            let Came { length, segment, .. } = self.came[*place];
+            let bytes = self.bytes[*place * STRIDE..][..length].as_mut_ptr().cast();
+            self.parts[at] = libc::iovec { iov_base: bytes, iov_len: length };
+            self.names[at] = write_name(*to);
+            let control = &mut self.leaving_controls[at];
+            let written = write_control(control, *from, segment);
+            let head = &mut self.heads[at].msg_hdr;
+            (head.msg_name, head.msg_namelen) = ((&raw mut self.names[at]).cast(), name_length_of(*to));
+            (head.msg_iov, head.msg_iovlen) = (&raw mut self.parts[at], 1);
+            (head.msg_control, head.msg_controllen) = if written > 0 {
+                (control.0.as_mut_ptr().cast(), written as _)
+            } else {
+                (ptr::null_mut(), 0)
+            };
         }
-        let mut heads = [no_head(); PLACES];
-        let mut part = 0;
-        for (at, one) in leaving.iter().enumerate().take(PLACES) {
-            let head = &mut heads[at].msg_hdr;
-            head.msg_name = (&raw mut self.out_names[at]).cast();
-            head.msg_namelen = name_length_of(one.to);
-            head.msg_iov = &raw mut self.out_parts[part];
-            head.msg_iovlen = one.places as _;
-            part += one.places;
-            let control = &mut self.out_controls[at];
-            let length = write_control(control, one.from, one.segment);
-            if length > 0 {
-                head.msg_control = control.0.as_mut_ptr().cast();
-                head.msg_controllen = length as _;
-            }
-        }
-        send_many(socket, &mut heads[..leaving.len().min(PLACES)])
+        send_many(socket, &mut self.heads[..leaving.len()])
     }
-}
-
-/// The length of the segments of a train that a datagram of this length may join.
-fn joins(train: &Leaving, length: usize, heads: &[libc::mmsghdr]) -> Option<u16> {
-    let of = |place: usize| heads[place].msg_len as usize;
-    let segment = train.segment.map_or_else(|| of(train.first), usize::from);
-    let fits = (1..=LONGEST_IN_TRAIN).contains(&segment)
-        && (1..=segment).contains(&length)
-        && train.places < TRAIN
-        // Only the last one may be shorter, and a train that came as one place is left as it is.
-        && of(train.first + train.places - 1) == segment;
-    fits.then(|| u16::try_from(segment).ok()).flatten()
 }
 
 /// Sends a train to whom the socket is connected, as one if that can be.
@@ -310,7 +304,7 @@ pub(crate) fn send_connected(socket: impl AsFd, datagram: Datagram<'_>) -> Resul
         rustix::net::send(&socket, bytes, rustix::net::SendFlags::empty()).map(|_| ())
     };
     let Some(segment) = datagram.segment else { return plainly(datagram.bytes) };
-    match send_train(&socket, datagram.bytes, segment) {
+    match send_message(&socket, datagram.bytes, None, None, Some(segment)) {
         Err(Errno::INVAL | Errno::MSGSIZE | Errno::IO | Errno::OPNOTSUPP) => {
             datagram.each().try_for_each(plainly)
         }
@@ -468,14 +462,6 @@ fn send_many(socket: &impl AsFd, heads: &mut [libc::mmsghdr]) -> Result<usize, E
     usize::try_from(sent).map_err(|_| last_error())
 }
 
-fn send_to(socket: &impl AsFd, bytes: &[u8], to: SocketAddr, from: Option<IpAddr>) -> Result<(), Errno> {
-    send_message(socket, bytes, Some(to), from, None)
-}
-
-fn send_train(socket: &impl AsFd, bytes: &[u8], segment: u16) -> Result<(), Errno> {
-    send_message(socket, bytes, None, None, Some(segment))
-}
-
 #[allow(unsafe_code)]
 fn send_message(
     socket: &impl AsFd,
@@ -571,21 +557,20 @@ mod tests {
     }
 
     #[test]
-    fn answers_reach_their_clients_in_order_also_those_that_go_as_a_train() {
+    fn what_goes_the_same_way_goes_as_trains_and_arrives_as_it_was() {
         let (sender, receiver) = pair();
-        let (client, balancer) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (client, balancer) =
+            (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         let sizes = [100, 100, 100, 40, 100, 0, 100, 2000, 2000];
         for (at, size) in sizes.iter().enumerate() {
             sender.send(&vec![at as u8; *size]).expect("sent");
         }
         let mut batch = Batch::new();
-        for place in batch.receive(&receiver, PLACES, false).expect("datagrams") {
-            batch.answer(place, address(&client), None);
-        }
-        let trains: Vec<usize> = batch.leaving.iter().map(|one| one.places).collect();
-        assert_eq!(trains, [4, 1, 1, 1, 1, 1], "equal ones, and a shorter one at the end");
-        let flushed = batch.flush(&balancer);
-        assert_eq!(flushed, Flushed { sent: 9, bytes: 4540, lost: 0 });
+        let places = batch.receive(&receiver, PLACES, false).expect("datagrams");
+        let trains = batch.gather(places);
+        assert_eq!(trains, [0, 4, 5, 6, 7, 8], "equal ones, and a shorter one at the end");
+        trains.iter().for_each(|place| batch.answer(*place, address(&client), None));
+        assert_eq!(batch.flush(&balancer), Flushed { sent: 9, lost: 0 });
         let mut bytes = [0; 4096];
         for (at, size) in sizes.iter().enumerate() {
             let length = client.recv(&mut bytes).expect("a datagram");
@@ -594,11 +579,25 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_of_two_clients_make_no_train() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let clients = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        for client in [&clients[0], &clients[0], &clients[1], &clients[0]] {
+            client.send_to(b"same", address(&receiver)).unwrap();
+        }
+        let mut batch = Batch::new();
+        let places = batch.receive(&receiver, PLACES, true).expect("datagrams");
+        let trains = batch.gather(places);
+        assert_eq!(trains, [0, 2, 3]);
+        assert_eq!((batch.at(0).count(), batch.at(0).bytes), (2, &b"samesame"[..]));
+    }
+
+    #[test]
     fn a_train_comes_as_one_and_goes_on_as_one_or_singly() {
         let (sender, receiver) = pair();
         tell_more(&receiver, false, false, true);
         let bytes: Vec<u8> = (0..250_u8).collect();
-        send_train(&sender, &bytes, 100).expect("a train");
+        send_connected(&sender, Datagram { segment: Some(100), ..Datagram::single(&bytes) }).expect("a train");
         let mut batch = Batch::new();
         let places = batch.receive(&receiver, PLACES, true).expect("a train");
         assert_eq!(places, 0..1);
@@ -608,11 +607,10 @@ mod tests {
         assert_eq!(sizes, [100, 100, 50]);
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         batch.answer(0, address(&client), None);
-        assert_eq!(batch.flush(&receiver), Flushed { sent: 3, bytes: 250, lost: 0 });
-        let leaving = Leaving { first: 0, places: 1, to: address(&client), from: None, segment: Some(100), count: 3 };
+        assert_eq!(batch.flush(&receiver), Flushed { sent: 3, lost: 0 });
         let mut singly = Flushed::default();
-        batch.send_singly(&&receiver, leaving, &mut singly);
-        assert_eq!(singly, Flushed { sent: 3, bytes: 250, lost: 0 });
+        batch.send_singly(&&receiver, Leaving { place: 0, to: address(&client), from: None }, &mut singly);
+        assert_eq!(singly, Flushed { sent: 3, lost: 0 });
         let mut into = [0; 300];
         let came: Vec<usize> = (0..6).map(|_| client.recv(&mut into).unwrap()).collect();
         assert_eq!(came, [100, 100, 50, 100, 100, 50]);

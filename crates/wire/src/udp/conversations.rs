@@ -222,7 +222,7 @@ impl Conversations {
     ) -> FlowId {
         open.ask(datagram);
         if open.may_go_elsewhere() {
-            open.first = self.kept.put(datagram.bytes);
+            open.first = self.kept.put(datagram);
         }
         let patience = Patience::Open(open.course.route().idle_ms);
         let id = self.flows.begin(parties, patience, now, Flow { port, open: Some(open) });
@@ -255,7 +255,9 @@ impl Conversations {
             match batch.receive(self.ports.socket(port), most, false) {
                 Ok(places) => {
                     let came = places.len();
-                    places.for_each(|place| self.answered(id, batch, place, now));
+                    let trains = batch.gather(places);
+                    trains.iter().for_each(|place| self.answered(id, batch, *place, now));
+                    batch.gathered(trains);
                     if came < most {
                         return false;
                     }
@@ -300,8 +302,8 @@ impl Conversations {
         let Flow { port, open } = self.flows.end(id);
         let Some(open) = open else { return self.ports.close(port) };
         self.has_ended(1);
-        let first = self.kept.find(open.first).filter(|_| open.may_go_elsewhere()).map(<[u8]>::to_vec);
-        let Some(first) = first else {
+        let first = self.kept.find(open.first).filter(|_| open.may_go_elsewhere());
+        let Some((first, segment)) = first.map(|first| (first.bytes.to_vec(), first.segment)) else {
             open.account(Ending::EndpointRefused, now, &self.worker);
             return match unsent {
                 Some(unsent) => self.begin(parties, Some(port), unsent, now),
@@ -314,13 +316,14 @@ impl Conversations {
             unsent.into_iter().for_each(|unsent| self.tally.drop(unsent.count(), Dropped::Unreachable));
             return self.ports.close(port);
         }
-        match self.reach(course, Some(port), Datagram::single(&first), now) {
+        let first = Datagram { segment, ..Datagram::single(&first) };
+        match self.reach(course, Some(port), first, now) {
             Ok((open, port)) => {
-                let id = self.enter(parties, open, port, Datagram::single(&first), now);
+                let id = self.enter(parties, open, port, first, now);
                 unsent.into_iter().for_each(|unsent| self.go_on(id, unsent, now));
             }
             Err(why) => {
-                let count = 1 + unsent.map_or(0, |unsent| unsent.count());
+                let count = first.count() + unsent.map_or(0, |unsent| unsent.count());
                 self.tally.drop(count, why);
             }
         }

@@ -1,5 +1,6 @@
 //! What is counted of datagrams: per listener, by all threads.
 
+use bascule_contract::stats::{Datagrams, DroppedDatagrams};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! reasons {
@@ -39,11 +40,24 @@ reasons! {
 /// Datagrams of one listener.
 #[derive(Debug, Default)]
 pub(crate) struct DatagramCounters {
-    pub(crate) received: AtomicU64,
-    pub(crate) sent: AtomicU64,
-    pub(crate) dropped: [AtomicU64; Dropped::WORDS.len()],
-    /// Flows that were given up for others.
-    pub(crate) evicted: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    dropped: [AtomicU64; Dropped::WORDS.len()],
+}
+
+impl DatagramCounters {
+    /// As the control plane reads them.
+    pub(crate) fn stats(&self) -> Datagrams {
+        let dropped = Dropped::WORDS.iter().zip(&self.dropped).map(|(reason, count)| DroppedDatagrams {
+            reason: (*reason).to_owned(),
+            count: count.load(Relaxed),
+        });
+        Datagrams {
+            received: self.received.load(Relaxed),
+            sent: self.sent.load(Relaxed),
+            dropped: dropped.filter(|dropped| dropped.count > 0).collect(),
+        }
+    }
 }
 
 /// The same of one thread since it was last told.
@@ -51,7 +65,6 @@ pub(crate) struct DatagramCounters {
 pub(crate) struct Tally {
     pub(crate) received: u64,
     pub(crate) sent: u64,
-    pub(crate) evicted: u64,
     dropped: [u64; Dropped::WORDS.len()],
     has_dropped: bool,
 }
@@ -71,7 +84,6 @@ impl Tally {
         };
         add(&counters.received, self.received);
         add(&counters.sent, self.sent);
-        add(&counters.evicted, self.evicted);
         if self.has_dropped {
             counters.dropped.iter().zip(self.dropped).for_each(|(counter, more)| add(counter, more));
         }

@@ -120,9 +120,9 @@ impl Carrier {
                     ready.clear_ready();
                 }
                 let now = self.worker.now();
-                for place in places {
-                    self.conversations.hear(self.batch.at(place), now);
-                }
+                let trains = self.batch.gather(places);
+                trains.iter().for_each(|place| self.conversations.hear(self.batch.at(*place), now));
+                self.batch.gathered(trains);
             }
             Err(Errno::AGAIN) => ready.clear_ready(),
             // Somebody else's word about a datagram that was sent before.

@@ -25,6 +25,12 @@ impl Talk {
         self.answered += count;
     }
 
+    /// Answers that may still come; all others are not for the client.
+    pub fn owed(&self) -> u64 {
+        let owed = |each: u32| self.asked.saturating_mul(each.into()).saturating_sub(self.answered);
+        self.responses.map_or(u64::MAX, owed)
+    }
+
     /// The endpoint has answered something.
     pub fn is_answered(&self) -> bool {
         self.answered > 0
@@ -32,7 +38,7 @@ impl Talk {
 
     /// All answers that were to be expected have come. A client that asks twice gets both answers.
     pub fn is_complete(&self) -> bool {
-        self.responses.is_some_and(|each| self.answered >= self.asked.saturating_mul(each.into()))
+        self.owed() == 0
     }
 
     /// An answer was to come, and none has: that speaks against the endpoint.
@@ -60,6 +66,13 @@ mod tests {
         assert!(after(Some(2), 2, 4).is_complete());
         assert!(after(Some(0), 1, 0).is_complete(), "nothing was expected");
         assert!(!after(None, 1, 1_000).is_complete(), "only silence ends it");
+    }
+
+    #[test]
+    fn no_more_answers_are_owed_than_were_asked_for() {
+        assert_eq!(after(Some(2), 3, 1).owed(), 5);
+        assert_eq!(after(Some(1), 1, 9).owed(), 0);
+        assert_eq!(after(None, 1, 9).owed(), u64::MAX);
     }
 
     #[test]

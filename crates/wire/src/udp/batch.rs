@@ -230,6 +230,15 @@ impl Batch {
         true
     }
 
+    /// Leaves so many datagrams of a train, at least one.
+    pub(crate) fn shorten(&mut self, place: usize, count: u64) {
+        let came = &mut self.came[place];
+        if let Some(segment) = came.segment {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            came.length = came.length.min(count.saturating_mul(segment.into()));
+        }
+    }
+
     /// What is in a place leaves for a client with the next flush, from this address of ours where one is given.
     pub(crate) fn answer(&mut self, place: usize, to: SocketAddr, from: Option<IpAddr>) {
         self.leaving.push(Leaving { place, to, from });

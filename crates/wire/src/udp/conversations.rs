@@ -121,7 +121,10 @@ impl Conversations {
             }
         };
         match begun {
-            Ok((open, port)) => drop(self.enter(parties, open, port, datagram, now)),
+            Ok((open, port)) => {
+                self.counters.accepted.fetch_add(1, Relaxed);
+                self.enter(parties, open, port, datagram, now);
+            }
             Err(why) => self.tally.drop(datagram.count(), why),
         }
     }
@@ -181,28 +184,29 @@ impl Conversations {
         course: &Course,
         now: Tick,
     ) -> Result<PortId, Option<Dropped>> {
+        let bulk = course.listener().flows.udp.responses.is_none();
         if let Some(own) = own {
-            return if self.ports.peer(own) == peer { Ok(own) } else { self.redirect(own, peer) };
+            return if self.ports.peer(own) == peer { Ok(own) } else { self.redirect(own, peer, bulk) };
         }
         let is_full = self.flows.len() >= self.most(course);
         let spare = if is_full { self.flows.least_missed() } else { self.flows.longest_over() };
         if let Some(spare) = spare {
             let port = self.give_up(spare, now);
-            return self.redirect(port, peer);
+            return self.redirect(port, peer, bulk);
         }
-        match self.ports.open(peer) {
+        match self.ports.open(peer, bulk) {
             Ok(port) => Ok(port),
             Err(error) if is_want(&error) => {
                 let spare = self.flows.least_missed().ok_or(Some(Dropped::NoDescriptor))?;
                 let port = self.give_up(spare, now);
-                self.redirect(port, peer)
+                self.redirect(port, peer, bulk)
             }
             Err(_) => Err(None),
         }
     }
 
-    fn redirect(&mut self, port: PortId, peer: SocketAddr) -> Result<PortId, Option<Dropped>> {
-        self.ports.redirect(port, peer).map_err(|error| is_want(&error).then_some(Dropped::NoDescriptor))
+    fn redirect(&mut self, port: PortId, peer: SocketAddr, bulk: bool) -> Result<PortId, Option<Dropped>> {
+        self.ports.redirect(port, peer, bulk).map_err(|error| is_want(&error).then_some(Dropped::NoDescriptor))
     }
 
     /// Flows that there may be at a time, by what the listener wants and what the process can afford.
@@ -227,7 +231,6 @@ impl Conversations {
         let patience = Patience::Open(open.course.route().idle_ms);
         let id = self.flows.begin(parties, patience, now, Flow { port, open: Some(open) });
         self.ports.belongs_to(port, id);
-        self.counters.accepted.fetch_add(1, Relaxed);
         self.has_opened(1);
         self.rest_if_complete(id, now);
         id
@@ -274,10 +277,16 @@ impl Conversations {
     }
 
     fn answered(&mut self, id: FlowId, batch: &mut Batch, place: usize, now: Tick) {
-        let (count, bytes) = (batch.at(place).count(), batch.at(place).bytes.len() as u64);
+        let came = batch.at(place).count();
         let Some(open) = &mut self.flows.value_mut(id).open else {
-            return self.tally.drop(count, Dropped::Late);
+            return self.tally.drop(came, Dropped::Late);
         };
+        let surplus = came.saturating_sub(open.talk.owed());
+        if surplus > 0 {
+            batch.shorten(place, came - surplus);
+            self.tally.drop(surplus, Dropped::Late);
+        }
+        let (count, bytes) = (came - surplus, batch.at(place).bytes.len() as u64);
         open.answer(count, bytes, now, &self.worker);
         let Parties { client, local } = self.flows.parties(id);
         batch.answer(place, client, self.local.is_unspecified().then_some(local));

@@ -29,10 +29,9 @@ use crate::udp::batch::{Batch, PLACES, tell_more};
 use crate::udp::conversations::Conversations;
 use crate::worker::Worker;
 use rustix::io::Errno;
-use socket2::SockRef;
 use std::future::poll_fn;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +46,13 @@ const RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 const LOOK: Duration = Duration::from_secs(1);
 /// Expired flows that are ended at a time.
 const EXPIRED: usize = 512;
+
+/// Has a socket that is about to be bound say where datagrams are sent to, and keep more of them.
+pub(crate) fn prepare(socket: &socket2::Socket, address: SocketAddr) {
+    // The system may give less; it says so nowhere.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BYTES);
+    tell_more(socket, address.ip().is_unspecified(), address.is_ipv6(), true);
+}
 
 /// Carries the datagrams of one socket until its acceptor closes. `_held` says for as long as this runs that the port is
 /// ours.
@@ -73,10 +79,6 @@ struct Carrier {
 impl Carrier {
     fn new(worker: &Rc<Worker>, acceptor: Rc<Acceptor>, socket: UdpSocket) -> io::Result<Self> {
         let bound = socket.local_addr()?;
-        let anywhere = bound.ip().is_unspecified();
-        // The system may give less; it says so nowhere.
-        let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BYTES);
-        tell_more(&socket, anywhere, bound.is_ipv6(), true);
         let conversations = Conversations::new(worker, &acceptor, bound.ip())?;
         Ok(Self {
             worker: Rc::clone(worker),
@@ -103,11 +105,8 @@ impl Carrier {
         } else {
             self.acceptor.wake_when_closing(cx);
         }
-        if self.conversations.has_closed() {
-            return Poll::Ready(());
-        }
         self.poll_alarm(cx);
-        Poll::Pending
+        if self.conversations.has_closed() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Datagrams of clients go to their endpoints. False when there are none; then the task is woken for the next.

@@ -21,6 +21,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Events taken at a time.
 const EVENTS: usize = 256;
 
+/// Room for what comes at a time: memory is taken only as it is used.
+const BULK_BYTES: usize = 1024 * 1024;
+
 /// A socket of [`Ports`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PortId(u32);
@@ -31,8 +34,6 @@ pub(crate) struct Ports {
     epoll: OwnedFd,
     sockets: Slab<Port>,
     events: Vec<Event>,
-    /// Trains are taken as one.
-    trains: bool,
 }
 
 struct Port {
@@ -48,7 +49,6 @@ impl Ports {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             sockets: Slab::new(),
             events: Vec::with_capacity(EVENTS),
-            trains: true,
         })
     }
 
@@ -57,11 +57,13 @@ impl Ports {
         self.epoll.try_clone()
     }
 
-    /// Opens a socket to an endpoint.
-    pub(crate) fn open(&mut self, peer: SocketAddr) -> io::Result<PortId> {
+    /// Opens a socket to an endpoint. `bulk`: more than an answer or two may come at a time.
+    pub(crate) fn open(&mut self, peer: SocketAddr, bulk: bool) -> io::Result<PortId> {
         let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         socket.connect(&SockAddr::from(peer))?;
-        if self.trains {
+        if bulk {
+            // The system may give less; it says so nowhere.
+            let _ = socket.set_recv_buffer_size(BULK_BYTES);
             tell_more(&socket, false, false, true);
         }
         let entry = self.sockets.vacant_entry();
@@ -75,11 +77,11 @@ impl Ports {
 
     /// Has a socket lead to this endpoint, with nothing left of what came for its former user. It is closed when that
     /// fails.
-    pub(crate) fn redirect(&mut self, id: PortId, peer: SocketAddr) -> io::Result<PortId> {
+    pub(crate) fn redirect(&mut self, id: PortId, peer: SocketAddr, bulk: bool) -> io::Result<PortId> {
         let port = &mut self.sockets[id.0 as usize];
         if port.peer.is_ipv4() != peer.is_ipv4() {
             self.close(id);
-            return self.open(peer);
+            return self.open(peer, bulk);
         }
         port.flow = None;
         let done = disconnect(&port.socket)

@@ -5,8 +5,10 @@
 //! readings that are written the plain way (`strict.rs`): what both accept, both must understand alike.
 
 mod chunked;
+mod client_hello;
 mod load_report;
 mod path;
+mod proxy_protocol;
 mod request_head;
 mod response_head;
 mod session;
@@ -14,8 +16,10 @@ mod snapshot;
 mod strict;
 
 pub use chunked::chunked;
+pub use client_hello::client_hello;
 pub use load_report::load_report;
 pub use path::path;
+pub use proxy_protocol::proxy_protocol;
 pub use request_head::request_head;
 pub use response_head::response_head;
 pub use session::session;

@@ -4,9 +4,11 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use bascule_fuzz::{chunked, load_report, path, request_head, response_head, session, snapshot};
+use bascule_fuzz::{
+    chunked, client_hello, load_report, path, proxy_protocol, request_head, response_head, session, snapshot,
+};
 
-/// Mutations per target; seven targets make 28,000.
+/// Mutations per target; nine targets make 36,000.
 const MUTATIONS: usize = 4_000;
 
 /// Pieces that mean something to one parser or another.
@@ -71,6 +73,14 @@ const PIECES: &[&[u8]] = &[
     b"application_utilization",
     b"(a+)+$",
     b"{host}",
+    b"PROXY TCP4 ",
+    b"PROXY TCP6 ",
+    b"PROXY UNKNOWN",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+    b"\x03\0\x04",
+    b"\x16\x03\x01\0\x01",
+    b"\0\0\0\x06\0\x04\0\0\x01a",
+    b"\0\x10\0\x05\0\x03\x02h2",
 ];
 
 /// Numbers that look random and are the same every time (Knuth's MMIX).
@@ -176,4 +186,14 @@ fn a_load_report_is_the_same_in_every_form() {
 #[test]
 fn a_snapshot_compiles_or_is_refused_with_reasons() {
     holds("snapshot", snapshot);
+}
+
+#[test]
+fn a_proxy_header_is_found_at_its_last_byte() {
+    holds("proxy_protocol", proxy_protocol);
+}
+
+#[test]
+fn a_hello_asks_for_the_same_however_it_is_split() {
+    holds("client_hello", client_hello);
 }

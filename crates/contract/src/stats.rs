@@ -22,6 +22,9 @@ pub struct Stats {
     /// Per pool of the live snapshot.
     #[serde(default)]
     pub pools: Vec<PoolStats>,
+    /// Per route and endpoint that have seen flows.
+    #[serde(default)]
+    pub flows: Vec<FlowSeries>,
 }
 
 /// What one listener has seen.
@@ -117,6 +120,30 @@ pub struct Series {
     pub duration: Histogram,
     /// Request forwarded to head of the response, where an endpoint answered.
     pub response: Histogram,
+}
+
+/// What the flows of one (listener, route, endpoint) have seen. `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowSeries {
+    /// Listener id.
+    pub listener: String,
+    /// Route id.
+    pub route: String,
+    /// Pool id.
+    pub pool: Option<String>,
+    /// Endpoint id.
+    pub endpoint: Option<String>,
+    /// Flows that have ended, by worded ending.
+    pub endings: Vec<EndingCount>,
+    /// Bytes from clients that endpoints have taken, of open flows as well.
+    pub received_bytes: u64,
+    /// Bytes from endpoints that clients have taken, of open flows as well.
+    pub sent_bytes: u64,
+    /// From the client's connection, or first datagram, to the end.
+    pub duration: Histogram,
+    /// What it took to have a connection to the endpoint, where there was one.
+    pub connect: Histogram,
 }
 
 /// How many exchanges ended with a status.

@@ -292,12 +292,14 @@ impl States {
     /// Takes over marks, in their order. Those about unknown endpoints are kept until one of that name comes. Requests
     /// that wait look whether a mark has given them room.
     ///
-    /// Weights above [`HEAVIEST`] count as that.
-    pub fn mark(&mut self, marks: &[Mark]) {
+    /// Weights above [`HEAVIEST`] count as that. True when any of this was new.
+    pub fn mark(&mut self, marks: &[Mark]) -> bool {
+        let mut changed = false;
         for mark in marks {
             let state = self.endpoint(&mark.pool, &mark.endpoint);
             let served = state.up.load(Relaxed) && !state.maintenance.load(Relaxed);
             if state.take(mark) {
+                changed = true;
                 if !served && state.up.load(Relaxed) && !state.maintenance.load(Relaxed) {
                     state.record.begins(self.now);
                 }
@@ -308,6 +310,7 @@ impl States {
                 pool.waiting.may_have_room(now);
             }
         }
+        changed
     }
 
     /// Drops what no table holds any more and what carries no marks. Call it when an old table has gone.

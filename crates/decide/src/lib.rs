@@ -7,6 +7,8 @@
 //! | question | asked once per | answered in |
 //! |---|---|---|
 //! | What does this snapshot mean? | snapshot | [`table`] |
+//! | Whose connection is it, says who passes it on? | connection | [`proxy_protocol`] |
+//! | Which name does it ask for, before TLS is taken off? | connection | [`client_hello`] |
 //! | Is this one unambiguous message, and how does it end? | head | [`http1`], [`headers`] |
 //! | Who is this, by its certificate? | TLS handshake | [`identity`] |
 //! | The same over HTTP/2, and is it too much? | head, frame | [`http2`] |
@@ -29,6 +31,7 @@
 
 pub mod balance;
 pub mod catalog;
+pub mod client_hello;
 pub mod datagrams;
 pub mod edits;
 pub mod endpoint;
@@ -45,6 +48,7 @@ pub mod networks;
 pub mod path;
 mod pattern;
 pub mod pick;
+pub mod proxy_protocol;
 pub mod random;
 mod reach;
 pub mod request;

@@ -110,6 +110,81 @@ impl Line<'_> {
     }
 }
 
+/// All that a line says about a flow.
+pub(crate) struct FlowLine<'a> {
+    /// `TCP` or `UDP`.
+    pub(crate) protocol: &'static str,
+    /// Its address; empty for Unix sockets.
+    pub(crate) client: &'a str,
+    pub(crate) listener: &'a str,
+    pub(crate) route: &'a str,
+    pub(crate) pool: &'a str,
+    pub(crate) endpoint: &'a str,
+    /// The name that its TLS hello asked for, where that was read.
+    pub(crate) server_name: &'a str,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) attempts: u32,
+    pub(crate) ending: &'a str,
+    pub(crate) reason: &'a str,
+    /// Waiting in a queue, connecting, all; in microseconds.
+    pub(crate) timers_us: [u64; 3],
+    /// Milliseconds since the Unix epoch, of the end.
+    pub(crate) at_ms: u64,
+}
+
+impl FlowLine<'_> {
+    pub(crate) fn write(&self, format: AccessLogFormat, out: &mut Vec<u8>) {
+        match format {
+            AccessLogFormat::Json => self.write_json(out),
+            AccessLogFormat::Combined => self.write_combined(out),
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{{\"time\":\"{}\"", iso_time(self.at_ms));
+        let texts = [
+            ("client", self.client),
+            ("listener", self.listener),
+            ("route", self.route),
+            ("pool", self.pool),
+            ("endpoint", self.endpoint),
+            ("server_name", self.server_name),
+            ("ending", self.ending),
+            ("reason", self.reason),
+        ];
+        for (name, value) in texts {
+            if !matches!((name, value), ("server_name" | "reason", "")) {
+                text(out, name, value.as_bytes());
+            }
+        }
+        let _ = write!(
+            out,
+            ",\"received_bytes\":{},\"sent_bytes\":{},\"attempts\":{}",
+            self.received_bytes, self.sent_bytes, self.attempts
+        );
+        for (name, us) in ["queue", "connect", "total"].iter().zip(self.timers_us) {
+            let _ = write!(out, ",\"{name}_ms\":{}.{:03}", us / 1000, us % 1000);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// What a line of an exchange has, with the flow in the place of the request.
+    fn write_combined(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{} - - [{}] \"FLOW ", or_dash(self.client), clf_time(self.at_ms));
+        escaped(out, or_dash(self.server_name).as_bytes(), true);
+        let [queue, connect, total] = self.timers_us.map(|us| us / 1000);
+        let _ = writeln!(
+            out,
+            " {}\" 0 {} \"-\" \"-\" {} {} 0/{queue}/{connect}/0/{total}",
+            self.protocol,
+            self.sent_bytes,
+            or_dash(self.endpoint),
+            self.ending,
+        );
+    }
+}
+
 fn or_dash(value: &str) -> &str {
     if value.is_empty() { "-" } else { value }
 }

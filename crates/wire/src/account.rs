@@ -1,7 +1,8 @@
 //! What is counted about each exchange: by one thread each, read by anyone, never locked on the way of a request.
 
 use bascule_contract::stats::{
-    Bucket, CodeCount, EndingCount, Histogram as HistogramStats, Series as SeriesStats,
+    Bucket, CodeCount, EndingCount, FlowSeries as FlowSeriesStats, Histogram as HistogramStats,
+    Series as SeriesStats,
 };
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -262,6 +263,36 @@ impl Series {
     }
 }
 
+/// The counters of one thread for the flows of one (listener, route, endpoint).
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub(crate) struct FlowSeries {
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    duration_us: AtomicU64,
+    connect_us: AtomicU64,
+    endings: PerEnding<AtomicU64>,
+    duration: Histogram,
+    connect: Histogram,
+}
+
+impl FlowSeries {
+    /// So many bytes more have been taken by the endpoint, and by the client.
+    pub(crate) fn carry(&self, received: u64, sent: u64) {
+        add(&self.received_bytes, received);
+        add(&self.sent_bytes, sent);
+    }
+
+    /// A flow has ended. `connect`: what it took to have a connection, where there was one.
+    pub(crate) fn count(&self, ending: Ending, duration: Duration, connect: Option<Duration>) {
+        add(&self.endings[ending as usize], 1);
+        self.duration.record(duration, &self.duration_us);
+        if let Some(connect) = connect {
+            self.connect.record(connect, &self.connect_us);
+        }
+    }
+}
+
 /// Whose counters a series holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SeriesKey {
@@ -273,18 +304,30 @@ pub(crate) struct SeriesKey {
 
 /// All series of one thread. The thread itself finds them by its table's positions; this is only locked for a new one.
 #[derive(Debug, Default)]
-pub(crate) struct SeriesBook(Mutex<HashMap<SeriesKey, Arc<Series>>>);
+pub(crate) struct SeriesBook {
+    exchanges: Shelf<Series>,
+    flows: Shelf<FlowSeries>,
+}
+
+type Shelf<T> = Mutex<HashMap<SeriesKey, Arc<T>>>;
+
+fn locked<T>(shelf: &Shelf<T>) -> std::sync::MutexGuard<'_, HashMap<SeriesKey, Arc<T>>> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl SeriesBook {
     pub(crate) fn series(&self, key: SeriesKey) -> Arc<Series> {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(book.entry(key).or_default())
+        Arc::clone(locked(&self.exchanges).entry(key).or_default())
+    }
+
+    pub(crate) fn flow_series(&self, key: SeriesKey) -> Arc<FlowSeries> {
+        Arc::clone(locked(&self.flows).entry(key).or_default())
     }
 
     /// Drops the series that `keep` does not name and no table uses.
     pub(crate) fn prune(&self, keep: impl Fn(&SeriesKey) -> bool) {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        book.retain(|key, series| Arc::strong_count(series) > 1 || keep(key));
+        locked(&self.exchanges).retain(|key, series| Arc::strong_count(series) > 1 || keep(key));
+        locked(&self.flows).retain(|key, series| Arc::strong_count(series) > 1 || keep(key));
     }
 }
 
@@ -302,8 +345,7 @@ struct Sum {
 pub(crate) fn sum<'a>(books: impl Iterator<Item = &'a SeriesBook>) -> Vec<SeriesStats> {
     let mut sums = std::collections::BTreeMap::<SeriesKey, Sum>::new();
     for book in books {
-        let book = book.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, series) in book.iter() {
+        for (key, series) in locked(&book.exchanges).iter() {
             add_series(sums.entry(key.clone()).or_default(), series);
         }
     }
@@ -327,17 +369,57 @@ fn add_series(sum: &mut Sum, series: &Series) {
     series.response.add_to(&series.response_us, &mut sum.response);
 }
 
+#[derive(Default)]
+struct FlowSum {
+    endings: PerEnding<u64>,
+    received_bytes: u64,
+    sent_bytes: u64,
+    duration: HistogramSum,
+    connect: HistogramSum,
+}
+
+/// The same for flows.
+pub(crate) fn sum_flows<'a>(books: impl Iterator<Item = &'a SeriesBook>) -> Vec<FlowSeriesStats> {
+    let mut sums = std::collections::BTreeMap::<SeriesKey, FlowSum>::new();
+    for book in books {
+        for (key, series) in locked(&book.flows).iter() {
+            let sum = sums.entry(key.clone()).or_default();
+            for (total, ending) in sum.endings.iter_mut().zip(series.endings.iter()) {
+                *total += ending.load(Relaxed);
+            }
+            sum.received_bytes += series.received_bytes.load(Relaxed);
+            sum.sent_bytes += series.sent_bytes.load(Relaxed);
+            series.duration.add_to(&series.duration_us, &mut sum.duration);
+            series.connect.add_to(&series.connect_us, &mut sum.connect);
+        }
+    }
+    let stats = sums.into_iter().map(|(key, sum)| FlowSeriesStats {
+        listener: key.listener.to_string(),
+        route: key.route.to_string(),
+        pool: key.endpoint.as_ref().map(|(pool, _)| pool.to_string()),
+        endpoint: key.endpoint.as_ref().map(|(_, endpoint)| endpoint.to_string()),
+        endings: ending_counts(&sum.endings),
+        received_bytes: sum.received_bytes,
+        sent_bytes: sum.sent_bytes,
+        duration: sum.duration.stats(),
+        connect: sum.connect.stats(),
+    });
+    stats.collect()
+}
+
+fn ending_counts(endings: &[u64]) -> Vec<EndingCount> {
+    let seen = Ending::WORDS.iter().zip(endings).filter(|(_, count)| **count > 0);
+    seen.map(|(ending, count)| EndingCount { ending: (*ending).to_owned(), count: *count }).collect()
+}
+
 fn series_stats(key: &SeriesKey, sum: &Sum) -> SeriesStats {
-    let endings = Ending::WORDS.iter().zip(sum.endings.iter()).filter(|(_, count)| **count > 0);
     SeriesStats {
         listener: key.listener.to_string(),
         route: key.route.to_string(),
         pool: key.endpoint.as_ref().map(|(pool, _)| pool.to_string()),
         endpoint: key.endpoint.as_ref().map(|(_, endpoint)| endpoint.to_string()),
         codes: sum.codes.iter().map(|(code, count)| CodeCount { code: *code, count: *count }).collect(),
-        endings: endings
-            .map(|(ending, count)| EndingCount { ending: (*ending).to_owned(), count: *count })
-            .collect(),
+        endings: ending_counts(&sum.endings),
         received_bytes: sum.received_bytes,
         sent_bytes: sum.sent_bytes,
         duration: sum.duration.stats(),

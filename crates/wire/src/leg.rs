@@ -57,6 +57,14 @@ impl Held {
         (self.pool, self.attempt.slot)
     }
 
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    pub(crate) fn table(&self) -> &Rc<LocalTable> {
+        &self.table
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.table.table().pools[self.pool]
     }
@@ -95,6 +103,11 @@ impl Held {
         self.table.learn(self.pool, now.since(attempt.began), now);
     }
 
+    /// The endpoint has taken the connection of a flow.
+    pub(crate) fn connected(&self, at: Instant) {
+        self.tell(self.pool().connected(&self.attempt, self.worker.tick(at)));
+    }
+
     /// Whether a second leg elsewhere may well be faster.
     pub(crate) fn would_do_better(&self) -> bool {
         self.pool().would_do_better(&self.attempt)
@@ -128,6 +141,15 @@ impl Held {
     /// The exchange ended at this moment: saves looking at the clock.
     pub(crate) fn ended(&mut self, at: Instant) {
         self.ended = Some(at);
+    }
+
+    /// There is no connection.
+    pub(crate) fn was_not_connected(&mut self, why: &mut NotConnected) {
+        if let Some(told) = why.told.take() {
+            self.tell_of_tls(told);
+        }
+        let silent = why.ending == Ending::ConnectTimedOut;
+        self.counts_as(if silent { Lost::Silent } else { Lost::Broken });
     }
 
     /// The endpoint could not be spoken to, or did not prove who it is.
@@ -289,16 +311,9 @@ impl Leg {
                 self.connection = Some(connection);
                 Ok(true)
             }
-            Err(NotConnected { ending, reason, told }) => {
-                if let Some(told) = told {
-                    self.held.tell_of_tls(told);
-                }
-                self.held.counts_as(if ending == Ending::ConnectTimedOut {
-                    Lost::Silent
-                } else {
-                    Lost::Broken
-                });
-                Err(Failed::not_connected(ending, reason))
+            Err(mut why) => {
+                self.held.was_not_connected(&mut why);
+                Err(Failed::not_connected(why.ending, why.reason))
             }
         }
     }

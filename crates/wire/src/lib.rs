@@ -30,6 +30,7 @@ mod download;
 mod endpoint;
 mod events;
 mod exchange;
+mod flow;
 mod forward;
 mod head;
 mod http2;

@@ -1,19 +1,19 @@
 //! One thread's view of the live table: pickers, idle connections and counters by the table's own positions.
 
-use crate::account::{Series, SeriesBook, SeriesKey};
+use crate::account::{FlowSeries, Series, SeriesBook, SeriesKey};
 use crate::endpoint::idle::IdleConnections;
 use crate::leg::Held;
 use crate::plane::Live;
 use crate::race::Milestones;
 use crate::tls::Secured;
-use bascule_contract::flows::Carries;
 use bascule_contract::protection::TryLimit;
 use bascule_decide::balance::Slot;
+use bascule_decide::flow::FlowRoute;
 use bascule_decide::load_report::Report;
 use bascule_decide::pick::{Ask, Picker, Taken};
 use bascule_decide::random::Random;
 use bascule_decide::retry::Ration;
-use bascule_decide::table::{Pool, Table, Target};
+use bascule_decide::table::{Listener, ListenerFlows, Pool, Table, Target};
 use bascule_decide::time::Tick;
 use foldhash::fast::FixedState;
 use std::cell::{Cell, RefCell};
@@ -35,6 +35,7 @@ pub(crate) struct LocalTable {
     pools: Vec<LocalPool>,
     random: RefCell<Random>,
     series: RefCell<HashMap<Place, Arc<Series>, FixedState>>,
+    flow_series: RefCell<HashMap<Place, Arc<FlowSeries>, FixedState>>,
 }
 
 struct LocalPool {
@@ -88,7 +89,7 @@ impl LocalTable {
         idle.iter().filter(|(key, list)| !is_kept(key, list)).for_each(|(_, gone)| gone.close());
         *idle = kept;
         let random = RefCell::new(Random::seeded(random.next()));
-        Self { live, pools, random, series: RefCell::default() }
+        Self { live, pools, random, series: RefCell::default(), flow_series: RefCell::default() }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -182,33 +183,69 @@ impl LocalTable {
         route: Option<usize>,
         endpoint: Option<(usize, Slot)>,
     ) -> Arc<Series> {
-        let small = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
-        let place = (
-            small(listener),
-            route.map_or(u32::MAX, small),
-            endpoint.map_or(u32::MAX, |(pool, _)| small(pool)),
-            endpoint.map_or(u32::MAX, |(_, slot)| slot.0),
-        );
         let mut series = self.series.borrow_mut();
-        Arc::clone(series.entry(place).or_insert_with(|| book.series(self.key(listener, route, endpoint))))
+        let found = series.entry(place(listener, route, endpoint)).or_insert_with(|| {
+            let route = route.map(|route| &self.table().listeners[listener].routes[route].id);
+            book.series(self.key(listener, route, endpoint))
+        });
+        Arc::clone(found)
     }
 
-    fn key(&self, listener: usize, route: Option<usize>, endpoint: Option<(usize, Slot)>) -> SeriesKey {
+    /// The same of a flow.
+    pub(crate) fn flow_series(
+        &self,
+        book: &SeriesBook,
+        listener: usize,
+        route: Option<FlowRoutePlace>,
+        endpoint: Option<(usize, Slot)>,
+    ) -> Arc<FlowSeries> {
+        let mut series = self.flow_series.borrow_mut();
+        let at = place(listener, route.map(FlowRoutePlace::number), endpoint);
+        let found = series.entry(at).or_insert_with(|| {
+            let route = route.map(|route| &route.of(&self.table().listeners[listener]).id);
+            book.flow_series(self.key(listener, route, endpoint))
+        });
+        Arc::clone(found)
+    }
+
+    fn key(&self, listener: usize, route: Option<&Arc<str>>, endpoint: Option<(usize, Slot)>) -> SeriesKey {
         let table = self.table();
-        let listener = &table.listeners[listener];
         SeriesKey {
-            listener: Arc::clone(&listener.id),
-            route: route.map_or_else(
-                || Arc::from(""),
-                |route| match listener.carries {
-                    Carries::Http => Arc::clone(&listener.routes[route].id),
-                    Carries::Tcp | Carries::Udp => Arc::clone(&listener.flows.routes.at(route).id),
-                },
-            ),
+            listener: Arc::clone(&table.listeners[listener].id),
+            route: route.map_or_else(|| Arc::from(""), Arc::clone),
             endpoint: endpoint.map(|(pool, slot)| {
                 let pool: &Pool = &table.pools[pool];
                 (Arc::clone(&pool.id), Arc::clone(&pool.endpoints[slot.0 as usize].id))
             }),
         }
+    }
+}
+
+fn place(listener: usize, route: Option<usize>, endpoint: Option<(usize, Slot)>) -> Place {
+    let small = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
+    (
+        small(listener),
+        route.map_or(u32::MAX, small),
+        endpoint.map_or(u32::MAX, |(pool, _)| small(pool)),
+        endpoint.map_or(u32::MAX, |(_, slot)| slot.0),
+    )
+}
+
+/// Where the route of a flow stands in its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlowRoutePlace {
+    pub(crate) position: usize,
+    /// Among what is passed on still encrypted.
+    pub(crate) passthrough: bool,
+}
+
+impl FlowRoutePlace {
+    pub(crate) fn of(self, listener: &Listener) -> &FlowRoute {
+        let ListenerFlows { routes, passthrough, .. } = &listener.flows;
+        if self.passthrough { passthrough } else { routes }.at(self.position)
+    }
+
+    fn number(self) -> usize {
+        self.position * 2 + usize::from(self.passthrough)
     }
 }

@@ -287,7 +287,9 @@ impl Plane {
     pub fn mark(&self, marks: &[Mark]) {
         let states = &mut lock(&self.wanted).states;
         states.at(self.shared.now());
-        states.mark(marks);
+        if states.mark(marks) {
+            tell(&self.commands, || Command::Look);
+        }
     }
 
     /// All counters, now.
@@ -306,6 +308,7 @@ impl Plane {
             draining: wanted.draining.iter().map(|(generation, _)| *generation).collect(),
             listeners: wanted.binds.stats(),
             series: account::sum(self.books.iter().map(Arc::as_ref)),
+            flows: account::sum_flows(self.books.iter().map(Arc::as_ref)),
             endpoints: endpoints.collect(),
             pools: pools.iter().map(|pool| stats::of_pool(pool, now, &self.shared.events)).collect(),
             log_lines_lost: self.shared.log.lost(),

@@ -3,12 +3,17 @@
 use crate::deadline::Deadline;
 use crate::stream::Stream;
 use crate::tls::session::Session;
+use socket2::TcpKeepalive;
 use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+/// Between two questions to a peer that does not answer, and how many there are.
+const PROBE_PAUSE: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
 
 /// A connected stream, TCP or Unix, perhaps with TLS on it. Borrowed only within a poll, so that one task may wait for
 /// both directions.
@@ -86,6 +91,20 @@ impl Socket {
         match self.session() {
             Some(mut tls) => tls.poll_write(cx, &self.stream, parts),
             None => self.stream.poll_write(cx, parts),
+        }
+    }
+
+    /// Whether the last read was told that the end, or a reset, is behind what there was to read.
+    pub(crate) fn ends(&self) -> bool {
+        self.tls.is_none() && self.stream.ends()
+    }
+
+    /// Writes the last bytes, before [`Socket::finish_writing`] or the end of the connection: both go out as one, where that
+    /// is possible.
+    pub(crate) fn poll_write_last(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.session() {
+            Some(mut tls) => tls.poll_write(cx, &self.stream, &[IoSlice::new(bytes)]),
+            None => self.stream.poll_write_last(cx, bytes),
         }
     }
 
@@ -183,6 +202,36 @@ impl Socket {
     pub(crate) fn say_in_the_clear(&self, bytes: &[u8]) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let _ = self.stream.poll_write(&mut cx, &[IoSlice::new(bytes)]);
+    }
+
+    /// Small messages go out at once from now on. Until then one that follows another waits for its acknowledgement.
+    pub(crate) fn hurry(&self) {
+        self.stream.set(|it| it.set_tcp_nodelay(true));
+    }
+
+    /// The peer is told of a reset, not of an end, when this is dropped. What it has not got yet is lost.
+    pub(crate) fn reset(&self) {
+        self.stream.set(|it| it.set_linger(Some(Duration::ZERO)));
+    }
+
+    /// After this long a silence the kernel asks whether the peer is still there, and breaks the connection if it is not.
+    pub(crate) fn probe_after(&self, silence: Duration) {
+        let probes = TcpKeepalive::new()
+            .with_time(silence)
+            .with_interval(silence.min(PROBE_PAUSE))
+            .with_retries(PROBES);
+        self.stream.set(|it| it.set_tcp_keepalive(&probes));
+    }
+
+    /// Looks at what waits to be read, and leaves it there. Ready with how much that is: 0 at the end, or as much as
+    /// before where nothing more can come.
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_peek(cx, into, seen)
     }
 
     /// The local address in text, for requests that name no host.

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 use socket2::SockRef;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
@@ -20,8 +20,8 @@ enum State {
     /// Not known to the runtime. A client that has sent its request already, and takes the whole response at
     /// once, never needs to be: that saves two system calls for each connection.
     Fresh(OwnedFd),
-    /// The runtime can wait for it.
-    Known(AsyncFd<OwnedFd>),
+    /// The runtime can wait for it, and has said whether the peer has said all.
+    Known(AsyncFd<OwnedFd>, Cell<bool>),
     /// The runtime did not take it.
     Gone,
 }
@@ -36,7 +36,9 @@ impl Stream {
     pub(crate) fn register(&self) -> io::Result<()> {
         let mut stream = self.0.borrow_mut();
         *stream = match std::mem::replace(&mut *stream, State::Gone) {
-            State::Fresh(fresh) => State::Known(watch(fresh, Interest::READABLE | Interest::WRITABLE)?),
+            State::Fresh(fresh) => {
+                State::Known(watch(fresh, Interest::READABLE | Interest::WRITABLE)?, Cell::new(false))
+            }
             known => known,
         };
         Ok(())
@@ -71,9 +73,10 @@ impl Stream {
             return Poll::Ready(read);
         }
         let stream = self.0.borrow();
-        let State::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        let State::Known(known, ends) = &*stream else { return Poll::Ready(gone()) };
         loop {
             let mut ready = ready!(known.poll_read_ready(cx))?;
+            ends.set(ready.ready().is_read_closed());
             match recv(known, &mut *into, RecvFlags::empty()) {
                 Ok((read, _)) => {
                     // Less than there was room for: the next read would find nothing, and need not be tried.
@@ -89,16 +92,34 @@ impl Stream {
         }
     }
 
+    /// Whether the last read was told that the end, or a reset, is behind what there was to read.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(&*self.0.borrow(), State::Known(_, ends) if ends.get())
+    }
+
     /// Writes what the system takes now, in one call.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if let Some(written) = self.at_once(|fresh| write(fresh, parts)) {
+        self.poll_send(cx, |to| write(to, parts))
+    }
+
+    /// The same for the last bytes: they may wait for the end, which must be told next. Both then go out as one.
+    pub(crate) fn poll_write_last(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |to| send(to, bytes, SendFlags::NOSIGNAL | SendFlags::MORE))
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&OwnedFd) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(written) = self.at_once(&write) {
             return Poll::Ready(written);
         }
         let stream = self.0.borrow();
-        let State::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        let State::Known(known, ..) = &*stream else { return Poll::Ready(gone()) };
         loop {
             let mut ready = ready!(known.poll_write_ready(cx))?;
-            match write(known.get_ref(), parts) {
+            match write(known.get_ref()) {
                 Ok(written) => return Poll::Ready(Ok(written)),
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
@@ -111,7 +132,7 @@ impl Stream {
     /// that the runtime knows.
     pub(crate) fn is_quiet(&self) -> bool {
         let heard = match &*self.0.borrow() {
-            State::Known(known) => known.try_io(Interest::READABLE, |_| Ok(())),
+            State::Known(known, ..) => known.try_io(Interest::READABLE, |_| Ok(())),
             State::Fresh(fresh) => peek(fresh).map(drop).map_err(io::Error::from),
             State::Gone => Ok(()),
         };
@@ -124,7 +145,7 @@ impl Stream {
     /// reset; `watching` turns false when there is nothing more to be learnt.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>, watching: &mut bool) -> Poll<()> {
         let stream = self.0.borrow();
-        let State::Known(known) = &*stream else { return Poll::Pending };
+        let State::Known(known, ..) = &*stream else { return Poll::Pending };
         while *watching {
             let Ok(mut ready) = ready!(known.poll_read_ready(cx)) else { return Poll::Ready(()) };
             match peek(known.get_ref()) {
@@ -136,11 +157,49 @@ impl Stream {
         Poll::Pending
     }
 
+    /// Looks at what waits to be read and leaves it there; waits while that is no more than `seen`, unless no more can come.
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        let look =
+            |from: &OwnedFd, into: &mut [u8]| recv(from, into, RecvFlags::PEEK).map(|(count, _)| count);
+        if let State::Fresh(fresh) = &*self.0.borrow()
+            && let Ok(count) = look(fresh, into)
+            && count > seen
+        {
+            return Poll::Ready(Ok(count));
+        }
+        self.register()?;
+        let stream = self.0.borrow();
+        let State::Known(known, ..) = &*stream else { return Poll::Ready(gone()) };
+        loop {
+            let mut ready = ready!(known.poll_read_ready(cx))?;
+            match look(known.get_ref(), into) {
+                Ok(count) if count > seen || ready.ready().is_read_closed() => return Poll::Ready(Ok(count)),
+                Ok(_) | Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Sets an option of the socket. One that it does not know is no fault.
+    pub(crate) fn set(&self, option: impl FnOnce(SockRef<'_>) -> io::Result<()>) {
+        let _ = match &*self.0.borrow() {
+            State::Fresh(fresh) => option(SockRef::from(fresh)),
+            State::Known(known, ..) => option(SockRef::from(known.get_ref())),
+            State::Gone => Ok(()),
+        };
+    }
+
     /// Ready once a connect that was begun has succeeded or failed.
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.register()?;
         let stream = self.0.borrow();
-        let State::Known(known) = &*stream else { return Poll::Ready(gone()) };
+        let State::Known(known, ..) = &*stream else { return Poll::Ready(gone()) };
         drop(ready!(known.poll_write_ready(cx))?);
         Poll::Ready(SockRef::from(known.get_ref()).take_error()?.map_or(Ok(()), Err))
     }
@@ -149,7 +208,7 @@ impl Stream {
     pub(crate) fn finish_writing(&self) {
         let _ = match &*self.0.borrow() {
             State::Fresh(fresh) => shutdown(fresh, Shutdown::Write),
-            State::Known(known) => shutdown(known, Shutdown::Write),
+            State::Known(known, ..) => shutdown(known, Shutdown::Write),
             State::Gone => Ok(()),
         };
     }
@@ -158,7 +217,7 @@ impl Stream {
     pub(crate) fn local_text(&self) -> String {
         let address = match &*self.0.borrow() {
             State::Fresh(fresh) => SockRef::from(fresh).local_addr(),
-            State::Known(known) => SockRef::from(known.get_ref()).local_addr(),
+            State::Known(known, ..) => SockRef::from(known.get_ref()).local_addr(),
             State::Gone => gone(),
         };
         let address = address.ok().and_then(|address| address.as_socket());

@@ -3,6 +3,7 @@
 use crate::account::Ending;
 use crate::answer::Answer;
 use crate::client::connection::{Connection, is_last};
+use crate::client::session::Session;
 use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::exchange::Exchange;
@@ -13,7 +14,7 @@ use crate::local::LocalTable;
 use crate::mirror::send_copy;
 use crate::probe::probe;
 use crate::race::{Milestones, Race, Won};
-use crate::wait::wait_for_room;
+use crate::wait::{NoRoom, Wait, wait_for_room};
 use crate::worker::Worker;
 use bascule_contract::protection::TryLimit;
 use bascule_decide::balance::Slot;
@@ -41,14 +42,19 @@ pub(crate) struct Course {
     failed: Option<Ending>,
 }
 
+impl Course {
+    pub(crate) fn new(pool: usize) -> Self {
+        Self { pool, tried: Vec::new(), tries: Tries::default(), retrying: None, failed: None }
+    }
+}
+
 impl Exchange<'_> {
     /// Takes an endpoint and asks it, again elsewhere when that is safe, until there is a response.
     pub(crate) async fn forward(&mut self, pool: usize, head: &[u8]) {
         let table = Rc::clone(&self.request.table);
         send_copy(&self.connection.worker, self.request, head, &self.connection.input);
         probe(&self.connection.worker, &table, pool);
-        let mut course =
-            Course { pool, tried: Vec::new(), tries: Tries::default(), retrying: None, failed: None };
+        let mut course = Course::new(pool);
         loop {
             let held = match self.take(&table, &course).await {
                 Ok(held) => held,
@@ -96,23 +102,32 @@ impl Exchange<'_> {
                 Taken::Full => {}
             }
         }
-        let waited = Box::pin(wait_for_room(self, table, course)).await;
-        match waited {
+        match Box::pin(self.wait(table, course)).await {
             Ok(held) => Ok(self.settled(held, table, course)),
-            Err(Failed::Client(Answer::NoEndpoint)) => Err(nothing),
-            Err(failed) => Err(failed),
+            Err(NoRoom::Nothing) => Err(nothing),
+            Err(NoRoom::ClientGone) => Err(Failed::ClientGone),
+            Err(NoRoom::Shed) => Err(Failed::Client(Answer::Shed)),
+            Err(NoRoom::TimedOut) => Err(Failed::Client(Answer::Failed(Ending::TotalTimedOut))),
         }
     }
 
-    /// The same endpoint, or the one that a request of the same session took a moment before.
+    async fn wait(&mut self, table: &Rc<LocalTable>, course: &Course) -> Result<Held, NoRoom> {
+        let (began, client) = (Instant::now(), &self.connection.side);
+        // Only a client that the runtime knows is seen to leave.
+        client.register().map_err(|_| NoRoom::ClientGone)?;
+        let (pool, ask, until) = (course.pool, self.ask(&course.tried), self.request.until);
+        let (worker, priority) = (&self.connection.worker, self.priority());
+        let mut watching = true;
+        let wait = Wait { worker, table, pool, ask, priority, until };
+        let waited = wait_for_room(&wait, |cx| client.poll_reset(cx, &mut watching)).await;
+        self.outcome.queued += began.elapsed();
+        waited
+    }
+
     fn settled(&self, held: Held, table: &Rc<LocalTable>, course: &Course) -> Held {
-        let worker = &self.connection.worker;
-        let session = self.request.session.as_ref();
-        let Some(other) = session.and_then(|it| it.settle(&held, &course.tried, worker)) else { return held };
-        let ask = Ask { stay: Some(other), strict: false, ..self.ask(&course.tried) };
-        match table.take(course.pool, &ask, worker.now()) {
-            Taken::Endpoint(attempt) => Held::new(worker, table, course.pool, attempt),
-            _ => held,
+        match &self.request.session {
+            Some(session) => settled(session, held, table, &self.ask(&course.tried)),
+            None => held,
         }
     }
 
@@ -262,6 +277,18 @@ impl Exchange<'_> {
     }
 }
 
+/// The same endpoint, or the one that a request of the same session took a moment before.
+pub(crate) fn settled(session: &Session, held: Held, table: &Rc<LocalTable>, ask: &Ask<'_>) -> Held {
+    let worker = held.worker();
+    let Some(other) = session.settle(&held, ask.tried, worker) else { return held };
+    let ask = Ask { stay: Some(other), strict: false, ..*ask };
+    let pool = held.place().0;
+    match table.take(pool, &ask, worker.now()) {
+        Taken::Endpoint(attempt) => Held::new(worker, table, pool, attempt),
+        _ => held,
+    }
+}
+
 /// Whether an answer counts as a failed try, and there may be another somewhere else; the decision is counted.
 fn asks_elsewhere(held: &Held, answer: &Head, course: &mut Course, worker: &Rc<Worker>) -> bool {
     let pool = held.pool();
@@ -271,7 +298,8 @@ fn asks_elsewhere(held: &Held, answer: &Head, course: &mut Course, worker: &Rc<W
         && another(pool, course, worker, false)
 }
 
-fn another(pool: &Pool, course: &mut Course, worker: &Rc<Worker>, refused: bool) -> bool {
+/// Whether there may be another try; the decision is counted. `refused`: nobody has had any work with the last one.
+pub(crate) fn another(pool: &Pool, course: &mut Course, worker: &Rc<Worker>, refused: bool) -> bool {
     let retrying = course.retrying.is_some();
     let within_budget = || retrying || within_budget(pool, worker);
     let allowed = course.tries.another(refused, pool.retries.attempts, within_budget);

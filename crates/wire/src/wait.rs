@@ -1,13 +1,8 @@
-//! A request waits for room at an endpoint of its pool, in the pool's line.
+//! A request or a flow waits for room at an endpoint of its pool, in the pool's line.
 
-use crate::account::Ending;
-use crate::answer::Answer;
 use crate::deadline::Deadline;
-use crate::exchange::Exchange;
-use crate::forward::Failed;
 use crate::leg::Held;
 use crate::local::LocalTable;
-use crate::tries::Course;
 use crate::worker::Worker;
 use bascule_decide::guard::Try;
 use bascule_decide::guard::queue::{Place, Shed, Ticket, Turn, Wish};
@@ -19,58 +14,70 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// Waits until an endpoint has room. The answer that the client gets instead, when it has been too long.
+/// Who waits, and for what.
+pub(crate) struct Wait<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) table: &'a Rc<LocalTable>,
+    pub(crate) pool: usize,
+    pub(crate) ask: Ask<'a>,
+    pub(crate) priority: u32,
+    pub(crate) until: Option<Instant>,
+}
+
+/// Why nobody has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The client has left.
+    ClientGone,
+    /// There is no endpoint any more.
+    Nothing,
+    /// The queue was full, or the wait was too long.
+    Shed,
+    /// The time of the whole was over.
+    TimedOut,
+}
+
+/// Waits until an endpoint has room, while the client is there: `left` says when it is not.
 pub(crate) async fn wait_for_room(
-    exchange: &mut Exchange<'_>,
-    table: &Rc<LocalTable>,
-    course: &Course,
-) -> Result<Held, Failed> {
-    let worker = Rc::clone(&exchange.connection.worker);
-    let pool = &table.table().pools[course.pool];
-    let began = Instant::now();
-    // Only a client that the runtime knows is seen to leave.
-    if exchange.connection.side.register().is_err() {
-        return Err(Failed::ClientGone);
-    }
-    let priority = exchange.priority();
-    let until = exchange.request.until;
-    let client = &exchange.connection.side;
-    let mut line = InLine { worker: &worker, pool, ticket: None };
-    let (mut alarm, mut watching) = (Deadline::default(), true);
-    let ask = exchange.ask(&course.tried);
-    let waited = poll_fn(|cx| {
+    wait: &Wait<'_>,
+    mut left: impl FnMut(&mut Context<'_>) -> Poll<()>,
+) -> Result<Held, NoRoom> {
+    let Wait { worker, table, pool: position, ask, priority, until } = wait;
+    let pool = &table.table().pools[*position];
+    let mut line = InLine { worker, pool, ticket: None };
+    let mut alarm = Deadline::default();
+    let waited: Result<Try, NoRoom> = poll_fn(|cx| {
         loop {
-            let again_at = match line.turn(priority, &ask, cx) {
-                Turn::Go => match table.take(course.pool, &ask, worker.now()) {
+            let again_at = match line.turn(*priority, ask, cx) {
+                Turn::Go => match table.take(*position, ask, worker.now()) {
                     Taken::Endpoint(attempt) => return Poll::Ready(Ok(line.went(attempt))),
-                    Taken::Nothing => return Poll::Ready(Err(Failed::Client(Answer::NoEndpoint))),
+                    Taken::Nothing => return Poll::Ready(Err(NoRoom::Nothing)),
                     Taken::Full => {
                         line.again();
                         continue;
                     }
                 },
-                Turn::Shed(_) => return Poll::Ready(Err(Failed::Client(Answer::Shed))),
+                Turn::Shed(_) => return Poll::Ready(Err(NoRoom::Shed)),
                 Turn::Wait { until } => worker.instant(until),
             };
-            if client.poll_reset(cx, &mut watching).is_ready() {
-                return Poll::Ready(Err(Failed::ClientGone));
+            if left(cx).is_ready() {
+                return Poll::Ready(Err(NoRoom::ClientGone));
             }
             alarm.set(until.map_or(again_at, |until| until.min(again_at)));
             if alarm.poll(cx).is_pending() {
                 return Poll::Pending;
             }
             if until.is_some_and(|until| Instant::now() >= until) {
-                return Poll::Ready(Err(Failed::Client(Answer::Failed(Ending::TotalTimedOut))));
+                return Poll::Ready(Err(NoRoom::TimedOut));
             }
         }
     })
     .await;
     drop(line);
-    if matches!(waited, Err(Failed::Client(Answer::Shed))) {
+    if waited.is_err_and(|why| why == NoRoom::Shed) {
         pool.state.counted.shed.fetch_add(1, Relaxed);
     }
-    exchange.outcome.queued += began.elapsed();
-    Ok(Held::new(&worker, table, course.pool, waited?))
+    Ok(Held::new(worker, table, *position, waited?))
 }
 
 /// A request's place in the line; given up when this is dropped.

@@ -5,13 +5,15 @@ use crate::account::SeriesBook;
 use crate::buffers::Buffers;
 use crate::client::accept::{Acceptor, ListenerCounters, accept};
 use crate::client::bind::{Bound, Held};
-use crate::client::connection::Connection;
+use crate::flow::book::Book;
+use crate::flow::relay::HOT_BYTES;
 use crate::local::{IdleByEndpoint, LocalTable};
 use crate::log_writer::LogId;
 use crate::plane::Shared;
 use crate::store::Stores;
 use crate::udp;
 use bascule_contract::event::What;
+use bascule_contract::snapshot::AccessLogFormat;
 use bascule_decide::guard::Lost;
 use bascule_decide::random::Random;
 use bascule_decide::table::Split;
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Unlisten { bind: Arc<str> },
     /// There is another table; let go of the old one also when no request comes.
     Refresh,
+    /// Marks were made: flows may have to end, or can begin.
+    Look,
     /// Finish what is in flight, by this moment at the latest.
     Stop { by: Option<Instant> },
 }
@@ -93,6 +97,9 @@ pub(crate) struct Worker {
     log: RefCell<LogBatch>,
     /// Where heads are composed.
     pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) flows: Rc<Book>,
+    /// What flows read into; made for the first of them.
+    hot: RefCell<Box<[u8]>>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -106,6 +113,7 @@ impl Worker {
         let mut random = Random::seeded(seed);
         let mut idle = IdleByEndpoint::new();
         let table = LocalTable::new(shared.live(), &mut idle, &mut random);
+        let epoch = shared.epoch;
         let (clock, events) = (Arc::clone(&shared), Arc::clone(&shared.events));
         let stores =
             Stores::new(Arc::clone(&shared.breakers), move || clock.now(), move |what| events.add(what));
@@ -134,12 +142,15 @@ impl Worker {
             finishing: RefCell::default(),
             log: RefCell::default(),
             scratch: RefCell::default(),
+            flows: Rc::new(Book::new(epoch)),
+            hot: RefCell::default(),
         })
     }
 
     /// Does what it is told until it is told to stop. Returns how many exchanges (tunnels among them) are cut off then.
     pub(crate) async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>) -> u64 {
         tokio::task::spawn_local(Rc::clone(&self).sweep());
+        tokio::task::spawn_local(Rc::clone(&self.flows).run());
         loop {
             match commands.recv().await {
                 Some(Command::Stop { by }) => return self.finish(commands, by).await,
@@ -176,7 +187,7 @@ impl Worker {
                     self.wake_connections();
                 }
             }
-            Command::Refresh => drop(self.table()),
+            Command::Refresh | Command::Look => self.flows.look(self.table().table()),
             Command::Stop { .. } => {}
         }
     }
@@ -199,8 +210,12 @@ impl Worker {
                     return Poll::Ready(None);
                 }
                 *self.finishing.borrow_mut() = Some(cx.waker().clone());
-                if let Poll::Ready(Some(Command::Stop { by })) = commands.poll_recv(cx) {
-                    return Poll::Ready(Some(by));
+                while let Poll::Ready(Some(command)) = commands.poll_recv(cx) {
+                    match command {
+                        Command::Stop { by } => return Poll::Ready(Some(by)),
+                        Command::Look => self.flows.look(self.table().table()),
+                        _ => {}
+                    }
                 }
                 alarm.as_mut().poll(cx).map(|()| None)
             })
@@ -210,7 +225,9 @@ impl Worker {
                 Some(other) => by = by.into_iter().chain(other).min(),
                 None => {
                     self.flush_log();
-                    return u64::from(self.in_flight.get()) + u64::from(self.conversations.get());
+                    return u64::from(self.in_flight.get())
+                        + u64::from(self.conversations.get())
+                        + self.flows.len() as u64;
                 }
             }
         }
@@ -235,6 +252,15 @@ impl Worker {
     /// The pool that a request of a split route gets.
     pub(crate) fn split(&self, split: &Split) -> usize {
         split.pick(&mut self.random.borrow_mut())
+    }
+
+    /// Lends what flows read into, for the time of one poll.
+    pub(crate) fn with_hot<T>(&self, act: impl FnOnce(&mut [u8]) -> T) -> T {
+        let mut hot = self.hot.borrow_mut();
+        if hot.is_empty() {
+            *hot = vec![0; HOT_BYTES].into();
+        }
+        act(&mut hot)
     }
 
     /// Draws what a cookie needs.
@@ -268,10 +294,6 @@ impl Worker {
             self.told.set(0);
             self.table().sweep(Instant::now());
         }
-    }
-
-    pub(crate) fn welcome(&self, mut connection: Connection) {
-        tokio::task::spawn_local(async move { connection.serve().await });
     }
 
     /// Why there may be no more connections now: the listener's limit, or the descriptors of the process.
@@ -350,6 +372,11 @@ impl Worker {
 
     /// Writes one line of the access log, if it is on.
     pub(crate) fn log(self: &Rc<Self>, line: &Line<'_>) {
+        self.log_as(|format, out| line.write(format, out));
+    }
+
+    /// The same for a line of any kind.
+    pub(crate) fn log_as(self: &Rc<Self>, write: impl FnOnce(AccessLogFormat, &mut Vec<u8>)) {
         let current = self.shared.log.current();
         let Some(format) = current.format() else { return };
         if self.log.borrow().id != current {
@@ -357,7 +384,7 @@ impl Worker {
         }
         let mut log = self.log.borrow_mut();
         let first = log.lines.is_empty();
-        line.write(format, &mut log.lines);
+        write(format, &mut log.lines);
         log.count += 1;
         log.id = current;
         let full = log.lines.len() >= LOG_BATCH;

@@ -113,6 +113,33 @@ class ListenerStats:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowSeries:
+    """What the flows of one (listener, route, endpoint) have seen.
+
+    `pool` and `endpoint` are `None` when none was picked; `route` is empty when none matched.
+    """
+
+    listener: str
+    """Listener id."""
+    route: str
+    """Route id."""
+    pool: str | None
+    """Pool id."""
+    endpoint: str | None
+    """Endpoint id."""
+    endings: tuple[EndingCount, ...]
+    """Flows that have ended, by worded ending."""
+    received_bytes: U64
+    """Bytes from clients that endpoints have taken, of open flows as well."""
+    sent_bytes: U64
+    """Bytes from endpoints that clients have taken, of open flows as well."""
+    duration: Histogram
+    """From the client's connection, or first datagram, to the end."""
+    connect: Histogram
+    """What it took to have a connection to the endpoint, where there was one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """What one (listener, route, endpoint) has seen.
 
@@ -233,3 +260,5 @@ class Stats:
     """Access log lines dropped because the writer could not keep up."""
     pools: tuple[PoolStats, ...] = ()
     """Per pool of the live snapshot."""
+    flows: tuple[FlowSeries, ...] = ()
+    """Per route and endpoint that have seen flows."""

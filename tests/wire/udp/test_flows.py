@@ -18,7 +18,7 @@ def open_files() -> int:
 
 def endings(stats: contract.Stats) -> dict[str, int]:
     counted = Counter[str]()
-    for series in stats.series:
+    for series in stats.flows:
         counted.update({one.ending: one.count for one in series.endings})
     return dict(counted)
 

@@ -254,7 +254,11 @@ mod tests {
         let mut table = FlowTable::seeded(7);
         let silent = table.begin(parties(1), Patience::Open(9), Tick(0), ());
         let later = table.begin(parties(2), Patience::Open(1), Tick(5), ());
-        assert_eq!(table.least_missed(), Some(silent), "it has been silent for longest, whatever its patience");
+        assert_eq!(
+            table.least_missed(),
+            Some(silent),
+            "it has been silent for longest, whatever its patience"
+        );
         table.change(later, Patience::Over(1), Tick(9));
         assert_eq!((table.longest_over(), table.least_missed()), (Some(later), Some(later)));
     }

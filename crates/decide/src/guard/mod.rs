@@ -135,6 +135,13 @@ impl Pool {
         self.judge(attempt, evidence, now)
     }
 
+    /// The endpoint has taken the connection of a flow: it works. How long the flow lasts, and whether it ever answers,
+    /// says nothing about it: the try is ended as [`Lost::Abandoned`].
+    pub fn connected(&self, attempt: &Try, now: Tick) -> Option<Change> {
+        self.endpoints[attempt.slot.index()].state.record.has_answered(now);
+        self.judge(attempt, Evidence::Worked, now)
+    }
+
     /// Whether the endpoint has begun no answer since `attempt` was begun there: not this request takes long, but
     /// all of them.
     pub fn is_quiet(&self, attempt: &Try) -> bool {

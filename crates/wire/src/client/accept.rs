@@ -1,14 +1,16 @@
 //! Accepts connections and gives each a task of its own.
 
 use crate::client::bind::{Bound, Held};
-use crate::client::connection::{Connection, Peer};
+use crate::client::connection::{Arrival, Connection, Peer};
 use crate::deadline::Deadline;
+use crate::flow;
 use crate::socket::Socket;
 use crate::stream::watch;
 use crate::tls::fault::Fault;
 use crate::udp::drops::DatagramCounters;
 use crate::worker::Worker;
 use bascule_contract::event::What;
+use bascule_contract::flows::Carries;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use std::cell::{Cell, RefCell};
@@ -186,7 +188,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
                 match seat(&worker, &acceptor, &peer) {
                     Some(seat) => {
                         let (worker, acceptor) = (Rc::clone(&worker), Rc::clone(&acceptor));
-                        Rc::clone(&worker).welcome(Connection::new(worker, acceptor, socket, peer, seat));
+                        welcome(worker, acceptor, socket, peer, seat);
                     }
                     // Closed at once: one client is not to take everybody's connections.
                     None => drop(acceptor.counters.borrow().turned_away.fetch_add(1, Relaxed)),
@@ -215,6 +217,19 @@ pub(crate) async fn accept(worker: Rc<Worker>, acceptor: Rc<Acceptor>, bound: Bo
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Gives a connection to a task of its own: that of its listener's kind.
+fn welcome(worker: Rc<Worker>, acceptor: Rc<Acceptor>, socket: Socket, peer: Peer, seat: Option<Seat>) {
+    let table = worker.table();
+    let place = acceptor.place(table.table());
+    let arrival = Arrival::new(&worker, &acceptor, seat);
+    let listener = place.map(|place| &table.table().listeners[place]);
+    if listener.is_some_and(|it| it.carries == Carries::Tcp || !it.flows.passthrough.is_empty()) {
+        return flow::welcome(worker, acceptor, socket, peer, arrival);
+    }
+    let mut connection = Connection::new(worker, acceptor, socket, peer, arrival);
+    tokio::task::spawn_local(async move { connection.serve().await });
 }
 
 /// The client's seat where the listener limits them; `None` when it has no more.

@@ -69,15 +69,15 @@ pub(crate) struct Connection {
 
 /// A connection's place among those of its thread and listener, for as long as this lives.
 #[derive(Debug)]
-struct Arrival {
+pub(crate) struct Arrival {
     worker: Rc<Worker>,
-    counters: Arc<ListenerCounters>,
+    pub(crate) counters: Arc<ListenerCounters>,
     registration: usize,
     _seat: Option<Seat>,
 }
 
 impl Arrival {
-    fn new(worker: &Rc<Worker>, acceptor: &Acceptor, seat: Option<Seat>) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, acceptor: &Acceptor, seat: Option<Seat>) -> Self {
         let registration = worker.register();
         let counters = Arc::clone(&acceptor.counters.borrow());
         counters.accepted.fetch_add(1, Relaxed);
@@ -125,9 +125,8 @@ impl Connection {
         acceptor: Rc<Acceptor>,
         socket: Socket,
         peer: Peer,
-        seat: Option<Seat>,
+        arrival: Arrival,
     ) -> Self {
-        let arrival = Some(Arrival::new(&worker, &acceptor, seat));
         Self {
             input: Input::new(Rc::clone(&worker.buffers)),
             worker,
@@ -138,7 +137,7 @@ impl Connection {
             served: 0,
             idle_since: Instant::now(),
             secure: None,
-            arrival,
+            arrival: Some(arrival),
         }
     }
 

@@ -29,6 +29,11 @@ impl NotConnected {
         Self { ending, reason: "", told: None }
     }
 
+    /// As the system says it.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        Self::plainly(ending_of(error))
+    }
+
     /// The same for another one who waited; the operator is told once.
     pub(crate) fn again(&mut self) -> Self {
         Self { ending: self.ending, reason: self.reason, told: self.told.take() }
@@ -42,16 +47,27 @@ pub(crate) async fn connect(
     deadline: &mut Deadline,
     limit: Duration,
 ) -> Result<Socket, NotConnected> {
-    let (mut socket, connected) = begin(target).map_err(|error| NotConnected::plainly(ending_of(&error)))?;
+    let (socket, connected) = begin(target, false).map_err(|error| NotConnected::of(&error))?;
+    // Small messages are not to wait for each other. A Unix socket knows nothing of that.
+    socket.hurry();
+    finish((socket, connected), target, tls, deadline, limit).await
+}
+
+/// Waits for a connect that was begun, and shakes hands.
+pub(crate) async fn finish(
+    (mut socket, connected): (Socket, bool),
+    target: &Target,
+    tls: Option<&EndpointTls>,
+    deadline: &mut Deadline,
+    limit: Duration,
+) -> Result<Socket, NotConnected> {
     if connected && tls.is_none() {
         return Ok(socket);
     }
     deadline.start(limit);
     if !connected {
         poll_fn(|cx| match socket.poll_connected(cx) {
-            Poll::Ready(opened) => {
-                Poll::Ready(opened.map_err(|error| NotConnected::plainly(ending_of(&error))))
-            }
+            Poll::Ready(opened) => Poll::Ready(opened.map_err(|error| NotConnected::of(&error))),
             Poll::Pending => deadline.poll(cx).map(|()| Err(NotConnected::plainly(Ending::ConnectTimedOut))),
         })
         .await?;
@@ -83,8 +99,11 @@ fn untrusted(error: &io::Error) -> NotConnected {
     NotConnected { ending: Ending::EndpointTlsFailed, reason, told }
 }
 
-/// Begins to connect; true when that has succeeded already, as it does on one machine.
-fn begin(target: &Target) -> io::Result<(Socket, bool)> {
+/// Begins to connect; true when that has succeeded already, as it does with Unix sockets.
+///
+/// `speaks`: there is something to say at once, which then tells the peer that the connection stands. Otherwise that takes a
+/// packet of its own.
+pub(crate) fn begin(target: &Target, speaks: bool) -> io::Result<(Socket, bool)> {
     let (domain, protocol, address) = match target {
         Target::Tcp(address) => {
             (Domain::for_address(*address), Some(Protocol::TCP), SockAddr::from(*address))
@@ -92,8 +111,8 @@ fn begin(target: &Target) -> io::Result<(Socket, bool)> {
         Target::Unix(path) => (Domain::UNIX, None, SockAddr::unix(path)?),
     };
     let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking(), protocol)?;
-    if protocol.is_some() {
-        socket.set_tcp_nodelay(true)?;
+    if speaks && protocol.is_some() {
+        socket.set_tcp_quickack(false)?;
     }
     let connected = match socket.connect(&address) {
         Ok(()) => true,

@@ -4,8 +4,8 @@
 
 use rustix::io::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd};
 use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
 /// Datagrams, or trains of them, that there is room for at a time.
@@ -159,19 +159,16 @@ impl Batch {
         self.parts[place] = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: LONGEST };
         let head = &mut self.heads[place].msg_hdr;
         (head.msg_iov, head.msg_iovlen) = (&raw mut self.parts[place], 1);
-        (head.msg_name, head.msg_namelen) = if named {
-            ((&raw mut self.names[place]).cast(), name_length())
-        } else {
-            (ptr::null_mut(), 0)
-        };
-        (head.msg_control, head.msg_controllen) =
-            (self.controls[place].0.as_mut_ptr().cast(), CONTROL as _);
+        (head.msg_name, head.msg_namelen) =
+            if named { ((&raw mut self.names[place]).cast(), name_length()) } else { (ptr::null_mut(), 0) };
+        (head.msg_control, head.msg_controllen) = (self.controls[place].0.as_mut_ptr().cast(), CONTROL as _);
     }
 
     fn read(&self, place: usize, named: bool) -> Came {
         let head = &self.heads[place];
         let length = (head.msg_len as usize).min(LONGEST);
-        let told = read_control(&self.controls[place].0[..(head.msg_hdr.msg_controllen as usize).min(CONTROL)]);
+        let told =
+            read_control(&self.controls[place].0[..(head.msg_hdr.msg_controllen as usize).min(CONTROL)]);
         Came {
             length,
             segment: told.segment.filter(|segment| usize::from(*segment) < length && *segment > 0),
@@ -309,9 +306,8 @@ impl Batch {
 /// # Errors
 /// Of the first datagram that could not be sent.
 pub(crate) fn send_connected(socket: impl AsFd, datagram: Datagram<'_>) -> Result<(), Errno> {
-    let plainly = |bytes: &[u8]| {
-        rustix::net::send(&socket, bytes, rustix::net::SendFlags::empty()).map(|_| ())
-    };
+    let plainly =
+        |bytes: &[u8]| rustix::net::send(&socket, bytes, rustix::net::SendFlags::empty()).map(|_| ());
     let Some(segment) = datagram.segment else { return plainly(datagram.bytes) };
     match send_message(&socket, datagram.bytes, None, None, Some(segment)) {
         Err(Errno::INVAL | Errno::MSGSIZE | Errno::IO | Errno::OPNOTSUPP) => {
@@ -393,9 +389,7 @@ const ALIGN: usize = size_of::<usize>();
 fn read_control(mut control: &[u8]) -> Told {
     let mut told = Told::default();
     while let Some(header) = control.get(..HEADER) {
-        let number = |at: usize| {
-            i32::from_ne_bytes(header[at..at + 4].try_into().unwrap_or_default())
-        };
+        let number = |at: usize| i32::from_ne_bytes(header[at..at + 4].try_into().unwrap_or_default());
         let length = usize::from_ne_bytes(header[..ALIGN].try_into().unwrap_or_default());
         let Some(body) = control.get(HEADER..length) else { break };
         match (number(ALIGN), number(ALIGN + 4)) {
@@ -524,9 +518,7 @@ pub(crate) fn disconnect(socket: impl AsFd) -> Result<(), Errno> {
     let mut name = no_name();
     name.sin6_family = libc::AF_UNSPEC as libc::sa_family_t;
     // SAFETY: the name is a whole one and lives through the call.
-    let done = unsafe {
-        libc::connect(socket.as_fd().as_raw_fd(), (&raw const name).cast(), name_length())
-    };
+    let done = unsafe { libc::connect(socket.as_fd().as_raw_fd(), (&raw const name).cast(), name_length()) };
     if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
@@ -606,7 +598,8 @@ mod tests {
         let (sender, receiver) = pair();
         tell_more(&receiver, false, false, true);
         let bytes: Vec<u8> = (0..250_u8).collect();
-        send_connected(&sender, Datagram { segment: Some(100), ..Datagram::single(&bytes) }).expect("a train");
+        send_connected(&sender, Datagram { segment: Some(100), ..Datagram::single(&bytes) })
+            .expect("a train");
         let mut batch = Batch::new();
         let places = batch.receive(&receiver, PLACES, true).expect("a train");
         assert_eq!(places, 0..1);
@@ -650,11 +643,9 @@ mod tests {
     fn a_socket_that_is_used_again_has_another_port() {
         let (socket, peer) = pair();
         let before = address(&socket);
-        let fresh = UdpSocket::from(std::os::fd::OwnedFd::from(socket2::Socket::new(
-            socket2::Domain::IPV4,
-            socket2::Type::DGRAM,
-            None,
-        ).unwrap()));
+        let fresh = UdpSocket::from(std::os::fd::OwnedFd::from(
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap(),
+        ));
         let mut ports = std::collections::HashSet::from([before.port()]);
         for _ in 0..5 {
             disconnect(&fresh).expect("disconnected");

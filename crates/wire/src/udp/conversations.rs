@@ -2,6 +2,7 @@
 
 use crate::account::Ending;
 use crate::client::accept::{Acceptor, ListenerCounters};
+use crate::flow::book::known;
 use crate::udp::batch::{Batch, Datagram, send_connected};
 use crate::udp::drops::{Dropped, Tally};
 use crate::udp::flow::{Course, Flow, Open};
@@ -10,10 +11,9 @@ use crate::udp::ports::{PortId, Ports};
 use crate::worker::Worker;
 use bascule_decide::datagrams::table::{FlowId, FlowTable, Parties, Patience};
 use bascule_decide::random::Random;
-use bascule_decide::table::{EndpointState, Table, Target};
+use bascule_decide::table::Target;
 use bascule_decide::time::Tick;
 use rustix::io::Errno;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -154,10 +154,10 @@ impl Conversations {
             let Target::Tcp(peer) = held.endpoint().target else { break Dropped::Unreachable };
             match self.port_to(peer, port.take(), &course, now) {
                 Ok(to) => match send_connected(self.ports.socket(to), datagram) {
-                    Ok(()) => return Ok((Open::begin(course, held), to)),
+                    Ok(()) => return Ok((Open::begin(course, held, &self.worker), to)),
                     Err(error) if is_for_now(error) => {
                         self.tally.drop(datagram.count(), Dropped::NotSent);
-                        return Ok((Open::begin(course, held), to));
+                        return Ok((Open::begin(course, held, &self.worker), to));
                     }
                     Err(_) => port = Some(to),
                 },
@@ -165,7 +165,11 @@ impl Conversations {
                 Err(Some(why)) => break why,
             }
             if let Err(held) = course.pass_on(held) {
-                Open::begin(course, held).account(Ending::EndpointUnreachable, now, &self.worker);
+                Open::begin(course, held, &self.worker).account(
+                    Ending::EndpointUnreachable,
+                    now,
+                    &self.worker,
+                );
                 break Dropped::Unreachable;
             }
         };
@@ -206,7 +210,9 @@ impl Conversations {
     }
 
     fn redirect(&mut self, port: PortId, peer: SocketAddr, bulk: bool) -> Result<PortId, Option<Dropped>> {
-        self.ports.redirect(port, peer, bulk).map_err(|error| is_want(&error).then_some(Dropped::NoDescriptor))
+        self.ports
+            .redirect(port, peer, bulk)
+            .map_err(|error| is_want(&error).then_some(Dropped::NoDescriptor))
     }
 
     /// Flows that there may be at a time, by what the listener wants and what the process can afford.
@@ -321,7 +327,7 @@ impl Conversations {
         };
         let Open { mut course, held, .. } = open;
         if let Err(held) = course.pass_on(held) {
-            Open::begin(course, held).account(Ending::EndpointRefused, now, &self.worker);
+            Open::begin(course, held, &self.worker).account(Ending::EndpointRefused, now, &self.worker);
             unsent.into_iter().for_each(|unsent| self.tally.drop(unsent.count(), Dropped::Unreachable));
             return self.ports.close(port);
         }
@@ -470,12 +476,6 @@ impl Conversations {
             self.counters = Arc::clone(&counters);
         }
     }
-}
-
-/// The endpoints of a table, and where they are.
-fn known(live: &Table) -> HashMap<*const EndpointState, &Target> {
-    let endpoints = live.pools.iter().flat_map(|pool| &pool.endpoints);
-    endpoints.map(|endpoint| (Arc::as_ptr(&endpoint.state), &endpoint.target)).collect()
 }
 
 fn as_us(time: Duration) -> u64 {

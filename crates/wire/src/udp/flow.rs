@@ -1,10 +1,11 @@
 //! One flow: who is at its other end, what was said, and what is written down when it has ended.
 
-use crate::access_log::{Line, LogFacts};
-use crate::account::{Counted, Ending};
+use crate::access_log::FlowLine;
+use crate::account::{Ending, FlowSeries};
 use crate::client::session::Session;
+use crate::exchange::now_ms;
 use crate::leg::Held;
-use crate::local::LocalTable;
+use crate::local::{FlowRoutePlace, LocalTable};
 use crate::udp::batch::Datagram;
 use crate::udp::drops::Dropped;
 use crate::udp::kept::Mark;
@@ -37,9 +38,9 @@ pub(crate) struct Open {
     pub(crate) course: Course,
     pub(crate) held: Held,
     pub(crate) talk: Talk,
+    series: Arc<FlowSeries>,
     received_bytes: u64,
     sent_bytes: u64,
-    answered: Option<Tick>,
     /// The first datagram, in case another endpoint has to be asked.
     pub(crate) first: Mark,
     lifetime: Lifetime,
@@ -89,6 +90,11 @@ impl Course {
 
     pub(crate) fn route(&self) -> &FlowRoute {
         self.listener().flows.routes.at(self.route)
+    }
+
+    fn series(&self, worker: &Worker, place: (usize, Slot)) -> Arc<FlowSeries> {
+        let route = FlowRoutePlace { position: self.route, passthrough: false };
+        self.table.flow_series(&worker.book, self.listener, Some(route), Some(place))
     }
 
     fn pool(&self) -> &Pool {
@@ -141,12 +147,12 @@ impl Course {
 
 impl Open {
     /// Of a flow whose first datagram goes to this endpoint.
-    pub(crate) fn begin(course: Course, held: Held) -> Self {
+    pub(crate) fn begin(course: Course, held: Held, worker: &Worker) -> Self {
         Self {
+            series: course.series(worker, held.place()),
             talk: Talk::new(course.listener().flows.udp.responses),
             received_bytes: 0,
             sent_bytes: 0,
-            answered: None,
             first: Mark::default(),
             lifetime: Lifetime::new(course.route(), course.began),
             is_gone: false,
@@ -190,17 +196,19 @@ impl Open {
     /// The client has said something.
     pub(crate) fn ask(&mut self, datagram: Datagram<'_>) {
         self.talk.ask(datagram.count());
-        self.received_bytes += datagram.bytes.len() as u64;
+        let bytes = datagram.bytes.len() as u64;
+        self.received_bytes += bytes;
+        self.series.carry(bytes, 0);
     }
 
     /// The endpoint has said something.
     pub(crate) fn answer(&mut self, count: u64, bytes: u64, now: Tick, worker: &Worker) {
         if !self.talk.is_answered() {
-            self.answered = Some(now);
             self.held.answered(0, worker.instant(now));
         }
         self.talk.answer(count);
         self.sent_bytes += bytes;
+        self.series.carry(0, bytes);
     }
 
     /// How it ended when nobody said anything for as long as that may be.
@@ -216,43 +224,30 @@ impl Open {
             _ => Lost::Abandoned,
         });
         self.held.ended(worker.instant(now));
-        let since = |to: Tick| Duration::from_micros(to.since(self.course.began));
-        let counted = Counted {
-            status: 0,
-            ending,
-            received_bytes: self.received_bytes,
-            sent_bytes: self.sent_bytes,
-            duration: since(now),
-            response: self.answered.map(since),
-        };
-        let Course { table, listener, route, .. } = &self.course;
-        table.series(&worker.book, *listener, Some(*route), Some(self.held.place())).count(&counted);
+        let duration = Duration::from_micros(now.since(self.course.began));
+        self.series.count(ending, duration, None);
         if worker.log_is_on() {
-            self.log(&counted, worker);
+            self.log(ending, now, worker);
         }
     }
 
-    fn log(&self, counted: &Counted, worker: &Rc<Worker>) {
-        let facts = LogFacts {
-            client: self.course.client.to_string(),
+    fn log(&self, ending: Ending, now: Tick, worker: &Rc<Worker>) {
+        let line = FlowLine {
             protocol: "UDP",
-            ..LogFacts::default()
-        };
-        let us = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        worker.log(&Line {
-            facts: &facts,
+            client: &self.course.client.to_string(),
             listener: &self.course.listener().id,
             route: &self.course.route().id,
             pool: &self.held.pool().id,
             endpoint: &self.held.endpoint().id,
-            status: 0,
-            received_bytes: counted.received_bytes,
-            sent_bytes: counted.sent_bytes,
+            server_name: "",
+            received_bytes: self.received_bytes,
+            sent_bytes: self.sent_bytes,
             attempts: u32::try_from(self.course.tried.len()).unwrap_or(u32::MAX).saturating_add(1),
-            ending: counted.ending.word(),
+            ending: ending.word(),
             reason: "",
-            timers_us: [0, 0, 0, us(counted.response.unwrap_or_default()), us(counted.duration)],
-            at_ms: crate::exchange::now_ms(),
-        });
+            timers_us: [0, 0, now.since(self.course.began)],
+            at_ms: now_ms(),
+        };
+        worker.log_as(|format, out| line.write(format, out));
     }
 }

@@ -168,7 +168,7 @@ impl FlowRoute {
 
     fn takes(&self, opening: &Opening<'_>) -> bool {
         let offered = |protocol: &&[u8]| self.alpn.iter().any(|wanted| **wanted == **protocol);
-        (self.alpn.is_empty() || opening.alpn.iter().any(|protocol| offered(protocol)))
+        (self.alpn.is_empty() || opening.alpn.iter().any(offered))
             && (self.clients.is_empty() || opening.client.is_some_and(|client| self.clients.contains(client)))
     }
 }

@@ -3,10 +3,11 @@
 use crate::account::Ending;
 use crate::client::accept::{Acceptor, ListenerCounters};
 use crate::flow::book::known;
-use crate::udp::batch::{Batch, Datagram, send_connected};
+use crate::udp::batch::{Batch, Datagram};
 use crate::udp::drops::{Dropped, Tally};
 use crate::udp::flow::{Course, Flow, Open};
 use crate::udp::kept::Kept;
+use crate::udp::message::send_connected;
 use crate::udp::ports::{PortId, Ports};
 use crate::worker::Worker;
 use bascule_decide::datagrams::table::{FlowId, FlowTable, Parties, Patience};

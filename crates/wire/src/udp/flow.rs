@@ -105,7 +105,6 @@ impl Course {
     ///
     /// # Errors
     /// When that has happened often enough. The endpoint is then the last.
-    #[expect(clippy::result_large_err, reason = "it moves into the flow that has failed")]
     pub(crate) fn pass_on(&mut self, mut held: Held) -> Result<(), Held> {
         if self.tried.len() >= self.pool().retries.attempts as usize {
             return Err(held);

@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(found.last(), Some(&999));
         assert!(found.windows(2).all(|pair| pair[0] + 1 == pair[1]), "a run up to the latest");
         for at in found {
-            assert_eq!(kept.find(marks[at]).unwrap().bytes, datagram(at));
+            assert_eq!(kept.find(marks[at]).expect("it was found").bytes, datagram(at));
         }
         assert_eq!(kept.bytes.len(), ROOM);
     }

@@ -18,6 +18,7 @@ mod conversations;
 pub(crate) mod drops;
 mod flow;
 mod kept;
+mod message;
 mod ports;
 
 use crate::account::Ending;
@@ -25,8 +26,9 @@ use crate::client::accept::Acceptor;
 use crate::client::bind::Held;
 use crate::deadline::Deadline;
 use crate::stream::watch;
-use crate::udp::batch::{Batch, PLACES, tell_more};
+use crate::udp::batch::{Batch, PLACES};
 use crate::udp::conversations::Conversations;
+use crate::udp::message::tell_more;
 use crate::worker::Worker;
 use rustix::io::Errno;
 use std::future::poll_fn;

@@ -4,7 +4,7 @@
 //! is closed. One that is used again gets another port, at the system's random choice: what comes late for its former
 //! user reaches nobody, and a port cannot be guessed from those before (RFC 5452, 9.2).
 
-use crate::udp::batch::{disconnect, tell_more};
+use crate::udp::message::{disconnect, tell_more};
 use crate::worker::Worker;
 use bascule_decide::datagrams::table::FlowId;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};

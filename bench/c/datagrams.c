@@ -108,15 +108,15 @@ static void ask(struct client *it) {
     sendmmsg(it->fd, messages, window, 0);
 }
 
-static uint64_t percentile(const uint64_t *slowness, uint64_t done, double share) {
+static uint64_t percentile(const uint64_t *slowness, uint64_t count, double share) {
     uint64_t seen = 0, at = 0;
-    while (at < LONGEST_MICROSECONDS - 1 && (seen += slowness[at]) < done * share) at++;
+    while (at < LONGEST_MICROSECONDS - 1 && (seen += slowness[at]) < count * share) at++;
     return at;
 }
 
 static int ask_for(int clients, double seconds) {
     struct client *all = calloc(clients, sizeof *all);
-    uint64_t *slowness = calloc(LONGEST_MICROSECONDS, sizeof *slowness), done = 0, errors = 0, bytes = 0, longest = 0;
+    uint64_t *slowness = calloc(LONGEST_MICROSECONDS, sizeof *slowness), done = 0, rounds = 0, errors = 0, bytes = 0, longest = 0;
     int poll_fd = epoll_create1(0);
     for (int i = 0; i < clients; i++) {
         all[i].fd = watched(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), poll_fd, i);
@@ -139,6 +139,7 @@ static int ask_for(int clients, double seconds) {
             if (took >= LONGEST_MICROSECONDS) took = LONGEST_MICROSECONDS - 1;
             if (took > longest) longest = took;
             slowness[took]++;
+            rounds++;
             ask(it);
         }
         at = now();
@@ -151,8 +152,8 @@ static int ask_for(int clients, double seconds) {
     }
     printf("{\"requests\": %lu, \"seconds\": %.6f, \"errors\": %lu, \"bytes\": %lu, \"p50_us\": %lu, \"p99_us\": %lu, "
            "\"max_us\": %lu}\n",
-           done, (now() - began) / 1e9, errors, bytes, percentile(slowness, done, 0.5),
-           percentile(slowness, done, 0.99), longest);
+           done, (now() - began) / 1e9, errors, bytes, percentile(slowness, rounds, 0.5),
+           percentile(slowness, rounds, 0.99), longest);
     return 0;
 }
 

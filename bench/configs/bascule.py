@@ -38,16 +38,24 @@ def match(number: int) -> Match:
     return matches.get(WANTED["routes_by"], Match())
 
 
+def carried() -> dict[str, object]:
+    """What the listener carries: HTTP by its routes, or datagrams as they are."""
+    if WANTED["udp"]:
+        udp = {} if WANTED["responses"] is None else {"responses": WANTED["responses"]}
+        return {"protocol": "udp", "udp": udp, "pool": "origin"}
+    routes = [
+        Route(name=f"r{number}", match=match(number), pool="origin") for number in range(WANTED["routes"])
+    ]
+    return {"routes": routes}
+
+
 config = Config(
     threads=1,
     listeners={
         "clients": Listener(
             bind=f"127.0.0.1:{WANTED['port']}",
             **({"tls": {"certificates": [WANTED["tls"]]}} if WANTED["tls"] else {}),
-            routes=[
-                Route(name=f"r{number}", match=match(number), pool="origin")
-                for number in range(WANTED["routes"])
-            ],
+            **carried(),
         )
     },
     pools={

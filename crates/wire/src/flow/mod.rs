@@ -437,6 +437,17 @@ mod tests {
 
     #[test]
     fn an_idle_flow_is_small() {
-        println!("flow {} relay {} socket {} held {} told {} arrival {} lifetime {} place {} life {}", size_of::<Flow>(), size_of::<Relay>(), size_of::<Socket>(), size_of::<Held>(), size_of::<Told>(), size_of::<Arrival>(), size_of::<Lifetime>(), size_of::<Place>(), size_of::<Life>());
+        println!(
+            "flow {} relay {} socket {} held {} told {} arrival {} lifetime {} place {} life {}",
+            size_of::<Flow>(),
+            size_of::<Relay>(),
+            size_of::<Socket>(),
+            size_of::<Held>(),
+            size_of::<Told>(),
+            size_of::<Arrival>(),
+            size_of::<Lifetime>(),
+            size_of::<Place>(),
+            size_of::<Life>()
+        );
     }
 }

@@ -8,8 +8,8 @@ use crate::udp::message::{
 };
 use rustix::io::Errno;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::ptr;
 
 /// Datagrams, or trains of them, that there is room for at a time.

@@ -10,6 +10,7 @@ use crate::udp::kept::Kept;
 use crate::udp::message::send_connected;
 use crate::udp::ports::{PortId, Ports};
 use crate::worker::Worker;
+use bascule_decide::datagrams::quic::ConnectionIds;
 use bascule_decide::datagrams::table::{FlowId, FlowTable, Parties, Patience};
 use bascule_decide::random::Random;
 use bascule_decide::table::Target;
@@ -114,7 +115,7 @@ impl Conversations {
 
     /// The first datagram of a flow: it gets a route and an endpoint, or is dropped.
     fn begin(&mut self, parties: Parties, port: Option<PortId>, datagram: Datagram<'_>, now: Tick) {
-        let begun = match self.course(parties, now) {
+        let begun = match self.course(parties, datagram, now) {
             Ok(course) => self.reach(course, port, datagram, now),
             Err(why) => {
                 port.into_iter().for_each(|port| self.ports.close(port));
@@ -130,13 +131,25 @@ impl Conversations {
         }
     }
 
-    fn course(&self, parties: Parties, now: Tick) -> Result<Course, Dropped> {
+    fn course(&self, parties: Parties, datagram: Datagram<'_>, now: Tick) -> Result<Course, Dropped> {
         if self.closing {
             return Err(Dropped::Closing);
         }
         let table = self.worker.table();
         let listener = self.acceptor.place(table.table()).ok_or(Dropped::Closing)?;
-        Course::begin(table, listener, parties.client.ip(), now)
+        let mut course = Course::begin(table, listener, parties.client.ip(), now)?;
+        if course.listener().flows.udp.quic
+            && let Some(endpoint) = self.ids().find(datagram.bytes, now)
+        {
+            course.is_known_to(&endpoint);
+        }
+        Ok(course)
+    }
+
+    /// The connections of this listener, on all threads.
+    fn ids(&self) -> &ConnectionIds {
+        let seed = || self.worker.with_random(Random::next);
+        self.counters.datagrams.ids.get_or_init(|| ConnectionIds::seeded(seed()))
     }
 
     /// Sends a datagram to the first endpoint that takes it. A port that is given is used or closed.
@@ -295,6 +308,10 @@ impl Conversations {
         }
         let (count, bytes) = (came - surplus, batch.at(place).bytes.len() as u64);
         open.answer(count, bytes, now, &self.worker);
+        if open.course.listener().flows.udp.quic {
+            let endpoint = Arc::clone(&open.held.endpoint().id);
+            batch.at(place).each().for_each(|answer| self.ids().learn(answer, &endpoint, now));
+        }
         let Parties { client, local } = self.flows.parties(id);
         batch.answer(place, client, self.local.is_unspecified().then_some(local));
         self.flows.hear(id, now);

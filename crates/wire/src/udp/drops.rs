@@ -1,6 +1,8 @@
 //! What is counted of datagrams: per listener, by all threads.
 
 use bascule_contract::stats::{Datagrams, DroppedDatagrams};
+use bascule_decide::datagrams::quic::ConnectionIds;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! reasons {
@@ -40,6 +42,8 @@ reasons! {
 /// Datagrams of one listener.
 #[derive(Debug, Default)]
 pub(crate) struct DatagramCounters {
+    /// The endpoints of QUIC connections, where the listener carries QUIC.
+    pub(crate) ids: OnceLock<ConnectionIds>,
     received: AtomicU64,
     sent: AtomicU64,
     dropped: [AtomicU64; Dropped::WORDS.len()],

@@ -56,6 +56,8 @@ pub(crate) struct Course {
     listener: usize,
     route: usize,
     client: IpAddr,
+    /// The endpoint that the client's connection is with, where its datagram says so.
+    known: Option<Slot>,
     began: Tick,
     tried: Vec<Slot>,
 }
@@ -81,7 +83,14 @@ impl Course {
                 return Err(Dropped::RateLimited);
             }
         }
-        Ok(Self { table, listener, route, client, began: now, tried: Vec::new() })
+        Ok(Self { table, listener, route, client, known: None, began: now, tried: Vec::new() })
+    }
+
+    /// The datagram belongs to a connection that this endpoint of the pool has, if it still is one.
+    pub(crate) fn is_known_to(&mut self, endpoint: &str) {
+        let endpoints = &self.pool().endpoints;
+        let at = endpoints.iter().position(|one| *one.id == *endpoint);
+        self.known = at.and_then(|at| u32::try_from(at).ok()).map(Slot);
     }
 
     pub(crate) fn listener(&self) -> &Listener {
@@ -124,7 +133,7 @@ impl Course {
         let ask = Ask {
             key: pool.key(&asked),
             tried: &self.tried,
-            stay: stay.map(|stay| stay.slot),
+            stay: self.known.or(stay.map(|stay| stay.slot)),
             strict: stay.is_some_and(|stay| stay.strict),
             repeatable: self.tried.is_empty(),
         };

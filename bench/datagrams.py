@@ -1,4 +1,4 @@
-"""UDP: endpoints that echo, clients that ask them, and how one knows that a balancer is there for datagrams."""
+"""UDP: endpoints that echo, clients that ask, and how one knows that a balancer is there for datagrams."""
 
 import json
 import subprocess

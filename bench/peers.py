@@ -43,6 +43,9 @@ class Target:
     """What makes a bind speak TLS: it stands for `@TLS_BIND@` where that is wanted."""
     tls: str = ""
     """The same for `@TLS@`. `@CERTIFICATE@`, `@KEY@` and `@BOTH@` are files."""
+    tcp_config: str = ""
+    """The template where connections are carried as they are. `@TCP@` stands for `tcp` in it."""
+    tcp: str = ""
     version: tuple[str, ...] = ()
     """Arguments that make it print its version."""
     optional: bool = False
@@ -81,6 +84,17 @@ TARGETS = (
         endpoint="server {host}:{port};",
         tls_bind="ssl http2",
         tls="ssl_certificate @CERTIFICATE@; ssl_certificate_key @KEY@;",
+        tcp_config="nginx-stream.conf",
+        version=("-v",),
+    ),
+    Target(
+        name="nginx-128k",
+        program="nginx",
+        port=18160,
+        arguments=("-p", "@FOLDER@", "-c", "@CONFIG@"),
+        endpoint="server {host}:{port};",
+        tcp_config="nginx-stream.conf",
+        tcp="proxy_buffer_size 128k;",
         version=("-v",),
     ),
     Target(
@@ -91,6 +105,17 @@ TARGETS = (
         config="haproxy.cfg",
         endpoint="server s{number} {host}:{port} pool-max-conn 256",
         tls_bind="ssl crt @BOTH@ alpn h2,http/1.1",
+        tcp_config="haproxy-tcp.cfg",
+        version=("-v",),
+    ),
+    Target(
+        name="haproxy-splice",
+        program="haproxy",
+        port=18170,
+        arguments=("-db", "-f", "@CONFIG@"),
+        endpoint="server s{number} {host}:{port}",
+        tcp_config="haproxy-tcp.cfg",
+        tcp="option splice-auto",
         version=("-v",),
     ),
     Target(
@@ -149,7 +174,11 @@ def version(target: Target) -> str:
 
 
 def _command(target: Target, wanted: Wanted, folder: Path) -> list[str]:
-    template = target.udp_config if wanted.udp else target.config
+    template = target.config
+    if wanted.udp:
+        template = target.udp_config
+    elif wanted.tcp:
+        template = target.tcp_config
     config = folder / template
     if template:
         config.write_text(render((CONFIGS / template).read_text(), target, wanted, folder))
@@ -190,6 +219,7 @@ def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
     text = "\n".join(lines) + "\n"
     text = text.replace("@TLS_BIND@", target.tls_bind if wanted.tls else "")
     text = text.replace("@TLS@", target.tls if wanted.tls else "")
+    text = text.replace("@TCP@", target.tcp)
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text

@@ -8,7 +8,7 @@ from typing import Literal
 from bench.measure import QUIET_PERCENT
 from bench.results import Measurement
 
-PEERS = ("nginx", "haproxy")
+PEERS = ("nginx", "nginx-128k", "haproxy", "haproxy-splice")
 """Those whose better one a figure is held to."""
 
 

@@ -11,6 +11,7 @@ from bench.wanted import Load, Wanted, addresses
 
 ALL = ("nginx", "haproxy", "envoy", "floor", "bascule")
 OURS = ("bascule",)
+CARRYING = ("nginx", "nginx-128k", "haproxy", "haproxy-splice", "bascule")
 TERMINATING = ("nginx", "haproxy", "envoy", "bascule")
 
 
@@ -61,7 +62,14 @@ IDLE = (
     Column("CPU % while idle", "idle_cpu_percent", 1),
 )
 ANSWERED_ONCE = Wanted(udp=True, responses=1)
+BULK = (
+    Column("GB per CPU-second", "gb_per_cpu_second", 2),
+    Column("GB/s", "gb_per_second", 2),
+    Column("balancer's core %", "balancer_percent"),
+    Column("load's core %", "load_percent"),
+)
 LESS_CPU = Comparison("cpu_us", "best peer")
+MORE_BYTES = Comparison("gb_per_cpu_second", "best peer", more_is_better=True)
 FLAT = Comparison("cpu_us", "first case")
 CURVE = (*COST[:4], Column("p99 µs", "p99_us"))
 CURVE_SECONDS = 1.5
@@ -143,13 +151,8 @@ SCENARIOS = (
     Scenario(
         "bulk",
         "Bodies of 10 MB, 64 connections",
-        (
-            Column("GB per CPU-second", "gb_per_cpu_second", 2),
-            Column("GB/s", "gb_per_second", 2),
-            Column("balancer's core %", "balancer_percent"),
-            Column("load's core %", "load_percent"),
-        ),
-        Comparison("gb_per_cpu_second", "best peer", more_is_better=True),
+        BULK,
+        MORE_BYTES,
         cases=(Case(load=Load(path="/big")),),
     ),
     Scenario(
@@ -215,6 +218,45 @@ SCENARIOS = (
         idle,
         targets=TERMINATING,
         cases=(Case(wanted=Wanted(tls=True), load=Load(connections=10_000, tls=True)),),
+        rounds=1,
+        seconds=4,
+    ),
+    Scenario(
+        "tcp",
+        "TCP as it is: 64 connections, small messages (requests of 300 bytes, 1 KiB answers)",
+        COST,
+        LESS_CPU,
+        targets=CARRYING,
+        cases=(Case(wanted=Wanted(tcp=True)),),
+        rounds=5,
+        seconds=3,
+    ),
+    Scenario(
+        "tcp-close",
+        "TCP as it is: a new connection for each request, on both sides",
+        COST,
+        LESS_CPU,
+        targets=CARRYING,
+        cases=(Case(wanted=Wanted(tcp=True), load=Load(fresh=True)),),
+        rounds=5,
+        seconds=3,
+    ),
+    Scenario(
+        "tcp-bulk",
+        "TCP as it is: answers of 10 MB, 64 connections",
+        BULK,
+        MORE_BYTES,
+        targets=CARRYING,
+        cases=(Case(wanted=Wanted(tcp=True), load=Load(path="/big")),),
+    ),
+    Scenario(
+        "idle-tcp",
+        "10,000 idle flows, or as many as the limit on open files allows",
+        IDLE,
+        Comparison("bytes_per_connection", "best peer"),
+        idle,
+        targets=CARRYING,
+        cases=(Case(wanted=Wanted(tcp=True), load=Load(connections=10_000)),),
         rounds=1,
         seconds=4,
     ),

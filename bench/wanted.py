@@ -34,6 +34,8 @@ class Wanted:
     """Whether clients send datagrams, which are carried as they are."""
     responses: int | None = None
     """Answers to each datagram; after them a flow has ended."""
+    tcp: bool = False
+    """Whether connections are carried as they are (layer 4): nothing of HTTP is looked at."""
     blockable: bool = False
     """Whether Python can be made to stand still (configs/bascule.py)."""
 

@@ -189,6 +189,9 @@ def _one_of_each() -> contract.Stats:
             ),
         ),
         pools=(contract.PoolStats("pool"),),
+        flows=(
+            contract.FlowSeries("", "", "", "", (contract.EndingCount("", 0),), 0, 0, histogram, histogram),
+        ),
         series=(
             contract.Series(
                 listener="web",

@@ -38,26 +38,26 @@ def match(number: int) -> Match:
     return matches.get(WANTED["routes_by"], Match())
 
 
-def carried() -> dict[str, object]:
-    """What the listener carries: HTTP by its routes, or datagrams as they are."""
+def listener() -> Listener:
+    """Where clients come in, by HTTP or as they are."""
+    bind = f"127.0.0.1:{WANTED['port']}"
     if WANTED["udp"]:
         udp = {} if WANTED["responses"] is None else {"responses": WANTED["responses"]}
-        return {"protocol": "udp", "udp": udp, "pool": "origin"}
-    routes = [
-        Route(name=f"r{number}", match=match(number), pool="origin") for number in range(WANTED["routes"])
-    ]
-    return {"routes": routes}
+        return Listener(bind=bind, protocol="udp", udp=udp, pool="origin")
+    if WANTED["tcp"]:
+        return Listener(bind=bind, protocol="tcp", pool="origin")
+    return Listener(
+        bind=bind,
+        **({"tls": {"certificates": [WANTED["tls"]]}} if WANTED["tls"] else {}),
+        routes=[
+            Route(name=f"r{number}", match=match(number), pool="origin") for number in range(WANTED["routes"])
+        ],
+    )
 
 
 config = Config(
     threads=1,
-    listeners={
-        "clients": Listener(
-            bind=f"127.0.0.1:{WANTED['port']}",
-            **({"tls": {"certificates": [WANTED["tls"]]}} if WANTED["tls"] else {}),
-            **carried(),
-        )
-    },
+    listeners={"clients": listener()},
     pools={
         "origin": Pool(
             algorithm=WANTED["algorithm"],

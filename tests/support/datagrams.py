@@ -109,7 +109,9 @@ class UdpClient:
         return False
 
 
-def flow_route(to: str = "site", *, id: str = "all", idle_ms: int = 60_000, **others: Any) -> contract.FlowRoute:
+def flow_route(
+    to: str = "site", *, id: str = "all", idle_ms: int = 60_000, **others: Any
+) -> contract.FlowRoute:
     """A route of flows to a pool, by its id. `others` are fields of the contract."""
     fields: dict[str, Any] = {
         "server_names": (),
@@ -126,7 +128,7 @@ def flow_route(to: str = "site", *, id: str = "all", idle_ms: int = 60_000, **ot
 def udp_listener(
     *routes: contract.FlowRoute, id: str = "web", bind: str = "127.0.0.1:0", **udp: Any
 ) -> contract.Listener:
-    """A listener that carries datagrams; without routes all goes to the pool "site". `udp`: how flows are made."""
+    """A listener of datagrams; without routes all goes to the pool "site". `udp`: how flows are made."""
     return contract.Listener(
         id=id,
         binds=(contract.UdpBind(bind),),

@@ -21,6 +21,7 @@ use bascule_decide::load_report;
 use bascule_decide::retry::{Progress, is_failure};
 use bascule_decide::sessions::pool::{PoolSessions, Remembered};
 use bascule_decide::table::{Endpoint, Pool};
+use bascule_decide::time::Tick;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -38,7 +39,8 @@ pub(crate) struct Held {
     pool: usize,
     attempt: Try,
     lost: Rc<Cell<Lost>>,
-    ended: Option<Instant>,
+    /// Tick 0: nobody has said so.
+    ended: Tick,
 }
 
 impl Held {
@@ -49,7 +51,7 @@ impl Held {
             table: Rc::clone(table),
             pool,
             attempt,
-            ended: None,
+            ended: Tick(0),
         }
     }
 
@@ -140,7 +142,7 @@ impl Held {
 
     /// The exchange ended at this moment: saves looking at the clock.
     pub(crate) fn ended(&mut self, at: Instant) {
-        self.ended = Some(at);
+        self.ended = self.worker.tick(at);
     }
 
     /// There is no connection.
@@ -174,7 +176,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let now = self.worker.tick(self.ended.unwrap_or_else(Instant::now));
+        let now = if self.ended == Tick(0) { self.worker.now() } else { self.ended };
         let change = self.pool().end(&self.attempt, now, self.lost.get());
         self.tell(change);
         self.worker.shared.events.tell_overload(self.pool());

@@ -234,18 +234,22 @@ fn place(listener: usize, route: Option<usize>, endpoint: Option<(usize, Slot)>)
 /// Where the route of a flow stands in its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlowRoutePlace {
-    pub(crate) position: usize,
+    position: u32,
     /// Among what is passed on still encrypted.
-    pub(crate) passthrough: bool,
+    passthrough: bool,
 }
 
 impl FlowRoutePlace {
+    pub(crate) fn new(position: usize, passthrough: bool) -> Self {
+        Self { position: u32::try_from(position).unwrap_or(u32::MAX), passthrough }
+    }
+
     pub(crate) fn of(self, listener: &Listener) -> &FlowRoute {
         let ListenerFlows { routes, passthrough, .. } = &listener.flows;
-        if self.passthrough { passthrough } else { routes }.at(self.position)
+        if self.passthrough { passthrough } else { routes }.at(self.position as usize)
     }
 
     fn number(self) -> usize {
-        self.position * 2 + usize::from(self.passthrough)
+        self.position as usize * 2 + usize::from(self.passthrough)
     }
 }

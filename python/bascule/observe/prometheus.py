@@ -45,6 +45,7 @@ def render(stats: contract.Stats, about: About) -> str:
     lines.extend(_pools(stats.pools))
     lines.extend(_endpoints(stats.endpoints))
     lines.extend(_series(stats.series))
+    lines.extend(_flows(stats.flows))
     return "\n".join(lines) + "\n"
 
 
@@ -115,6 +116,7 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
         ),
         ("in_flight", "gauge", "Requests in flight now, tunnels among them.", lambda it: it.in_flight),
         ("tunnels", "gauge", "Upgraded connections (WebSocket) open now.", lambda it: it.tunnels),
+        ("flows", "gauge", "Flows (layer 4) open now.", lambda it: it.flows),
         ("tls_handshakes_total", "counter", "TLS handshakes that succeeded.", lambda it: it.handshakes),
         ("tls_resumed_total", "counter", "TLS handshakes that resumed a session.", lambda it: it.resumed),
     )
@@ -306,7 +308,39 @@ def _series(series: tuple[contract.Series, ...]) -> Iterator[str]:
     )
 
 
-def _where(series: contract.Series) -> _Labels:
+def _flows(series: tuple[contract.FlowSeries, ...]) -> Iterator[str]:
+    labelled = [(_where(it), it) for it in series]
+    yield from _metric(
+        "flows_total",
+        "counter",
+        "Flows (layer 4) that have ended, by how.",
+        [((*where, ("ending", it.ending)), it.count) for where, one in labelled for it in one.endings],
+    )
+    yield from _metric(
+        "flow_received_bytes_total",
+        "counter",
+        "Bytes from clients that endpoints have taken, in flows.",
+        [(where, one.received_bytes) for where, one in labelled],
+    )
+    yield from _metric(
+        "flow_sent_bytes_total",
+        "counter",
+        "Bytes from endpoints that clients have taken, in flows.",
+        [(where, one.sent_bytes) for where, one in labelled],
+    )
+    yield from _histogram(
+        "flow_duration_seconds",
+        "From the begin of a flow to its end.",
+        [(where, one.duration) for where, one in labelled],
+    )
+    yield from _histogram(
+        "flow_connect_seconds",
+        "What it took a flow to have a connection to its endpoint.",
+        [(where, one.connect) for where, one in labelled],
+    )
+
+
+def _where(series: contract.Series | contract.FlowSeries) -> _Labels:
     return (
         ("listener", series.listener),
         ("route", series.route),

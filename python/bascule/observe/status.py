@@ -176,6 +176,7 @@ def _numbers(counted: contract.ListenerStats) -> dict[str, object]:
         "requests": counted.requests,
         "in_flight": counted.in_flight,
         "tunnels": counted.tunnels,
+        "flows": counted.flows,
     }
 
 

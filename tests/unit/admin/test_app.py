@@ -50,6 +50,7 @@ async def test_status_tells_listeners_pools_and_endpoints(scene: Running, client
             "requests": 9,
             "in_flight": 1,
             "tunnels": 0,
+            "flows": 0,
         }
     ]
     (pool,) = status["pools"]

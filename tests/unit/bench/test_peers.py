@@ -23,6 +23,13 @@ def test_no_mark_is_left_in_a_configuration(target: Target, tls: bool) -> None:
     assert ("certificate.pem" in text or "both.pem" in text) == tls
 
 
+@pytest.mark.parametrize("target", [it for it in TARGETS if it.tcp_config], ids=lambda it: it.name)
+def test_no_mark_is_left_where_connections_are_carried_as_they_are(target: Target) -> None:
+    text = render((CONFIGS / target.tcp_config).read_text(), target, Wanted(tcp=True), Path("/scratch"))
+    assert not [line for line in text.splitlines() if line.count("@") >= 2]
+    assert target.tcp in text
+
+
 def test_the_origin_has_a_thousand_addresses_and_no_more() -> None:
     assert len(set(addresses(1000))) == 1000
     with pytest.raises(ValueError, match="1000 addresses, not 1001"):

@@ -202,6 +202,7 @@ def test_a_listener_tells_its_connections() -> None:
         requests=30,
         in_flight=1,
         tunnels=1,
+        flows=6,
         handshakes=9,
         resumed=4,
         failed_handshakes=(contract.FailedHandshakes("closed", 3),),
@@ -214,6 +215,7 @@ def test_a_listener_tells_its_connections() -> None:
         ("requests_total", "30"),
         ("in_flight", "1"),
         ("tunnels", "1"),
+        ("flows", "6"),
         ("tls_handshakes_total", "9"),
         ("tls_resumed_total", "4"),
     ]
@@ -238,3 +240,28 @@ def test_a_listener_that_carries_datagrams_tells_what_became_of_them() -> None:
 def test_names_cannot_break_out_of_a_label() -> None:
     stats = contract.Stats(listeners=(contract.ListenerStats('a"b\\c\nd'),))
     assert 'bascule_listener_connections{listener="a\\"b\\\\c\\nd"} 0' in render(stats, ABOUT).splitlines()
+
+
+def test_flows_tell_their_endings_and_what_they_carried() -> None:
+    flows = contract.FlowSeries(
+        listener="db",
+        route="db/0",
+        pool="db",
+        endpoint="10.0.0.1:5432",
+        endings=(contract.EndingCount("ok", 3), contract.EndingCount("endpoint_down", 1)),
+        received_bytes=10,
+        sent_bytes=20,
+        duration=contract.Histogram(4, 2_000_000, (contract.Bucket(1 << 20, 4),)),
+        connect=contract.Histogram(4, 400, (contract.Bucket(128, 4),)),
+    )
+    page = render(contract.Stats(flows=(flows,)), ABOUT)
+    where = 'listener="db",route="db/0",pool="db",endpoint="10.0.0.1:5432"'
+    for line in (
+        f'bascule_flows_total{{{where},ending="ok"}} 3',
+        f'bascule_flows_total{{{where},ending="endpoint_down"}} 1',
+        f"bascule_flow_received_bytes_total{{{where}}} 10",
+        f"bascule_flow_sent_bytes_total{{{where}}} 20",
+        f"bascule_flow_duration_seconds_sum{{{where}}} 2.000000",
+        f'bascule_flow_connect_seconds_bucket{{{where},le="0.000128"}} 4',
+    ):
+        assert line in page.splitlines()

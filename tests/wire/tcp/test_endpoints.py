@@ -1,4 +1,4 @@
-"""Which endpoint a flow gets, what happens while there is none, and what becomes of flows when theirs goes."""
+"""Which endpoint a flow gets, what happens while there is none, and what becomes of it when its own goes."""
 
 import json
 import threading
@@ -186,9 +186,7 @@ def test_flows_may_finish_while_the_balancer_stops_and_are_cut_when_the_grace_is
 
 
 def test_flows_beyond_an_endpoints_limit_wait_in_line() -> None:
-    protection = contract.Protection(
-        limit=contract.FixedLimit(1), queue=contract.Queue(10, 20_000, 40_000)
-    )
+    protection = contract.Protection(limit=contract.FixedLimit(1), queue=contract.Queue(10, 20_000, 40_000))
     with carrying(named("a"), protection=protection) as (_, plane):
         with plane.connect() as first, plane.connect() as second:
             assert first.stream.exactly(1) == b"a"

@@ -1,4 +1,4 @@
-"""TLS of flows: ended here, passed on untouched by name or protocol, spoken to endpoints; all on one port if wanted."""
+"""TLS of flows: ended here, passed on by name or protocol, spoken to endpoints; on one port if wanted."""
 
 import contextlib
 import hashlib

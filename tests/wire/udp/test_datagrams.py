@@ -49,7 +49,11 @@ def test_one_port_of_two_addresses_is_two_flows() -> None:
 
 @pytest.mark.parametrize(
     ("bind", "asked"),
-    [("0.0.0.0", ["127.0.0.7", "127.0.0.8"]), ("[::]", ["127.0.0.7", "127.0.0.8", "::1"]), ("[::1]", ["::1"])],
+    [
+        ("0.0.0.0", ["127.0.0.7", "127.0.0.8"]),
+        ("[::]", ["127.0.0.7", "127.0.0.8", "::1"]),
+        ("[::1]", ["::1"]),
+    ],
 )
 def test_an_answer_comes_from_the_address_that_was_asked(bind: str, asked: list[str]) -> None:
     with (
@@ -87,7 +91,7 @@ def test_endpoints_may_speak_ipv6_to_clients_of_ipv4() -> None:
 
 
 def test_nothing_is_sent_that_the_endpoint_did_not_send_and_nobody_else_is_heard() -> None:
-    """No reflector: however often an address that was made up asks, it gets what the endpoint says and no more."""
+    """No reflector: however often somebody asks, he gets what the endpoint says and no more."""
     with (
         UdpEndpoint(lambda _: ()) as silent,
         UdpEndpoint() as stranger,

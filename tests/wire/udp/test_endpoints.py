@@ -45,7 +45,8 @@ def test_an_endpoint_that_refuses_is_ejected() -> None:
     with (
         UdpEndpoint() as endpoint,
         RunningPlane(
-            [pool(refusing, endpoint.name, protection=contract.Protection(ejection=ejection))], [udp_listener()]
+            [pool(refusing, endpoint.name, protection=contract.Protection(ejection=ejection))],
+            [udp_listener()],
         ) as plane,
     ):
         for _ in range(10):
@@ -159,6 +160,7 @@ def test_maglev_keeps_clients_where_they_are_when_another_endpoint_goes() -> Non
             threads=2,
         ) as plane,
     ):
+
         def answers() -> dict[str, bytes]:
             found = {}
             for number in range(1, 41):
@@ -231,7 +233,8 @@ def test_sessions_by_address_stay_on_their_endpoint() -> None:
         UdpEndpoint(lambda _: (b"one",)) as one,
         UdpEndpoint(lambda _: (b"two",)) as two,
         RunningPlane(
-            [pool(one.name, two.name, sessions=contract.Sessions(by, strict=False))], [udp_listener(responses=1)]
+            [pool(one.name, two.name, sessions=contract.Sessions(by, strict=False))],
+            [udp_listener(responses=1)],
         ) as plane,
         UdpClient(plane.address(), "127.0.0.5") as client,
         UdpClient(plane.address(), "127.0.0.6") as other,

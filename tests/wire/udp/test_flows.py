@@ -1,9 +1,10 @@
 """Flows begin, are given up and end as they should, and what they held is given back."""
 
-import os
+import itertools
 import socket
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.support.datagrams import UdpClient, UdpEndpoint, dropped, flow_route, udp_listener
@@ -13,7 +14,7 @@ from bascule import contract
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def endings(stats: contract.Stats) -> dict[str, int]:
@@ -101,7 +102,7 @@ def test_every_question_that_is_told_apart_by_its_port_has_another_one() -> None
                 client.ask(b"?")
         ports = [sender[1] for _, sender in endpoint.heard]
         assert len(set(ports)) >= 45
-        steps = {later - port for port, later in zip(ports, ports[1:], strict=False)}
+        steps = {later - port for port, later in itertools.pairwise(ports)}
         assert len(steps) > 40, "not one after the other"
         assert plane.endpoint(endpoint.name).picked == 50
 

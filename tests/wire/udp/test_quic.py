@@ -54,7 +54,7 @@ async def ask(client: QuicConnectionProtocol, words: bytes) -> bytes:
 
 
 async def move(client: QuicConnectionProtocol) -> None:
-    """The client goes on from another port, as it does when a router has forgotten it: with the same connection id."""
+    """The client goes on from another port with the same id, as it does when a router has forgotten it."""
     before = client._transport
     # As aioquic binds its own: its addresses are those of IPv6.
     fresh = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

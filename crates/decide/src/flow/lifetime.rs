@@ -17,7 +17,6 @@ const FARTHEST_US: u64 = 3_600_000_000;
 /// The time that one flow has.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime {
-    idle_us: u64,
     /// When it was last known to move.
     moved: Tick,
     until: Tick,
@@ -54,15 +53,19 @@ impl Lifetime {
     /// Of a flow that begins now.
     pub fn new(route: &FlowRoute, now: Tick) -> Self {
         Self {
-            idle_us: route.idle_ms.saturating_mul(1000),
             moved: now,
             until: route.total_ms.map_or(Tick(u64::MAX), |ms| now.after_ms(ms)),
             drained: Tick(u64::MAX),
         }
     }
 
+    /// When it was last known to move; at first, when it began.
+    pub fn moved(&self) -> Tick {
+        self.moved
+    }
+
     /// What follows for a flow that is looked at: when to look again, or why it is over. `moved`: bytes were read or
-    /// taken since the last look.
+    /// taken since the last look. `idle_ms` is the route's.
     ///
     /// # Errors
     /// Why it may not go on.
@@ -71,8 +74,9 @@ impl Lifetime {
         now: Tick,
         moved: bool,
         standing: Standing,
-        policy: &PoolFlows,
+        (idle_ms, policy): (u64, &PoolFlows),
     ) -> Result<Tick, Over> {
+        let idle_us = idle_ms.saturating_mul(1000);
         if moved {
             self.moved = now;
         }
@@ -85,12 +89,12 @@ impl Lifetime {
             // It is taken back into service, or the verdict is about something else.
             _ => Tick(u64::MAX),
         };
-        let silent = Tick(self.moved.0.saturating_add(self.idle_us));
+        let silent = Tick(self.moved.0.saturating_add(idle_us));
         let ends = [(self.drained, Over::Drained), (self.until, Over::Total), (silent, Over::Idle)];
         if let Some((_, over)) = ends.into_iter().find(|(at, _)| *at <= now) {
             return Err(over);
         }
-        let soon = Tick(now.0.saturating_add((self.idle_us / LOOKS).clamp(CLOSEST_US, FARTHEST_US)));
+        let soon = Tick(now.0.saturating_add((idle_us / LOOKS).clamp(CLOSEST_US, FARTHEST_US)));
         Ok(soon.min(silent).min(self.until).min(self.drained))
     }
 }
@@ -113,9 +117,12 @@ mod tests {
 
     const MS: u64 = 1000;
 
-    fn lifetime(idle_ms: u64, total_ms: Option<u64>) -> Lifetime {
+    /// A flow that may be silent for eight seconds.
+    const IDLE_MS: u64 = 8_000;
+
+    fn lifetime(total_ms: Option<u64>) -> Lifetime {
         let until = total_ms.map_or(Tick(u64::MAX), |ms| Tick(ms * MS));
-        Lifetime { idle_us: idle_ms * MS, moved: Tick(0), until, drained: Tick(u64::MAX) }
+        Lifetime { moved: Tick(0), until, drained: Tick(u64::MAX) }
     }
 
     fn at(ms: u64) -> Tick {
@@ -130,7 +137,7 @@ mod tests {
             while moves.next_if(|it| at(**it) <= now).is_some() {
                 moved = true;
             }
-            match flow.look(now, moved, Standing::Serving, &policy) {
+            match flow.look(now, moved, Standing::Serving, (IDLE_MS, &policy)) {
                 Ok(next) => {
                     assert!(next > now);
                     now = next;
@@ -142,8 +149,8 @@ mod tests {
 
     #[test]
     fn silence_ends_a_flow_and_at_most_an_eighth_too_late() {
-        assert_eq!(play(lifetime(8_000, None), &[]), (8_000, Over::Idle));
-        let (ended, over) = play(lifetime(8_000, None), &[100, 7_500, 7_900]);
+        assert_eq!(play(lifetime(None), &[]), (8_000, Over::Idle));
+        let (ended, over) = play(lifetime(None), &[100, 7_500, 7_900]);
         assert_eq!(over, Over::Idle);
         assert!((15_900..=16_900).contains(&ended), "{ended}");
     }
@@ -151,27 +158,27 @@ mod tests {
     #[test]
     fn the_whole_ends_to_the_moment_however_much_moves() {
         let moves: Vec<u64> = (0..100).map(|it| it * 100).collect();
-        assert_eq!(play(lifetime(8_000, Some(3_210)), &moves), (3_210, Over::Total));
+        assert_eq!(play(lifetime(Some(3_210)), &moves), (3_210, Over::Total));
     }
 
     #[test]
     fn an_endpoint_that_is_down_or_gone_takes_its_flows_along_only_where_that_is_wanted() {
         let close = PoolFlows { on_down: OnDown::Close, ..PoolFlows::default() };
         for standing in [Standing::Down, Standing::Gone] {
-            assert_eq!(lifetime(9, None).look(at(1), true, standing, &close), Err(Over::Down));
-            assert!(lifetime(9, None).look(at(1), true, standing, &PoolFlows::default()).is_ok());
+            assert_eq!(lifetime(None).look(at(1), true, standing, (IDLE_MS, &close)), Err(Over::Down));
+            assert!(lifetime(None).look(at(1), true, standing, (IDLE_MS, &PoolFlows::default())).is_ok());
         }
-        assert!(lifetime(9, None).look(at(1), true, Standing::Draining, &close).is_ok());
+        assert!(lifetime(None).look(at(1), true, Standing::Draining, (IDLE_MS, &close)).is_ok());
     }
 
     #[test]
     fn a_drain_has_its_time_from_its_begin_and_can_be_taken_back() {
         let policy = PoolFlows { drain_ms: Some(500), ..PoolFlows::default() };
-        let mut flow = lifetime(60_000, None);
-        assert_eq!(flow.look(at(100), true, Standing::Draining, &policy), Ok(at(600)));
-        assert_eq!(flow.look(at(300), true, Standing::Draining, &policy), Ok(at(600)));
-        assert_eq!(flow.look(at(400), true, Standing::Serving, &policy), Ok(at(7_900)));
-        assert_eq!(flow.look(at(700), true, Standing::Gone, &policy), Ok(at(1_200)));
-        assert_eq!(flow.look(at(1_200), true, Standing::Gone, &policy), Err(Over::Drained));
+        let mut flow = lifetime(None);
+        assert_eq!(flow.look(at(100), true, Standing::Draining, (IDLE_MS, &policy)), Ok(at(600)));
+        assert_eq!(flow.look(at(300), true, Standing::Draining, (IDLE_MS, &policy)), Ok(at(600)));
+        assert_eq!(flow.look(at(400), true, Standing::Serving, (IDLE_MS, &policy)), Ok(at(1_400)));
+        assert_eq!(flow.look(at(700), true, Standing::Gone, (IDLE_MS, &policy)), Ok(at(1_200)));
+        assert_eq!(flow.look(at(1_200), true, Standing::Gone, (IDLE_MS, &policy)), Err(Over::Drained));
     }
 }

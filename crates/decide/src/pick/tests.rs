@@ -35,7 +35,9 @@ impl Picks {
     }
 
     fn down(&mut self, endpoints: std::ops::Range<usize>) {
-        endpoints.for_each(|it| self.states.mark(&[Mark { up: Some(false), ..mark("p", it) }]));
+        endpoints.for_each(|it| {
+            self.states.mark(&[Mark { up: Some(false), ..mark("p", it) }]);
+        });
     }
 
     fn draining(&mut self, endpoint: usize) {
@@ -43,7 +45,9 @@ impl Picks {
     }
 
     fn up(&mut self, endpoints: std::ops::Range<usize>) {
-        endpoints.for_each(|it| self.states.mark(&[Mark { up: Some(true), ..mark("p", it) }]));
+        endpoints.for_each(|it| {
+            self.states.mark(&[Mark { up: Some(true), ..mark("p", it) }]);
+        });
     }
 
     /// How many of 1,000 picks go to each of these ranges of endpoints.

@@ -73,7 +73,8 @@ pub(crate) struct Arrival {
     worker: Rc<Worker>,
     pub(crate) counters: Arc<ListenerCounters>,
     registration: usize,
-    _seat: Option<Seat>,
+    /// On the heap: few listeners have any.
+    _seat: Option<Box<Seat>>,
 }
 
 impl Arrival {
@@ -82,7 +83,7 @@ impl Arrival {
         let counters = Arc::clone(&acceptor.counters.borrow());
         counters.accepted.fetch_add(1, Relaxed);
         counters.open.fetch_add(1, Relaxed);
-        Self { worker: Rc::clone(worker), counters, registration, _seat: seat }
+        Self { worker: Rc::clone(worker), counters, registration, _seat: seat.map(Box::new) }
     }
 }
 

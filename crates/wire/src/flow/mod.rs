@@ -27,18 +27,18 @@ use crate::flow::book::Place;
 use crate::flow::hello::{Hello, Seen, look};
 use crate::flow::reach::{Reached, Unreached, reach};
 use crate::flow::relay::{Early, End, Peer as Side, Relay};
-use crate::flow::told::Told;
+use crate::flow::told::{Ended, Told};
 use crate::leg::Held;
-use crate::local::FlowRoutePlace;
+use crate::local::{FlowRoutePlace, LocalTable};
 use crate::socket::Socket;
 use crate::tls::server::ServerTls;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_contract::flows::Carries;
+use bascule_decide::balance::Slot;
 use bascule_decide::flow::lifetime::{Lifetime, Over};
 use bascule_decide::flow::{FlowRoute, Opening};
 use bascule_decide::limit::Admission;
-use bascule_decide::time::Tick;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -62,8 +62,14 @@ struct Guest {
     arrival: Arrival,
     told: Told,
     early: Early,
+    /// Where it was last.
+    endpoint: Option<(usize, Slot)>,
+    /// What it goes by now.
+    table: Option<Rc<LocalTable>>,
     /// It is passed on still encrypted.
     passes: bool,
+    /// Why the last try failed, where there is more to say.
+    reason: &'static str,
 }
 
 /// A flow that has both its sides.
@@ -72,20 +78,18 @@ struct Flow {
     held: Held,
     lifetime: Lifetime,
     place: Place,
-    /// Bytes that were counted, each way.
-    counted: (u64, u64),
-    /// Their sum when the flow was last looked at.
-    looked: u64,
-    series: Option<Arc<FlowSeries>>,
+    series: Arc<FlowSeries>,
     arrival: Arrival,
     told: Told,
+    /// Something was counted since the flow was last looked at.
+    moved: bool,
     stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// To be looked at at this time.
-    New(Tick),
+    /// To be looked at for the first time.
+    New,
     /// It may be over before anything has to be prepared for a long life.
     Short,
     Long,
@@ -100,8 +104,20 @@ pub(crate) fn welcome(
     peer: Peer,
     arrival: Arrival,
 ) {
-    let (told, early) = (Told::new(Rc::clone(&peer.text)), Early::default());
-    let guest = Guest { worker, acceptor, socket, peer, arrival, told, early, passes: false };
+    let (told, early) = (Told::new(peer.ip, worker.now()), Early::default());
+    let guest = Guest {
+        worker,
+        acceptor,
+        socket,
+        peer,
+        arrival,
+        told,
+        early,
+        endpoint: None,
+        table: None,
+        passes: false,
+        reason: "",
+    };
     tokio::task::spawn_local(Life::Opening(Box::pin(guest.open())));
 }
 
@@ -162,9 +178,10 @@ impl Guest {
     async fn meet(&mut self) -> Met {
         let table = self.worker.table();
         let Some(place) = self.acceptor.place(table.table()) else { return Met::NotTaken };
-        self.told.is_at(&table, place);
+        self.told.is_at(place);
+        self.table = Some(Rc::clone(&table));
         let listener = &table.table().listeners[place];
-        let until = self.told.began() + Duration::from_millis(listener.timeouts.head_ms);
+        let until = self.worker.instant(self.told.began().after_ms(listener.timeouts.head_ms));
         let (flows, tls) = (&listener.flows, table.secured().listener(place));
         let mut hello = Hello::default();
         if flows.routes.read_hello() || !flows.passthrough.is_empty() {
@@ -172,7 +189,7 @@ impl Guest {
                 Ok(Seen::Hello(seen)) => hello = seen,
                 Ok(Seen::Nothing) => {}
                 Ok(Seen::Refused(why)) if tls.is_none() => {
-                    self.told.reason = why;
+                    self.reason = why;
                     return Met::Over(Ending::BadRequest);
                 }
                 // We are the only reader.
@@ -222,11 +239,12 @@ impl Guest {
             // A flow that waits goes by the table that is live when it goes on.
             let table = self.worker.table();
             let listener = self.acceptor.place(table.table()).ok_or(Ending::NoRoute)?;
-            self.told.is_at(&table, listener);
+            self.told.is_at(listener);
+            self.table = Some(Rc::clone(&table));
             let flows = &table.table().listeners[listener].flows;
             let routes = if self.passes { &flows.passthrough } else { &flows.routes };
             let position = routes.find(&opening).ok_or(Ending::NoRoute)?;
-            let place = FlowRoutePlace { position, passthrough: self.passes };
+            let place = FlowRoutePlace::new(position, self.passes);
             self.told.takes(place);
             let route = place.of(&table.table().listeners[listener]);
             if !std::mem::replace(&mut admitted, true) && self.is_over_limit(route, &opening).await {
@@ -241,7 +259,6 @@ impl Guest {
             if !may_wait || Instant::now() >= until {
                 return Err(ending);
             }
-            drop(table);
             self.hold(until, seen).await?;
         }
     }
@@ -287,7 +304,12 @@ impl Guest {
 
     /// The flow is over before it began.
     fn end(self, ending: Ending) -> Option<Box<Flow>> {
-        self.told.account(&self.worker, ending, (0, 0));
+        let ended =
+            Ended { ending, endpoint: self.endpoint, reason: self.reason, received_bytes: 0, sent_bytes: 0 };
+        // Where the listener is gone there is nothing to count it by.
+        if let Some(table) = &self.table {
+            self.told.account(&self.worker, table, &ended);
+        }
         None
     }
 }
@@ -295,10 +317,9 @@ impl Guest {
 impl Flow {
     fn begin(guest: Guest, Reached { socket, held, route }: Reached) -> Box<Self> {
         let Guest { worker, socket: client, arrival, told, early, .. } = guest;
-        let now = worker.now();
         let table = Rc::clone(held.table());
         let (pool, slot) = held.place();
-        let lifetime = Lifetime::new(route.of(&table.table().listeners[told.listener()]), now);
+        let lifetime = Lifetime::new(route.of(&table.table().listeners[told.listener()]), worker.now());
         arrival.counters.flows.fetch_add(1, Relaxed);
         let place = worker.flows.enter(&table, pool, slot);
         let live = worker.table();
@@ -308,10 +329,9 @@ impl Flow {
         }
         Box::new(Self {
             relay: Relay::new(client, socket, early),
-            stage: Stage::New(now),
-            series: told.series(&worker),
-            counted: (0, 0),
-            looked: 0,
+            stage: Stage::New,
+            series: told.series(&worker, &table, Some((pool, slot))),
+            moved: false,
             lifetime,
             place,
             held,
@@ -322,13 +342,12 @@ impl Flow {
 
     /// Carries what there is to carry. Ready when the flow is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let before = if self.stage == Stage::New { (0, 0) } else { self.relay.carried() };
         let ended = self.held.worker().with_hot(|hot| self.relay.poll(cx, hot));
         let (up, down) = self.relay.carried();
-        if (up, down) != self.counted {
-            if let Some(series) = &self.series {
-                series.carry(up - self.counted.0, down - self.counted.1);
-            }
-            self.counted = (up, down);
+        if (up, down) != before {
+            self.series.carry(up - before.0, down - before.1);
+            self.moved = true;
         }
         if let Poll::Ready(end) = ended {
             self.end(end);
@@ -344,18 +363,18 @@ impl Flow {
     /// Looks whether the flow may go on, if it is time for that.
     fn look(&mut self, cx: &Context<'_>) -> Option<Over> {
         let (now, standing) = match (self.stage, self.place.is_due()) {
-            (Stage::New(now), _) => (now, self.place.standing()),
+            (Stage::New, _) => (self.lifetime.moved(), self.place.standing()),
             (_, true) => (self.held.worker().now(), self.place.standing()),
             (_, false) => return None,
         };
-        let carried = self.counted.0 + self.counted.1;
-        let moved = std::mem::replace(&mut self.looked, carried) != carried;
-        let mut next = match self.lifetime.look(now, moved, standing, &self.held.pool().flows) {
+        let moved = std::mem::take(&mut self.moved);
+        let idle_ms = self.told.route(self.held.table()).map_or(u64::MAX, |route| route.idle_ms);
+        let mut next = match self.lifetime.look(now, moved, standing, (idle_ms, &self.held.pool().flows)) {
             Ok(next) => next,
             Err(over) => return Some(over),
         };
         match self.stage {
-            Stage::New(_) => {
+            Stage::New => {
                 next = next.min(now.after_ms(SHORT_MS));
                 self.stage = Stage::Short;
             }
@@ -410,7 +429,10 @@ impl Flow {
     fn account(&mut self, ending: Ending) {
         self.stage = Stage::Accounted;
         self.arrival.counters.flows.fetch_sub(1, Relaxed);
-        self.told.account(self.held.worker(), ending, self.counted);
+        let (received_bytes, sent_bytes) = self.relay.carried();
+        let ended =
+            Ended { ending, endpoint: Some(self.held.place()), reason: "", received_bytes, sent_bytes };
+        self.told.account(self.held.worker(), self.held.table(), &ended);
     }
 }
 
@@ -437,17 +459,8 @@ mod tests {
 
     #[test]
     fn an_idle_flow_is_small() {
-        println!(
-            "flow {} relay {} socket {} held {} told {} arrival {} lifetime {} place {} life {}",
-            size_of::<Flow>(),
-            size_of::<Relay>(),
-            size_of::<Socket>(),
-            size_of::<Held>(),
-            size_of::<Told>(),
-            size_of::<Arrival>(),
-            size_of::<Lifetime>(),
-            size_of::<Place>(),
-            size_of::<Life>()
-        );
+        // With its two sockets in the runtime (256 bytes each), its task (128), and its places in the lists of its thread.
+        assert!(size_of::<Flow>() <= 384, "{}", size_of::<Flow>());
+        assert!(size_of::<Life>() <= 16, "{}", size_of::<Life>());
     }
 }

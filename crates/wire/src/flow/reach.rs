@@ -69,7 +69,7 @@ pub(crate) async fn reach(
     if let Some(session) = session.as_ref().filter(|session| session.is_in_store()) {
         session.look_up_in_store(pool, &guest.worker).await;
     }
-    let until = route.total_ms.map(|ms| guest.told.began() + Duration::from_millis(ms));
+    let until = route.total_ms.map(|ms| guest.worker.instant(guest.told.began().after_ms(ms)));
     let search = Search { table, route, pool, key, session, until };
     let mut course = Course::new(route.pool);
     let mut failed = None;
@@ -78,7 +78,8 @@ pub(crate) async fn reach(
             unreached.ending = failed.unwrap_or(unreached.ending);
             unreached
         })?;
-        guest.told.tries(held.place());
+        guest.told.tries();
+        guest.endpoint = Some(held.place());
         match search.connect(guest, &held).await {
             Ok(socket) => {
                 if let Some(session) = &search.session {
@@ -88,7 +89,7 @@ pub(crate) async fn reach(
             }
             Err(mut why) => {
                 held.was_not_connected(&mut why);
-                guest.told.reason = why.reason;
+                guest.reason = why.reason;
                 let slot = held.place().1;
                 drop(held);
                 let refused = why.ending != Ending::ConnectTimedOut;

@@ -5,54 +5,58 @@ use crate::account::{Ending, FlowSeries};
 use crate::local::{FlowRoutePlace, LocalTable};
 use crate::worker::Worker;
 use bascule_decide::balance::Slot;
+use bascule_decide::flow::FlowRoute;
+use bascule_decide::time::Tick;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::Instant;
 
 const NOWHERE: u32 = u32::MAX;
 
-/// Facts about a flow, as small as they can be: an idle flow consists of little else.
-pub(crate) struct Told {
-    began: Instant,
-    client: Rc<str>,
-    server_name: Option<Box<str>>,
+/// How a flow has ended.
+pub(crate) struct Ended {
+    pub(crate) ending: Ending,
+    /// Pool and endpoint, where it came to one.
+    pub(crate) endpoint: Option<(usize, Slot)>,
     /// More than the ending says, where there is more.
     pub(crate) reason: &'static str,
-    table: Option<Rc<LocalTable>>,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// Facts about a flow, as small as they can be: an idle flow consists of little else.
+pub(crate) struct Told {
+    began: Tick,
+    client: Option<IpAddr>,
+    server_name: Option<Box<str>>,
     listener: u32,
     route: Option<FlowRoutePlace>,
-    pool: u32,
-    slot: u32,
     attempts: u32,
     queued_us: u32,
     connect_us: u32,
 }
 
 impl Told {
-    pub(crate) fn new(client: Rc<str>) -> Self {
+    pub(crate) fn new(client: Option<IpAddr>, began: Tick) -> Self {
         Self {
-            began: Instant::now(),
+            began,
             client,
             server_name: None,
-            reason: "",
-            table: None,
             listener: NOWHERE,
             route: None,
-            pool: NOWHERE,
-            slot: NOWHERE,
             attempts: 0,
             queued_us: 0,
             connect_us: NOWHERE,
         }
     }
 
-    pub(crate) fn began(&self) -> Instant {
+    pub(crate) fn began(&self) -> Tick {
         self.began
     }
 
-    pub(crate) fn client(&self) -> &str {
-        if self.client.is_empty() { "a Unix socket" } else { &self.client }
+    pub(crate) fn client(&self) -> String {
+        self.client.map_or_else(|| "a Unix socket".to_owned(), |client| client.to_string())
     }
 
     /// The client asks for this name.
@@ -60,11 +64,10 @@ impl Told {
         self.server_name = Some(server_name.into());
     }
 
-    /// It goes by this table from now on, and belongs to this listener there.
-    pub(crate) fn is_at(&mut self, table: &Rc<LocalTable>, listener: usize) {
-        self.table = Some(Rc::clone(table));
+    /// It belongs to this listener of the table that it goes by from now on.
+    pub(crate) fn is_at(&mut self, listener: usize) {
         self.listener = small(listener);
-        (self.route, self.pool, self.slot) = (None, NOWHERE, NOWHERE);
+        self.route = None;
     }
 
     /// The position of its listener, once [`Told::is_at`] has been said.
@@ -72,13 +75,17 @@ impl Told {
         self.listener as usize
     }
 
+    /// What it is allowed.
+    pub(crate) fn route<'a>(&self, table: &'a LocalTable) -> Option<&'a FlowRoute> {
+        Some(self.route?.of(&table.table().listeners[self.listener()]))
+    }
+
     pub(crate) fn takes(&mut self, route: FlowRoutePlace) {
         self.route = Some(route);
     }
 
-    pub(crate) fn tries(&mut self, (pool, slot): (usize, Slot)) {
+    pub(crate) fn tries(&mut self) {
         self.attempts += 1;
-        (self.pool, self.slot) = (small(pool), slot.0);
     }
 
     pub(crate) fn has_waited(&mut self, time: Duration) {
@@ -89,48 +96,47 @@ impl Told {
         self.connect_us = micros(took);
     }
 
-    fn endpoint(&self) -> Option<(usize, Slot)> {
-        (self.pool != NOWHERE).then_some((self.pool as usize, Slot(self.slot)))
+    /// Where it is counted.
+    pub(crate) fn series(
+        &self,
+        worker: &Worker,
+        table: &LocalTable,
+        endpoint: Option<(usize, Slot)>,
+    ) -> Arc<FlowSeries> {
+        table.flow_series(&worker.book, self.listener(), self.route, endpoint)
     }
 
-    /// Where it is counted; `None` where it has no listener any more.
-    pub(crate) fn series(&self, worker: &Worker) -> Option<Arc<FlowSeries>> {
-        let table = self.table.as_ref()?;
-        Some(table.flow_series(&worker.book, self.listener(), self.route, self.endpoint()))
-    }
-
-    /// Counts the end, and writes the access log if it is on. `carried`: to the endpoint, and to the client.
-    pub(crate) fn account(&self, worker: &Rc<Worker>, ending: Ending, carried: (u64, u64)) {
-        let duration = self.began.elapsed();
+    /// Counts the end, and writes the access log if it is on. `table`: the one that the flow goes by.
+    pub(crate) fn account(&self, worker: &Rc<Worker>, table: &LocalTable, ended: &Ended) {
+        let duration_us = worker.now().since(self.began);
         let connect = (self.connect_us != NOWHERE).then(|| Duration::from_micros(self.connect_us.into()));
-        if let Some(series) = self.series(worker) {
-            series.count(ending, duration, connect);
-        }
+        let series = self.series(worker, table, ended.endpoint);
+        series.count(ended.ending, Duration::from_micros(duration_us), connect);
         if worker.log_is_on() {
-            self.log(worker, ending, carried, duration);
+            self.log(worker, table, ended, duration_us);
         }
     }
 
-    fn log(&self, worker: &Rc<Worker>, ending: Ending, carried: (u64, u64), duration: Duration) {
-        let Some(table) = &self.table else { return };
+    fn log(&self, worker: &Rc<Worker>, table: &LocalTable, ended: &Ended, duration_us: u64) {
         let listener = &table.table().listeners[self.listener()];
-        let pool = self.endpoint().map(|(pool, _)| &table.table().pools[pool]);
-        let endpoint = self.endpoint().map(|(pool, slot)| &table.table().pools[pool].endpoints[slot.index()]);
+        let pool = ended.endpoint.map(|(pool, _)| &table.table().pools[pool]);
+        let endpoint = ended.endpoint.map(|(pool, slot)| &table.table().pools[pool].endpoints[slot.index()]);
         let connect = if self.connect_us == NOWHERE { 0 } else { self.connect_us };
+        let client = self.client.map(|client| client.to_string()).unwrap_or_default();
         let line = FlowLine {
             protocol: "TCP",
-            client: &self.client,
+            client: &client,
             listener: &listener.id,
             route: self.route.map_or("", |route| &route.of(listener).id),
             pool: pool.map_or("", |pool| &pool.id),
             endpoint: endpoint.map_or("", |endpoint| &endpoint.id),
             server_name: self.server_name.as_deref().unwrap_or(""),
-            received_bytes: carried.0,
-            sent_bytes: carried.1,
+            received_bytes: ended.received_bytes,
+            sent_bytes: ended.sent_bytes,
             attempts: self.attempts,
-            ending: ending.word(),
-            reason: self.reason,
-            timers_us: [self.queued_us.into(), connect.into(), whole_micros(duration)],
+            ending: ended.ending.word(),
+            reason: ended.reason,
+            timers_us: [self.queued_us.into(), connect.into(), duration_us],
             at_ms: now_ms(),
         };
         worker.log_as(|format, out| line.write(format, out));
@@ -139,10 +145,6 @@ impl Told {
 
 fn small(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(NOWHERE)
-}
-
-fn whole_micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn micros(time: Duration) -> u32 {

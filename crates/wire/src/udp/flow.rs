@@ -102,7 +102,7 @@ impl Course {
     }
 
     fn series(&self, worker: &Worker, place: (usize, Slot)) -> Arc<FlowSeries> {
-        let route = FlowRoutePlace { position: self.route, passthrough: false };
+        let route = FlowRoutePlace::new(self.route, false);
         self.table.flow_series(&worker.book, self.listener, Some(route), Some(place))
     }
 
@@ -175,7 +175,9 @@ impl Open {
     /// How it has ended.
     pub(crate) fn look(&mut self, now: Tick) -> Result<(), Ending> {
         let pool = self.held.pool();
-        let looked = self.lifetime.look(now, true, self.standing(), &pool.flows);
+        // Silence is seen by the table of flows.
+        let looked =
+            self.lifetime.look(now, true, self.standing(), (self.course.route().idle_ms, &pool.flows));
         looked.map(drop).map_err(|over| match over {
             Over::Idle => Ending::Idle,
             Over::Total => Ending::TotalTimedOut,

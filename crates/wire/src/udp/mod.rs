@@ -6,7 +6,7 @@
 //! | 2 each belongs to a flow; a new one gets a route and an endpoint | `conversations.rs`, `flow.rs` |
 //! | 3 it leaves by the flow's own socket | `ports.rs` |
 //! | 4 answers come by that socket, and leave together for their clients | `conversations.rs`, `batch.rs` |
-//! | 5 all answers have come, or nothing comes for too long: the flow is counted | `flow.rs`, `drops.rs` |
+//! | 5 all answers have come, or nothing comes for too long: the flow is counted | `ends.rs`, `flow.rs`, `drops.rs` |
 //!
 //! What is known of flows, and which one ends, is decided in `decide/datagrams`.
 //!
@@ -16,6 +16,7 @@
 mod batch;
 mod conversations;
 pub(crate) mod drops;
+mod ends;
 mod flow;
 mod kept;
 mod message;

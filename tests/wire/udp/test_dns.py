@@ -19,7 +19,7 @@ async def test_questions_are_answered_by_two_name_servers_in_turn() -> None:
             for number in range(20):
                 question = dns.message.make_query("www.example.com", "A")
                 answer = await dns.asyncquery.udp(question, host, timeout=10, port=int(port))
-                # It has the number of the question, and comes from the address that was asked: dnspython looks.
+                # With the number of the question, and from the address that was asked: dnspython looks.
                 assert [str(record) for record in answer.answer[0]] == ["192.0.2.7"], number
             assert len(one.asked) + len(two.asked) == 20
             assert min(len(one.asked), len(two.asked)) >= 8

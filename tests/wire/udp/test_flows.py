@@ -24,6 +24,10 @@ def endings(stats: contract.Stats) -> dict[str, int]:
     return dict(counted)
 
 
+def wait_endings(plane: RunningPlane, expected: dict[str, int]) -> None:
+    plane.wait_stats(lambda stats: endings(stats) == expected)
+
+
 def test_a_flow_keeps_its_endpoint_until_it_is_silent_for_too_long() -> None:
     with (
         UdpEndpoint(lambda _: (b"one",)) as one,
@@ -85,9 +89,9 @@ def test_where_no_answer_is_expected_each_datagram_is_a_flow() -> None:
         RunningPlane([pool(one.name, two.name)], [udp_listener(responses=0)]) as plane,
         UdpClient(plane.address()) as client,
     ):
-        for number in range(10):
+        for number in range(1, 11):
             client.send(bytes([number]))
-            plane.wait_stats(lambda stats, number=number: endings(stats) == {"ok": number + 1})
+            wait_endings(plane, {"ok": number})
         assert len(one.wait_heard(5)) == len(two.wait_heard(5)) == 5
 
 

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aioquic.asyncio import connect, serve
+from aioquic.asyncio.client import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 from tests.support.certificates import Authority
 from tests.support.datagrams import udp_listener
@@ -35,7 +36,8 @@ async def quic_endpoint(folder: Path, name: bytes) -> AsyncIterator[str]:
     tasks: list[asyncio.Task[None]] = []
     server = await serve("127.0.0.1", 0, configuration=configuration, stream_handler=answer)
     # aioquic does not tell the port that the system has chosen in another way.
-    port = server._transport.get_extra_info("sockname")[1]  # type: ignore[attr-defined]
+    assert server._transport is not None
+    port = server._transport.get_extra_info("sockname")[1]
     try:
         yield f"127.0.0.1:{port}"
     finally:
@@ -56,6 +58,7 @@ async def ask(client: QuicConnectionProtocol, words: bytes) -> bytes:
 async def move(client: QuicConnectionProtocol) -> None:
     """The client goes on from another port with the same id, as it does when a router has forgotten it."""
     before = client._transport
+    assert before is not None
     # As aioquic binds its own: its addresses are those of IPv6.
     fresh = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     fresh.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

@@ -36,6 +36,17 @@ def _ratio(comparison: Comparison, to: Sequence[str] = report.PEERS) -> Find:
     return find
 
 
+def _udp(case: str) -> Find:
+    def find(measurements: Sequence[Measurement]) -> float | None:
+        groups = report.grouped(measurements)
+        if ("bascule", case) not in groups:
+            return None
+        found = report.ratio(groups, ("bascule", case), LESS_CPU, ["nginx"])
+        return found.by_median if found else None
+
+    return find
+
+
 def _median(figure: str, case: str = "") -> Find:
     return lambda measurements: report.median(
         [it for it in measurements if (it.target, it.case) == ("bascule", case)], figure
@@ -73,6 +84,9 @@ GOALS = (
     Goal("TCP, new connection per request: the same", "tcp-close", _ratio(LESS_CPU), 0.90),
     Goal("TCP, 10 MB answers: GB per CPU-second, the same", "tcp-bulk", _ratio(MORE_BYTES), 1.0, True),
     Goal("Bytes per idle flow", "idle-tcp", _median("bytes_per_connection"), 1024, digits=0),
+    Goal("UDP, one answer each: CPU per exchange, ratio to nginx", "udp", _udp("one answer each"), 0.5),
+    Goal("UDP, 16 datagrams at a time: the same", "udp", _udp("flows that go on, 16 at a time"), 0.5),
+    Goal("UDP, flows that go on: the same", "udp", _udp("flows that go on"), 0.5),
     Goal("1 to 1,000 endpoints, round_robin: dearest to first", "endpoints-round_robin", _steepest, FLAT),
     Goal("1 to 1,000 endpoints, least_busy: dearest to first", "endpoints-least_busy", _steepest, FLAT),
     Goal("10 to 10,000 hosts: dearest to first", "routes-host", _steepest, FLAT),

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.datagrams import receives
 from bench.encrypted import BOTH, CERTIFICATE, KEY
 from bench.load import BUILT, Failed, pinned
 from bench.measure import BALANCER_CPU
@@ -34,6 +35,8 @@ class Target:
     """`@FOLDER@` is its scratch folder, `@CONFIG@` its configuration, `@PORT@` where it shall accept."""
     config: str = ""
     """The template, in bench/configs."""
+    udp_config: str = ""
+    """The same for datagrams; none: it does not carry them."""
     endpoint: str = ""
     """How the template writes an endpoint: `{host}`, `{port}` and `{number}` are filled in."""
     tls_bind: str = ""
@@ -77,6 +80,7 @@ TARGETS = (
         port=18110,
         arguments=("-p", "@FOLDER@", "-c", "@CONFIG@"),
         config="nginx.conf",
+        udp_config="nginx-udp.conf",
         endpoint="server {host}:{port};",
         tls_bind="ssl http2",
         tls="ssl_certificate @CERTIFICATE@; ssl_certificate_key @KEY@;",
@@ -147,7 +151,7 @@ def running(target: Target, wanted: Wanted) -> Iterator[Running]:
     folder = BUILT / "run" / target.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if _accepts(target.port):
+    if _serves(target, wanted):
         raise Failed(f"port {target.port} is taken: does another benchmark run?")
     command = _command(target, wanted, folder)
     surroundings = {**os.environ, "PATH": _path(), **_for_bascule(target, wanted, folder)}
@@ -156,7 +160,7 @@ def running(target: Target, wanted: Wanted) -> Iterator[Running]:
             command, env=surroundings, cwd=folder, stdout=output, stderr=output, process_group=0
         )
     try:
-        _wait_until_accepting(started, target, folder)
+        _wait_until_serving(started, target, wanted, folder)
         yield Running(started.pid, target.port, folder)
     finally:
         _stop(started)
@@ -170,7 +174,11 @@ def version(target: Target) -> str:
 
 
 def _command(target: Target, wanted: Wanted, folder: Path) -> list[str]:
-    template = target.tcp_config if wanted.tcp else target.config
+    template = target.config
+    if wanted.udp:
+        template = target.udp_config
+    elif wanted.tcp:
+        template = target.tcp_config
     config = folder / template
     if template:
         config.write_text(render((CONFIGS / template).read_text(), target, wanted, folder))
@@ -202,6 +210,7 @@ def render(template: str, target: Target, wanted: Wanted, folder: Path) -> str:
         "PORT": target.port,
         "FOLDER": folder,
         "ACCESS_LOG": folder / "access.log combined" if wanted.access_log else "off",
+        "RESPONSES": "" if wanted.responses is None else f"proxy_responses {wanted.responses};",
         "IDLE": max(256, 4 * len(wanted.endpoints)),
         "CERTIFICATE": CERTIFICATE,
         "KEY": KEY,
@@ -223,9 +232,11 @@ def _for_bascule(target: Target, wanted: Wanted, folder: Path) -> Mapping[str, s
     return {"BENCH_WANTED": json.dumps(told), "BENCH_FOLDER": str(folder)}
 
 
-def _wait_until_accepting(started: "subprocess.Popen[bytes]", target: Target, folder: Path) -> None:
-    wait_for(lambda: started.poll() is not None or _accepts(target.port), START_SECONDS)
-    if started.poll() is not None or not _accepts(target.port):
+def _wait_until_serving(
+    started: "subprocess.Popen[bytes]", target: Target, wanted: Wanted, folder: Path
+) -> None:
+    wait_for(lambda: started.poll() is not None or _serves(target, wanted), START_SECONDS)
+    if started.poll() is not None or not _serves(target, wanted):
         said = (folder / "output").read_text()[-1500:].strip()
         raise Failed(f"{target.name} does not start: {said}")
 
@@ -240,9 +251,11 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _accepts(port: int) -> bool:
+def _serves(target: Target, wanted: Wanted) -> bool:
+    if wanted.udp:
+        return receives(target.port)
     with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+        return one.connect_ex(("127.0.0.1", target.port)) == 0
 
 
 def _stop(started: "subprocess.Popen[bytes]") -> None:

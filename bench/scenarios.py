@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from bench.idle import idle
 from bench.report import Column, Comparison
 from bench.syscalls import syscalls
-from bench.traffic import added_latency, under_traffic, while_blocked
+from bench.traffic import added_latency, under_datagrams, under_traffic, while_blocked
 from bench.trial import Measure
 from bench.wanted import Load, Wanted, addresses
 
@@ -61,6 +61,7 @@ IDLE = (
     Column("MB with", "full_mb", 1),
     Column("CPU % while idle", "idle_cpu_percent", 1),
 )
+ANSWERED_ONCE = Wanted(udp=True, responses=1)
 BULK = (
     Column("GB per CPU-second", "gb_per_cpu_second", 2),
     Column("GB/s", "gb_per_second", 2),
@@ -193,6 +194,21 @@ SCENARIOS = (
         cases=(Case(wanted=Wanted(tls=True), load=Load(connections=16, tls=True, streams=32)),),
         rounds=5,
         seconds=3,
+    ),
+    Scenario(
+        "udp",
+        "UDP: 64 clients, one datagram each way at a time (64 bytes), or 16 (1,200 bytes)",
+        COST,
+        LESS_CPU,
+        under_datagrams,
+        targets=("nginx", "bascule"),
+        cases=(
+            Case("one answer each", ANSWERED_ONCE, Load(datagrams=1)),
+            Case("one answer each, always from another port", ANSWERED_ONCE, Load(datagrams=1, fresh=True)),
+            Case("flows that go on", Wanted(udp=True), Load(datagrams=1)),
+            Case("flows that go on, 16 at a time", Wanted(udp=True), Load(datagrams=16, datagram_bytes=1200)),
+        ),
+        rounds=5,
     ),
     Scenario(
         "idle-tls",

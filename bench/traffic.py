@@ -3,9 +3,9 @@
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench import encrypted, measure
+from bench import datagrams, encrypted, measure
 from bench import load as plain
 from bench.load import Failed
 from bench.measure import BALANCER_CPU, LOAD_CPU, Core, Spent
@@ -21,6 +21,8 @@ BLOCK_MARGIN_SECONDS = 4
 
 def send(load: Load, port: int, seconds: float) -> Mapping[str, float]:
     """Makes requests for `seconds` with the client that speaks what is asked for."""
+    if load.datagrams:
+        return datagrams.send(load, port, seconds)
     return encrypted.send(load, port, seconds) if load.tls else plain.send(load, port, seconds)
 
 
@@ -30,6 +32,12 @@ def under_traffic(lab: Lab, trial: Trial) -> Figures:
         send(trial.load, balancer.port, WARM_SECONDS)
         measure.wait_until_quiet(lab.patience)
         return count(lab, trial, balancer)
+
+
+def under_datagrams(lab: Lab, trial: Trial) -> Figures:
+    """The same, with endpoints that send every datagram back."""
+    with datagrams.echoing() as echo:
+        return under_traffic(replace(lab, origin=echo), trial)
 
 
 def added_latency(lab: Lab, trial: Trial) -> Figures:

@@ -30,6 +30,10 @@ class Wanted:
     routes: int = 1
     tls: bool = False
     """Whether clients speak TLS: a P-256 certificate, HTTP/2 and HTTP/1.1 offered, no resumption."""
+    udp: bool = False
+    """Whether clients send datagrams, which are carried as they are."""
+    responses: int | None = None
+    """Answers to each datagram; after them a flow has ended."""
     tcp: bool = False
     """Whether connections are carried as they are (layer 4): nothing of HTTP is looked at."""
     blockable: bool = False
@@ -50,6 +54,9 @@ class Load:
     tls: bool = False
     streams: int = 0
     """HTTP/2 with so many requests at a time on each connection; 0 is HTTP/1.1."""
+    datagrams: int = 0
+    """UDP with so many datagrams at a time from each client; 0 is TCP."""
+    datagram_bytes: int = 64
 
     def arguments(self) -> list[str]:
         """As c/load.c takes them."""

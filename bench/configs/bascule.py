@@ -41,6 +41,9 @@ def match(number: int) -> Match:
 def listener() -> Listener:
     """Where clients come in, by HTTP or as they are."""
     bind = f"127.0.0.1:{WANTED['port']}"
+    if WANTED["udp"]:
+        udp = {} if WANTED["responses"] is None else {"responses": WANTED["responses"]}
+        return Listener(bind=bind, protocol="udp", udp=udp, pool="origin")
     if WANTED["tcp"]:
         return Listener(bind=bind, protocol="tcp", pool="origin")
     return Listener(

@@ -123,6 +123,7 @@ SAMPLES: dict[str, object] = {
                 failed_handshakes=(contract.FailedHandshakes("unknown_name", 1),),
                 refused_proxy_headers=4,
                 flows=4,
+                datagrams=contract.Datagrams(9, 8, (contract.DroppedDatagrams("late", 1),)),
             ),
         ),
         series=(

@@ -62,6 +62,31 @@ pub struct ListenerStats {
     /// Flows open now.
     #[serde(default)]
     pub flows: u64,
+    /// Of a listener that carries UDP.
+    #[serde(default)]
+    pub datagrams: Datagrams,
+}
+
+/// What became of datagrams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Datagrams {
+    /// From clients.
+    pub received: u64,
+    /// Answers of endpoints that were sent to clients.
+    pub sent: u64,
+    /// From either side, and not passed on, by why.
+    pub dropped: Vec<DroppedDatagrams>,
+}
+
+/// Datagrams that were not passed on for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DroppedDatagrams {
+    /// A word: `no_endpoint`, `rate_limited`, `late` …
+    pub reason: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// TLS handshakes that failed for one reason.

@@ -19,6 +19,7 @@
 //! | Which endpoint gets it? | try | [`pick`], by an algorithm of [`balance`] |
 //! | Is it too much, does it fail, is it slow? | try and its end | [`guard`] |
 //! | Where does a flow go? | flow | [`flow`] |
+//! | Whose flow is it, and has it ended? | datagram | [`datagrams`] |
 //! | Does its key ask too often? | request | [`limit`] |
 //! | Is a shared store asked? | request | [`store`] |
 //! | May it be tried again? | failed try | [`retry`] |
@@ -32,6 +33,7 @@
 pub mod balance;
 pub mod catalog;
 pub mod client_hello;
+pub mod datagrams;
 pub mod edits;
 pub mod endpoint;
 pub mod explain;

@@ -158,6 +158,8 @@ impl Line<'_> {
 
 /// All that a line says about a flow.
 pub(crate) struct FlowLine<'a> {
+    /// `TCP` or `UDP`.
+    pub(crate) protocol: &'static str,
     /// Its address; empty for Unix sockets.
     pub(crate) client: &'a str,
     pub(crate) listener: &'a str,
@@ -220,7 +222,8 @@ impl FlowLine<'_> {
         let [queue, connect, total] = self.timers_us.map(|us| us / 1000);
         let _ = writeln!(
             out,
-            " TCP\" 0 {} \"-\" \"-\" {} {} 0/{queue}/{connect}/0/{total}",
+            " {}\" 0 {} \"-\" \"-\" {} {} 0/{queue}/{connect}/0/{total}",
+            self.protocol,
             self.sent_bytes,
             or_dash(self.endpoint),
             self.ending,

@@ -89,6 +89,10 @@ endings! {
     EndpointDown => "endpoint_down",
     /// The endpoint of a flow drains, and its time was over.
     Drained => "drained",
+    /// A flow was silent for longest when another one needed its place.
+    Evicted => "evicted",
+    /// The address that a flow came to is not served any more.
+    Unlistened => "unlistened",
     /// The whole exchange took too long.
     TotalTimedOut => "total_timed_out",
     /// The grace time of a stop ended before the exchange did.
@@ -97,12 +101,7 @@ endings! {
     InternalError => "internal_error",
 }
 
-/// Adds to a counter that only this thread writes.
-fn add(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
-}
-
-/// One of something for each ending.
+/// One for each ending.
 #[derive(Debug)]
 struct PerEnding<T>([T; Ending::WORDS.len()]);
 
@@ -124,6 +123,11 @@ impl<T> DerefMut for PerEnding<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
+}
+
+/// Adds to a counter that only this thread writes.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
 const BUCKETS: usize = 144;

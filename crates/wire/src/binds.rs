@@ -213,6 +213,7 @@ impl Binds {
             failed_handshakes: failed_handshakes(counters),
             tunnels: counters.tunnels.load(Relaxed),
             flows: counters.flows.load(Relaxed),
+            datagrams: counters.datagrams.stats(),
         };
         self.counters.iter().map(stats).collect()
     }

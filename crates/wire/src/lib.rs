@@ -51,6 +51,7 @@ mod stream;
 mod tls;
 mod tries;
 mod tunnel;
+mod udp;
 mod upload;
 mod wait;
 mod worker;

@@ -105,6 +105,11 @@ impl Shared {
         Tick(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// How many sockets one thread may have for the flows of UDP: together half of what clients may have.
+    pub(crate) fn flow_sockets(&self) -> u64 {
+        (self.client_limit / 2 / u64::from(self.running.load(Relaxed).max(1))).max(1)
+    }
+
     fn thread_ended(&self, cut: u64) {
         self.cut.fetch_add(cut, Relaxed);
         if self.running.fetch_sub(1, Release) == 1 {

@@ -12,6 +12,7 @@ use crate::log_writer::LogId;
 use crate::plane::Shared;
 use crate::store::Stores;
 use crate::tunnel::Tunnels;
+use crate::udp;
 use bascule_contract::event::What;
 use bascule_contract::snapshot::AccessLogFormat;
 use bascule_decide::guard::Lost;
@@ -82,6 +83,9 @@ pub(crate) struct Worker {
     pub(crate) stopping: Cell<bool>,
     /// The stores that several balancers share.
     pub(crate) stores: Stores,
+    /// UDP sockets of this thread, and their open flows.
+    pub(crate) carriers: Cell<u32>,
+    pub(crate) conversations: Cell<u32>,
     /// Exchanges of this thread now, and how many of them are at a retry.
     pub(crate) in_flight: Cell<u32>,
     pub(crate) retrying: Cell<u32>,
@@ -136,6 +140,8 @@ impl Worker {
             book,
             stopping: Cell::new(false),
             stores,
+            carriers: Cell::new(0),
+            conversations: Cell::new(0),
             in_flight: Cell::new(0),
             retrying: Cell::new(0),
             mirrored: Cell::new(0),
@@ -176,7 +182,10 @@ impl Worker {
                 self.accepting.set(self.accepting.get() + 1);
                 let worker = Rc::clone(self);
                 tokio::task::spawn_local(async move {
-                    accept(Rc::clone(&worker), acceptor, bound, held).await;
+                    match bound {
+                        Bound::Udp(socket) => udp::carry(&worker, acceptor, socket, held).await,
+                        bound => accept(Rc::clone(&worker), acceptor, bound, held).await,
+                    }
                     worker.accepting.set(worker.accepting.get() - 1);
                     worker.wake_finishing();
                 });
@@ -231,7 +240,7 @@ impl Worker {
                     let cut = self.in_flight.get();
                     self.cut_tunnels().await;
                     self.flush_log();
-                    return u64::from(cut) + self.flows.len() as u64;
+                    return u64::from(cut) + u64::from(self.conversations.get()) + self.flows.len() as u64;
                 }
             }
         }

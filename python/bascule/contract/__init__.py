@@ -120,6 +120,8 @@ from bascule.contract.snapshot import (
 from bascule.contract.stats import (
     Bucket,
     CodeCount,
+    Datagrams,
+    DroppedDatagrams,
     EndingCount,
     EndpointStats,
     FailedHandshakes,
@@ -172,7 +174,9 @@ __all__ = [
     "ClientTimeouts",
     "CodeCount",
     "CookieKey",
+    "Datagrams",
     "Deed",
+    "DroppedDatagrams",
     "Ejected",
     "Ejection",
     "EndingCount",

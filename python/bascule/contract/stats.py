@@ -61,6 +61,28 @@ class FailedHandshakes:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedDatagrams:
+    """Datagrams that were not passed on for one reason."""
+
+    reason: str
+    """A word: `no_endpoint`, `rate_limited`, `late` …"""
+    count: U64
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagrams:
+    """What became of datagrams."""
+
+    received: U64 = 0
+    """From clients."""
+    sent: U64 = 0
+    """Answers of endpoints that were sent to clients."""
+    dropped: tuple[DroppedDatagrams, ...] = ()
+    """From either side, and not passed on, by why."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerStats:
     """What one listener has seen."""
 
@@ -89,6 +111,8 @@ class ListenerStats:
     there."""
     flows: U64 = 0
     """Flows open now."""
+    datagrams: Datagrams = Datagrams()
+    """Of a listener that carries UDP."""
 
 
 @dataclass(frozen=True, slots=True)

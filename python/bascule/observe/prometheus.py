@@ -136,6 +136,28 @@ def _listeners(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
     ]
     text = "TLS handshakes that failed, by why."
     yield from _metric("listener_tls_failed_total", "counter", text, failed)
+    yield from _datagrams(listeners)
+
+
+def _datagrams(listeners: tuple[contract.ListenerStats, ...]) -> Iterator[str]:
+    """Of listeners that carry UDP, and nothing where there are none."""
+    carrying = [it for it in listeners if it.datagrams != contract.Datagrams()]
+    if not carrying:
+        return
+    columns: tuple[tuple[str, str, Callable[[contract.Datagrams], int]], ...] = (
+        ("received", "Datagrams from clients.", lambda it: it.received),
+        ("sent", "Answers of endpoints that were sent to clients.", lambda it: it.sent),
+    )
+    for name, text, value in columns:
+        samples: list[_Sample] = [((("listener", it.listener),), value(it.datagrams)) for it in carrying]
+        yield from _metric(f"listener_datagrams_{name}_total", "counter", text, samples)
+    dropped: list[_Sample] = [
+        ((("listener", it.listener), ("reason", each.reason)), each.count)
+        for it in carrying
+        for each in it.datagrams.dropped
+    ]
+    text = "Datagrams from either side that were not passed on, by why."
+    yield from _metric("listener_datagrams_dropped_total", "counter", text, dropped)
 
 
 def _endpoints(endpoints: tuple[contract.EndpointStats, ...]) -> Iterator[str]:

@@ -233,6 +233,21 @@ def test_a_listener_tells_its_connections() -> None:
     assert 'bascule_listener_tls_failed_total{listener="web",reason="closed"} 3' in page.splitlines()
 
 
+def test_a_listener_that_carries_datagrams_tells_what_became_of_them() -> None:
+    dropped = (contract.DroppedDatagrams("late", 2), contract.DroppedDatagrams("no_route", 1))
+    listeners = (
+        contract.ListenerStats("dns", datagrams=contract.Datagrams(9, 7, dropped)),
+        contract.ListenerStats("web"),
+    )
+    page = render(contract.Stats(listeners=listeners), ABOUT)
+    assert [line for line in page.splitlines() if line.startswith("bascule_listener_datagrams")] == [
+        'bascule_listener_datagrams_received_total{listener="dns"} 9',
+        'bascule_listener_datagrams_sent_total{listener="dns"} 7',
+        'bascule_listener_datagrams_dropped_total{listener="dns",reason="late"} 2',
+        'bascule_listener_datagrams_dropped_total{listener="dns",reason="no_route"} 1',
+    ]
+
+
 def test_names_cannot_break_out_of_a_label() -> None:
     stats = contract.Stats(listeners=(contract.ListenerStats('a"b\\c\nd'),))
     assert 'bascule_listener_connections{listener="a\\"b\\\\c\\nd"} 0' in render(stats, ABOUT).splitlines()

@@ -7,6 +7,7 @@ use crate::flow;
 use crate::socket::Socket;
 use crate::stream::watch;
 use crate::tls::fault::Fault;
+use crate::udp::drops::DatagramCounters;
 use crate::worker::Worker;
 use bascule_contract::event::What;
 use bascule_contract::flows::Carries;
@@ -38,6 +39,7 @@ pub(crate) struct ListenerCounters {
     pub(crate) in_flight: AtomicU64,
     pub(crate) tunnels: AtomicU64,
     pub(crate) flows: AtomicU64,
+    pub(crate) datagrams: DatagramCounters,
     pub(crate) turned_away: AtomicU64,
     pub(crate) refused_proxy_headers: AtomicU64,
     pub(crate) handshakes: AtomicU64,
@@ -130,6 +132,14 @@ impl Acceptor {
         *self.listener.borrow_mut() = listener;
         *self.counters.borrow_mut() = counters;
         self.place.set((u64::MAX, None));
+    }
+
+    /// Wakes the task when the acceptor closes.
+    pub(crate) fn wake_when_closing(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
     }
 
     pub(crate) fn close(&self) {

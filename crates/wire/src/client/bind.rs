@@ -1,5 +1,6 @@
 //! Binds the sockets that clients connect to.
 
+use crate::udp;
 use bascule_contract::flows::Carries;
 use bascule_contract::snapshot::Bind;
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -133,6 +134,8 @@ fn bind_shared(address: SocketAddr, carries: Carries) -> io::Result<Bound> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     if carries == Carries::Udp {
+        // Before the first datagram comes: what it does not say then it never says.
+        udp::prepare(&socket, address);
         socket.bind(&SockAddr::from(address))?;
         return Ok(Bound::Udp(socket.into()));
     }

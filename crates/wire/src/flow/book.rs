@@ -160,7 +160,7 @@ impl Book {
 }
 
 /// The endpoints of a table, and where they are.
-fn known(live: &Table) -> HashMap<*const EndpointState, &Target> {
+pub(crate) fn known(live: &Table) -> HashMap<*const EndpointState, &Target> {
     let endpoints = live.pools.iter().flat_map(|pool| &pool.endpoints);
     endpoints.map(|endpoint| (Arc::as_ptr(&endpoint.state), &endpoint.target)).collect()
 }

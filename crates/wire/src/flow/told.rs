@@ -124,6 +124,7 @@ impl Told {
         let connect = if self.connect_us == NOWHERE { 0 } else { self.connect_us };
         let client = self.client.map(|client| client.to_string()).unwrap_or_default();
         let line = FlowLine {
+            protocol: "TCP",
             client: &client,
             listener: &listener.id,
             route: self.route.map_or("", |route| &route.of(listener).id),

@@ -4,11 +4,11 @@ use crate::account::Ending;
 use crate::buffers::{Buffers, Input};
 use crate::deadline::Deadline;
 use crate::endpoint::connect::{NotConnected, connect};
+use crate::http2::ahead::Payload;
 use crate::http2::gather::{Gather, Gathered};
 use crate::tls::endpoint::EndpointTls;
 use bascule_decide::table::{EndpointState, Target};
 use bascule_decide::time::Tick;
-use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use http::uri::Scheme;
 use std::cell::{Cell, RefCell};
@@ -63,7 +63,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 enum Phase {
     Opening(Vec<Waker>),
-    Open(SendRequest<Bytes>),
+    Open(SendRequest<Payload>),
     Failed(NotConnected),
     /// It takes no more requests; those that are under way may end.
     Leaving,
@@ -172,7 +172,7 @@ impl Lease {
     }
 
     /// What sends one request; `None` when the connection takes no more.
-    pub(crate) fn sender(&self) -> Option<SendRequest<Bytes>> {
+    pub(crate) fn sender(&self) -> Option<SendRequest<Payload>> {
         match &*self.0.phase.borrow() {
             Phase::Open(sender) => Some(sender.clone()),
             _ => None,
@@ -217,7 +217,7 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowe
     let now = Rc::clone(&opening.now);
     let input = Input::new(Rc::clone(&opening.buffers));
     let gather = Gather::new(socket, input, &opening.buffers, 0, move || now());
-    let shaken = settings(allowed).handshake::<_, Bytes>(Gathered(Rc::clone(&gather))).await;
+    let shaken = settings(allowed).handshake::<_, Payload>(Gathered(Rc::clone(&gather))).await;
     let Ok((sender, mut connection)) = shaken else {
         return link.is_now(Phase::Failed(NotConnected::plainly(Ending::EndpointReset)));
     };
@@ -243,7 +243,7 @@ fn settings(allowed: usize) -> Builder {
 /// Ready when the connection has ended.
 fn poll_turn(
     gather: &Gather,
-    connection: &mut Connection<Gathered, Bytes>,
+    connection: &mut Connection<Gathered, Payload>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     gather.begin_turn();

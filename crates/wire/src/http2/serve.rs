@@ -6,6 +6,7 @@ use crate::client::connection::Connection;
 use crate::client::http1::{Refusal, Request as Asked, read_request};
 use crate::deadline::Deadline;
 use crate::exchange;
+use crate::http2::ahead::{Payload, Share, Shared};
 use crate::http2::gather::{Gather, Gathered};
 use crate::http2::message::request_head;
 use crate::http2::stream::Stream;
@@ -13,7 +14,6 @@ use crate::side::Side;
 use bascule_decide::http1::Malformed;
 use bascule_decide::random::Random;
 use bascule_decide::table::Listener;
-use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
@@ -34,7 +34,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that a client may cancel before we have looked at them, and that it may make us cancel.
 const RESETS: usize = 100;
 
-type Server = h2::server::Connection<Gathered, Bytes>;
+type Server = h2::server::Connection<Gathered, Payload>;
 
 /// Serves a connection whose client speaks HTTP/2, until it ends. Its input may begin with the preface, or with part of it.
 pub(crate) async fn serve(connection: &mut Connection) {
@@ -42,7 +42,7 @@ pub(crate) async fn serve(connection: &mut Connection) {
     let Some(settings) = settings(connection) else { return };
     let mut deadline = Deadline::default();
     deadline.set(connection.time_limit(None));
-    let mut handshake = pin!(settings.handshake::<_, Bytes>(Gathered(Rc::clone(&gather))));
+    let mut handshake = pin!(settings.handshake::<_, Payload>(Gathered(Rc::clone(&gather))));
     let shaken = poll_fn(|cx| {
         let shaken = handshake.as_mut().poll(cx).map(Result::ok);
         let _ = gather.poll_flush(cx);
@@ -55,8 +55,9 @@ pub(crate) async fn serve(connection: &mut Connection) {
         idle_since: Cell::new(Instant::now()),
         waker: RefCell::default(),
     });
+    let ahead = Rc::default();
     let mut serving =
-        Serving { connection, gather, server, streams, deadline, leaving: None, flooded: false };
+        Serving { connection, gather, server, streams, ahead, deadline, leaving: None, flooded: false };
     poll_fn(|cx| serving.poll(cx)).await;
 }
 
@@ -127,6 +128,7 @@ struct Serving<'a> {
     gather: Rc<Gather>,
     server: Server,
     streams: Rc<Streams>,
+    ahead: Rc<Shared>,
     deadline: Deadline,
     /// Since when no more streams are wanted.
     leaving: Option<Instant>,
@@ -195,12 +197,12 @@ impl Serving<'_> {
         }
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Payload>) {
         let open = Open::begin(&self.streams);
         let (request, receiving) = request.into_parts();
         let request = Request::from_parts(request, ());
         let ends = receiving.is_end_stream();
-        let stream = self.connection.stream(Stream::of_client(receiving, respond));
+        let stream = self.connection.stream(Stream::of_client(receiving, respond, Share::of(&self.ahead)));
         self.connection.served += 1;
         if self.leaving.is_none() && self.connection.was_last() {
             self.server.graceful_shutdown();

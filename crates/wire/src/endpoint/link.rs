@@ -24,8 +24,9 @@ use tokio::time::Instant;
 /// Requests on one connection until its endpoint has said how many it allows, and the most however many it allows.
 const FIRST: usize = 100;
 const MOST: usize = 1000;
-/// What an endpoint may send ahead of one client, and ahead of all clients of one connection.
-const WINDOW: u32 = 256 * 1024;
+/// What an endpoint may send ahead of one client, and ahead of all clients of one connection. A client can have a
+/// hundred streams that it does not read, and `h2` holds twice as much as it was sent.
+const WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 /// A stream that sends no faster than its endpoint reads buffers this much at most.
 const SEND_BUFFER: usize = 64 * 1024;

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.support.endpoints import ScriptedEndpoint
 from tests.support.http2 import Http2Client
 from tests.support.plane import listener, pool
 from tests.support.processes import Program
@@ -19,7 +20,7 @@ class MeasuredPlane(Program):
     """A data plane with one thread, one listener and one pool of these endpoints."""
 
     def __init__(
-        self, endpoints: Iterable[contract.Endpoint | str], only: contract.Listener | None = None, **options: object
+        self, endpoints: Iterable[ScriptedEndpoint | contract.Endpoint | str], only: contract.Listener | None = None, **options: object
     ) -> None:
         """`options` are those of `pool`."""
         snapshot = contract.Snapshot(

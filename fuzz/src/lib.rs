@@ -5,6 +5,7 @@
 //! readings that are written the plain way (`strict.rs`): what both accept, both must understand alike.
 
 mod chunked;
+mod http2_frames;
 mod load_report;
 mod path;
 mod request_head;
@@ -14,6 +15,7 @@ mod snapshot;
 mod strict;
 
 pub use chunked::chunked;
+pub use http2_frames::http2_frames;
 pub use load_report::load_report;
 pub use path::path;
 pub use request_head::request_head;

@@ -4,9 +4,11 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use bascule_fuzz::{chunked, load_report, path, request_head, response_head, session, snapshot};
+use bascule_fuzz::{
+    chunked, http2_frames, load_report, path, request_head, response_head, session, snapshot,
+};
 
-/// Mutations per target; seven targets make 28,000.
+/// Mutations per target; eight targets make 32,000.
 const MUTATIONS: usize = 4_000;
 
 /// Pieces that mean something to one parser or another.
@@ -71,6 +73,10 @@ const PIECES: &[&[u8]] = &[
     b"application_utilization",
     b"(a+)+$",
     b"{host}",
+    b"\0\0\0\x04\0\0\0\0\0",
+    b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a",
+    b"\0\0\x04\x08\0\0\0\0\x01\0\0\0\x01",
+    b"\0\0\x01\0\x01\0\0\0\x01x",
 ];
 
 /// Numbers that look random and are the same every time (Knuth's MMIX).
@@ -176,4 +182,9 @@ fn a_load_report_is_the_same_in_every_form() {
 #[test]
 fn a_snapshot_compiles_or_is_refused_with_reasons() {
     holds("snapshot", snapshot);
+}
+
+#[test]
+fn frames_make_requests_with_one_meaning_or_none() {
+    holds("http2_frames", http2_frames);
 }

@@ -179,9 +179,7 @@ def open_some(client: Http2Client) -> list[Http2WebSocket]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_frame_of_100_megabytes_travels_both_ways_in_little_memory(
-    folder: Path, version: int
-) -> None:
+def test_a_frame_of_100_megabytes_travels_both_ways_in_little_memory(folder: Path, version: int) -> None:
     content = random.Random(1).randbytes(100 * MEGABYTE)
     with WebSocketEndpoint(compression=None) as endpoint:
         (folder / "bascule.yaml").write_text(

@@ -56,7 +56,8 @@ class Http2Client:
     ) -> None:
         """Connects to `ip:port` and shakes hands. `window` is what the peer may send ahead, of one stream.
 
-        Without `begin` nothing is said yet: for tests that say everything themselves. `within`: TLS to this name.
+        Without `begin` nothing is said yet: for tests that say everything themselves.
+        `within`: TLS to this name.
         """
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), PATIENCE)

@@ -1,4 +1,4 @@
-"""A balancer in a process of its own whose memory and CPU time are read from outside, and what stands behind it."""
+"""A balancer in a process of its own, whose memory and CPU time are read from outside."""
 
 import os
 import sys
@@ -20,7 +20,10 @@ class MeasuredPlane(Program):
     """A data plane with one thread, one listener and one pool of these endpoints."""
 
     def __init__(
-        self, endpoints: Iterable[ScriptedEndpoint | contract.Endpoint | str], only: contract.Listener | None = None, **options: object
+        self,
+        endpoints: Iterable[ScriptedEndpoint | contract.Endpoint | str],
+        only: contract.Listener | None = None,
+        **options: object,
     ) -> None:
         """`options` are those of `pool`."""
         snapshot = contract.Snapshot(

@@ -1,4 +1,4 @@
-"""A process that hosts a data plane and does nothing else, so that what it costs can be measured from outside.
+"""A process that hosts a data plane and does nothing else, so that what it costs can be measured.
 
 Reads a snapshot from standard input to its end, prints the address of the first bind, and waits to be ended.
 `python measured_program.py`

@@ -1,4 +1,4 @@
-"""WebSockets on the streams of an HTTP/2 connection (RFC 8441): frames by `websockets`, streams by `h2`, neither ours."""
+"""WebSockets on the streams of an HTTP/2 connection (RFC 8441), with frames by the library `websockets`."""
 
 from tests.support.http2 import Answer, Http2Client
 from websockets.frames import Close, Frame, Opcode
@@ -62,7 +62,7 @@ class Http2WebSocket:
         return self.ending()
 
     def ending(self) -> Close | None:
-        """What the other side said last, once it has ended the stream; `None`: it broke off without a word."""
+        """What the other side said last, once it has ended the stream; `None`: it said no word."""
         while not (self.answer.ended or self.answer.reset is not None):
             self._read()
         if self.answer.reset is None:

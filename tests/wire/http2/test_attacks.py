@@ -1,7 +1,8 @@
-"""Attacks of one client: memory and CPU time stay bounded, the attacker is cut off, and another client is served.
+"""Attacks of one client: memory and CPU time stay bounded, the attacker is cut off, and others are served.
 
-The balancer is a process of its own, so that what it costs is read from outside. A canary asks over a connection of
-its own, all along. Times are compared with what an ordinary request costs in the same run: so the machine does not matter.
+The balancer is a process of its own, so that what it costs is read from outside. A canary asks over a
+connection of its own, all along. Times are compared with what an ordinary request costs in the same run, so
+that the machine does not matter.
 """
 
 import contextlib
@@ -110,8 +111,8 @@ def ordinary(plane: MeasuredPlane) -> float:
 def attacked(
     only: contract.Listener | None = None, *, grows: int = 8 * MIB, costs: int = 500
 ) -> Iterator[Attacked]:
-    """A balancer with a canary. While the `with` lasts its memory grows by `grows` at most, and what it computes beside
-    the canary's requests is no more than `costs` ordinary ones take; then it computes nothing.
+    """A balancer with a canary. While the `with` lasts its memory grows by `grows` at most, and what it
+    computes beside the canary's requests is what `costs` ordinary ones take at most; then it rests.
     """
     with ScriptedEndpoint(answering) as endpoint, MeasuredPlane([endpoint], only) as plane:
         one = ordinary(plane)
@@ -187,7 +188,7 @@ FLOODS: dict[str, Frame | bytes] = {
     "empty SETTINGS": settings_frame(),
     "PRIORITY": PriorityFrame(7, depends_on=1, stream_weight=5),
     "WINDOW_UPDATE of one byte": WindowUpdateFrame(0, window_increment=1),
-    "a table of another size": settings_frame({1: 100}) .serialize() + settings_frame({1: 4_096}).serialize(),
+    "a table of another size": settings_frame({1: 100}).serialize() + settings_frame({1: 4_096}).serialize(),
     "a window of another size": settings_frame({4: 0}).serialize() + settings_frame({4: 70_000}).serialize(),
     "PRIORITY of streams that are not open": b"".join(
         PriorityFrame(stream, depends_on=1).serialize() for stream in range(3, 2_003, 2)
@@ -357,11 +358,13 @@ def test_heads_whose_letters_are_short_unpack_to_no_more_than_a_head_may_have() 
         length = bytearray(hpack.hpack.encode_integer(40_960, 7))
         length[0] |= 0x80
         block = ASK + b"\x00\x01x" + bytes(length) + bytes(40_960)
-        assert hpack.Decoder(max_header_list_size=1 << 20).decode(block)[-1][1] == "0" * 65_536
+        unpacked = list(hpack.Decoder(max_header_list_size=1 << 20).decode(block))
+        content: object = unpacked[-1][1]
+        assert content == "0" * 65_536
         for stream in range(3, 203, 2):
             if not send_all(client, [block_of(stream, block)]):
                 break
-        assert all(one.target == "/" or one.target == "/canary" for one in plane.endpoint.requests)
+        assert all(one.target in {"/", "/canary"} for one in plane.endpoint.requests)
 
 
 def test_a_head_that_unpacks_to_megabytes_costs_none() -> None:

@@ -1,4 +1,4 @@
-"""Responses of endpoints of HTTP/2 that are not what they say, or would be two over HTTP/1: no client takes them for whole."""
+"""Responses of endpoints of HTTP/2 that are not what they say: no client takes them for whole ones."""
 
 from collections.abc import Callable
 

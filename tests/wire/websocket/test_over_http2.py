@@ -16,12 +16,18 @@ from websockets.frames import Close
 from websockets.sync.server import ServerConnection
 
 MESSAGES: list[str | bytes] = ["", b"", "hello", "ø" * 125, b"\0" * 126, b"\xff" * 65_536, "x" * 1_000_000]
-CLOSES = [Close(1000, "bye"), Close(1001, ""), Close(1011, "it broke"), Close(3000, "a" * 123), Close(4999, "ø")]
+CLOSES = [
+    Close(1000, "bye"),
+    Close(1001, ""),
+    Close(1011, "it broke"),
+    Close(3000, "a" * 123),
+    Close(4999, "ø"),
+]
 
 
 @contextmanager
-def talking(plane: RunningPlane, **options: object) -> Iterator[Http2WebSocket]:
-    with plane.connect_http2(**options) as client:
+def talking(plane: RunningPlane) -> Iterator[Http2WebSocket]:
+    with plane.connect_http2() as client:
         yield Http2WebSocket(client)
 
 

@@ -128,7 +128,10 @@ mod tests {
         let again = fast(0);
         assert!(again.borrow_step() && again.borrow_step());
         again.give_back();
-        assert_eq!((0..10).map(fast).collect::<Vec<_>>().iter().filter(|one| one.borrow_step()).count(), lent);
+        assert_eq!(
+            (0..10).map(fast).collect::<Vec<_>>().iter().filter(|one| one.borrow_step()).count(),
+            lent
+        );
     }
 
     #[test]

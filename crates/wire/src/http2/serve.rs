@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::buffers::Size;
 use crate::client::connection::Connection;
-use crate::client::http1::{Refusal, Request as Asked, read_request};
+use crate::client::http1::{Refusal, Request as Asked, is_trusted, read_request};
 use crate::deadline::Deadline;
 use crate::exchange;
 use crate::http2::ahead::{Payload, Share, Shared};
@@ -12,6 +12,7 @@ use crate::http2::message::request_head;
 use crate::http2::stream::Stream;
 use crate::side::Side;
 use bascule_decide::http1::Malformed;
+use bascule_decide::http2::message::is_of_connection;
 use bascule_decide::random::Random;
 use bascule_decide::table::Listener;
 use h2::server::{Builder, SendResponse};
@@ -236,17 +237,27 @@ fn decode(
     nonce: &str,
     began: Instant,
 ) -> Result<Box<Asked>, Refusal> {
-    let refuse =
-        |malformed| Refusal { answer: Answer::Refused(malformed), began, listener: None, facts: None };
+    let refuse = |answer| Refusal { answer, began, listener: None, facts: None };
+    if !may_ask_for(stream, request.uri().scheme_str()) {
+        return Err(refuse(Answer::WrongScheme));
+    }
     let worker = Rc::clone(&stream.worker);
     let mut head = worker.scratch.borrow_mut();
     head.clear();
-    request_head(request, ends, nonce, &mut head).map_err(refuse)?;
+    request_head(request, ends, nonce, &mut head).map_err(|malformed| refuse(Answer::Refused(malformed)))?;
     if stream.input.append(Size::Head, &head) < head.len() {
-        return Err(refuse(Malformed::HeadTooLarge));
+        return Err(refuse(Answer::Refused(Malformed::HeadTooLarge)));
     }
     // What was composed is whole: a reader that waits for more would have found something that is not what it seems.
-    read_request(stream, began, began)?.ok_or_else(|| refuse(Malformed::Syntax))
+    read_request(stream, began, began)?.ok_or_else(|| refuse(Answer::Refused(Malformed::Syntax)))
+}
+
+/// Whether the client may ask for what has this scheme here. One that is trusted may have ended TLS itself.
+fn may_ask_for(stream: &Connection, scheme: Option<&str>) -> bool {
+    let table = stream.worker.table();
+    let place = stream.acceptor.place(table.table());
+    is_of_connection(scheme, stream.secure.is_some())
+        || place.is_some_and(|place| is_trusted(stream, &table.table().listeners[place]))
 }
 
 fn websocket_nonce(random: &mut Random) -> String {

@@ -241,7 +241,9 @@ impl Stream {
 
     fn begin(&self, ends: bool) -> Result<(), WriteStop> {
         let state = &mut *self.0.borrow_mut();
-        let (Some(head), Peer::Client(respond, _)) = (state.head.take(), &mut state.peer) else { return Ok(()) };
+        let (Some(head), Peer::Client(respond, _)) = (state.head.take(), &mut state.peer) else {
+            return Ok(());
+        };
         let sending = respond.send_response(head, ends).map_err(|_| WriteStop::Failed)?;
         state.sending = Some(sending);
         state.ended = ends;

@@ -59,7 +59,7 @@ def test_it_reaches_no_client_as_a_whole_response(respond: Callable[[Call], None
                     assert not any("evil" in name for name in answer.fields)
             else:
                 with plane.connect() as client:
-                    client.send(request())
+                    client.send(request("GET", "/", "Connection: close"))
                     said = client.rest()
                     assert said.startswith(b"HTTP/1.1 5") or not _is_whole(said)
                     assert b"evil" not in said

@@ -6,6 +6,7 @@
 
 mod chunked;
 mod client_hello;
+mod http2_frames;
 mod load_report;
 mod path;
 mod proxy_protocol;
@@ -17,6 +18,7 @@ mod strict;
 
 pub use chunked::chunked;
 pub use client_hello::client_hello;
+pub use http2_frames::http2_frames;
 pub use load_report::load_report;
 pub use path::path;
 pub use proxy_protocol::proxy_protocol;

@@ -5,10 +5,11 @@ use std::panic::catch_unwind;
 use std::path::Path;
 
 use bascule_fuzz::{
-    chunked, client_hello, load_report, path, proxy_protocol, request_head, response_head, session, snapshot,
+    chunked, client_hello, http2_frames, load_report, path, proxy_protocol, request_head, response_head, session,
+    snapshot,
 };
 
-/// Mutations per target; nine targets make 36,000.
+/// Mutations per target; ten targets make 40,000.
 const MUTATIONS: usize = 4_000;
 
 /// Pieces that mean something to one parser or another.
@@ -81,6 +82,10 @@ const PIECES: &[&[u8]] = &[
     b"\x16\x03\x01\0\x01",
     b"\0\0\0\x06\0\x04\0\0\x01a",
     b"\0\x10\0\x05\0\x03\x02h2",
+    b"\0\0\0\x04\0\0\0\0\0",
+    b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a",
+    b"\0\0\x04\x08\0\0\0\0\x01\0\0\0\x01",
+    b"\0\0\x01\0\x01\0\0\0\x01x",
 ];
 
 /// Numbers that look random and are the same every time (Knuth's MMIX).
@@ -196,4 +201,9 @@ fn a_proxy_header_is_found_at_its_last_byte() {
 #[test]
 fn a_hello_asks_for_the_same_however_it_is_split() {
     holds("client_hello", client_hello);
+}
+
+#[test]
+fn frames_make_requests_with_one_meaning_or_none() {
+    holds("http2_frames", http2_frames);
 }

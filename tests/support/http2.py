@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -58,15 +59,20 @@ class Http2Client:
         window: int = WINDOW,
         settings: dict[int, int] | None = None,
         begin: bool = True,
+        within: tuple[ssl.SSLContext, str] | None = None,
     ) -> None:
         """Connects to `ip:port` and shakes hands. `window` is what the peer may send ahead, of one stream.
 
         Without `begin` nothing is said yet: for tests that say everything themselves.
+        `within`: TLS to this name.
         """
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(PATIENCE)
+        if within is not None:
+            within[0].set_alpn_protocols(["h2"])
+            self.socket = within[0].wrap_socket(self.socket, server_hostname=within[1])
         config = h2.config.H2Configuration(
             client_side=True,
             header_encoding="utf-8",
@@ -136,13 +142,13 @@ class Http2Client:
 
     def send(self, stream: int, body: bytes, *, ends: bool = False) -> None:
         """Sends payload as the peer lets us."""
-        left = body
+        left = memoryview(body)
         while left:
             room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(left))
             if room == 0:
                 self.read()
                 continue
-            self.h2.send_data(stream, left[:room], end_stream=ends and room == len(left))
+            self.h2.send_data(stream, bytes(left[:room]), end_stream=ends and room == len(left))
             left = left[room:]
             self.flush()
 

@@ -41,7 +41,7 @@ endings! {
     NoEndpoint => "no_endpoint",
     /// The request was malformed.
     BadRequest => "bad_request",
-    /// The request came over a TLS connection that is for another host.
+    /// The request came over a TLS connection that is for another host, or asked for another scheme.
     Misdirected => "misdirected",
     /// The request or its body was larger than the limit.
     TooLarge => "too_large",

@@ -17,6 +17,8 @@ pub(crate) enum Answer {
     Refused(Malformed),
     /// It came over a TLS connection that is for another host.
     Misdirected,
+    /// Its scheme is not that of the connection.
+    WrongScheme,
     /// HTTP in the clear came where TLS is spoken.
     NotTls,
     /// The body is larger than the limit.
@@ -42,7 +44,7 @@ impl Answer {
             Self::RateLimited => 429,
             Self::BodyTooLarge => 413,
             Self::BodyMalformed(_) | Self::NotTls => 400,
-            Self::Misdirected => 421,
+            Self::Misdirected | Self::WrongScheme => 421,
             Self::ClientTooSlow => 408,
             Self::Failed(
                 Ending::ConnectTimedOut
@@ -63,7 +65,7 @@ impl Answer {
             Self::RateLimited => Ending::RateLimited,
             Self::Refused(Malformed::HeadTooLarge | Malformed::TooManyFields | Malformed::TargetTooLong)
             | Self::BodyTooLarge => Ending::TooLarge,
-            Self::Misdirected => Ending::Misdirected,
+            Self::Misdirected | Self::WrongScheme => Ending::Misdirected,
             Self::Refused(_) | Self::BodyMalformed(_) | Self::NotTls => Ending::BadRequest,
             Self::ClientTooSlow => Ending::ClientTooSlow,
             Self::Failed(ending) => ending,
@@ -88,6 +90,7 @@ impl Answer {
             Self::RateLimited => "too many requests; come again later",
             Self::Refused(malformed) => malformed.reason(),
             Self::Misdirected => "this connection was made for another host; open one for this host",
+            Self::WrongScheme => "the scheme is not that of this connection",
             Self::NotTls => "plain HTTP was sent to a port that speaks TLS; begin the address with https://",
             Self::BodyTooLarge => "the request body is too large",
             Self::BodyMalformed(reason) => reason,
@@ -106,9 +109,12 @@ impl Answer {
             Self::Failed(Ending::ResponseTimedOut | Ending::TryTimedOut | Ending::TotalTimedOut) => {
                 Code::DeadlineExceeded
             }
-            Self::NoEndpoint | Self::Shed | Self::ClientTooSlow | Self::Misdirected | Self::Failed(_) => {
-                Code::Unavailable
-            }
+            Self::NoEndpoint
+            | Self::Shed
+            | Self::ClientTooSlow
+            | Self::Misdirected
+            | Self::WrongScheme
+            | Self::Failed(_) => Code::Unavailable,
         }
     }
 

@@ -8,32 +8,50 @@ use std::task::{Context, Poll};
 
 /// Room for a head and what came with it.
 const HEAD_BYTES: usize = 16 * 1024;
+/// Room for what a client may send ahead on a stream of HTTP/2, as long as nobody has set it higher.
+const STREAM_BYTES: usize = 64 * 1024;
 /// Room for a body on its way, and for a head of any size that the limits allow.
 pub(crate) const RELAY_BYTES: usize = 256 * 1024;
 /// Buffers of each size that are kept for reuse, per thread.
 const SPARE: usize = 64;
 
 /// Which size a task asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Size {
     Head,
+    Stream,
     Relay,
+}
+
+impl Size {
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Head => HEAD_BYTES,
+            Self::Stream => STREAM_BYTES,
+            Self::Relay => RELAY_BYTES,
+        }
+    }
 }
 
 /// The spare buffers of one thread. The one given back last is lent first: it is still in the cache.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     head: RefCell<Vec<Box<[u8]>>>,
+    stream: RefCell<Vec<Box<[u8]>>>,
     relay: RefCell<Vec<Box<[u8]>>>,
 }
 
 impl Buffers {
     fn shelf(&self, length: usize) -> &RefCell<Vec<Box<[u8]>>> {
-        if length == HEAD_BYTES { &self.head } else { &self.relay }
+        match length {
+            HEAD_BYTES => &self.head,
+            STREAM_BYTES => &self.stream,
+            _ => &self.relay,
+        }
     }
 
     fn lend(&self, size: Size) -> Box<[u8]> {
-        let length = if size == Size::Head { HEAD_BYTES } else { RELAY_BYTES };
+        let length = size.bytes();
         self.shelf(length).borrow_mut().pop().unwrap_or_else(|| vec![0; length].into_boxed_slice())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::account::Ending;
 use crate::body::{Incoming, Outgoing, Piece, PieceStop};
-use crate::buffers::{Input, Size};
+use crate::buffers::Input;
 use crate::client::connection::After;
 use crate::deadline::Deadline;
 use crate::endpoint::idle::EndpointConnection;
@@ -210,7 +210,7 @@ impl<'a> Download<'a> {
         let mut waiting = false;
         let (EndpointConnection { side, deadline }, input) = self.leg.receiving();
         poll_fn(|cx| {
-            match side.poll_fill(input, Size::Relay, cx) {
+            match side.poll_fill_for(to.client, input, cx) {
                 Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count > 0)),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::ResponseCut)),
                 Poll::Pending => {}

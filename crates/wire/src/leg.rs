@@ -1,7 +1,7 @@
 //! One try at one endpoint, up to the head of its response. Two legs of one request may run at the same time.
 
 use crate::account::Ending;
-use crate::buffers::{Input, Size};
+use crate::buffers::Input;
 use crate::deadline::Deadline;
 use crate::endpoint::connect::NotConnected;
 use crate::endpoint::idle::EndpointConnection;
@@ -455,7 +455,7 @@ impl Leg {
         let progress = if begun { Progress::Answered } else { Progress::Sent };
         let failed = |ending| Poll::Ready(Err(Failed::Endpoint { ending, reason: "", progress }));
         poll_fn(|cx| {
-            match side.poll_fill(input, Size::Relay, cx) {
+            match side.poll_fill_for(to.client, input, cx) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(true)),
                 Poll::Ready(Ok(0)) => return failed(Ending::EndpointClosed),
                 Poll::Ready(Err(_)) if side.was_refused() => {

@@ -5,7 +5,7 @@
 //! | stage | file | decides in |
 //! |---|---|---|
 //! | 1 accept | `client/accept.rs` | limits of the listener: `decide/table.rs` |
-//! | 2 connection | `client/connection.rs`; `client/announced.rs`; `client/secure.rs`, `tls/`; `http2/serve.rs` | `decide/proxy_protocol`, `decide/server_names.rs`, `decide/http2/flood.rs` |
+//! | 2 connection | `client/connection.rs`; `client/announced.rs`; `client/secure.rs`, `tls/`; `http2/serve.rs` | `decide/proxy_protocol`, `decide/server_names.rs`, `decide/http2/{flood,ahead}.rs` |
 //! | 3 decode | `client/http1.rs`, `http2/message.rs` | `decide/http1/request.rs`, `decide/http2/message.rs`, `decide/path.rs` |
 //! | 4 route | called from `client/http1.rs` | `decide/route/mod.rs` |
 //! | 5 pick | `tries.rs`, `course.rs`, `wait.rs` | `decide/pick.rs` → `decide/balance/*`, `decide/guard/*` |

@@ -41,6 +41,21 @@ impl Side {
         }
     }
 
+    /// Reads once what `to` is to be sent: for a stream, little until its client shows that it takes what it is sent.
+    pub(crate) fn poll_fill_for(
+        &self,
+        to: &Self,
+        input: &mut Input,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Http2(stream) = to else { return self.poll_fill(input, Size::Relay, cx) };
+        let filled = self.poll_fill(input, stream.step(), cx);
+        if input.is_empty() {
+            stream.has_nothing();
+        }
+        filled
+    }
+
     /// Writes all parts, as they are. The time limit counts from the last byte that the peer took.
     pub(crate) async fn write_all(
         &self,

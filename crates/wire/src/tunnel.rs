@@ -1,6 +1,6 @@
 //! Two connections as one: bytes go both ways, untouched, until both sides have ended or nothing moved for too long.
 
-use crate::buffers::{Input, Size};
+use crate::buffers::Input;
 use crate::deadline::Deadline;
 use crate::forward::Moved;
 use crate::side::Side;
@@ -147,7 +147,7 @@ async fn relay(from: &Side, input: &mut Input, to: &Side, bytes: &Cell<u64>, cou
             input.consume(input.len());
             course.moved.set(Instant::now());
         }
-        match poll_fn(|cx| from.poll_fill(input, Size::Relay, cx)).await {
+        match poll_fn(|cx| from.poll_fill_for(to, input, cx)).await {
             Ok(0) => {
                 to.finish_writing();
                 return End::Whole;

@@ -143,6 +143,16 @@ fn write_fields<'a, I: Iterator<Item = (&'a str, &'a [u8])>>(
     Ok(has_length)
 }
 
+/// Whether what has this `:scheme` may be asked for on a connection like this (RFC 9110, 7.4). None: it was not kept.
+pub fn is_of_connection(scheme: Option<&str>, secure: bool) -> bool {
+    match scheme {
+        Some("https") => secure,
+        Some("http") => !secure,
+        Some(_) => false,
+        None => true,
+    }
+}
+
 /// Appends trailers as lines, each with its CRLF.
 pub fn compose_trailers<'a>(
     fields: impl Iterator<Item = (&'a str, &'a [u8])>,
@@ -276,6 +286,21 @@ mod tests {
         for method in ["GE T", "", "GET / HTTP/1.1\r\nx: "] {
             assert_eq!(composed(Asked { method, ..GET }, &[]), Err(Malformed::Target), "{method}");
         }
+    }
+
+    #[test]
+    fn a_scheme_is_that_of_the_connection() {
+        let holds = [("https", true), ("http", false)];
+        for scheme in ["https", "http", "ftp", ""] {
+            for secure in [true, false] {
+                assert_eq!(
+                    is_of_connection(Some(scheme), secure),
+                    holds.contains(&(scheme, secure)),
+                    "{scheme}"
+                );
+            }
+        }
+        assert!(is_of_connection(None, true) && is_of_connection(None, false));
     }
 
     #[test]

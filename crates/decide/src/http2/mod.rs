@@ -3,8 +3,10 @@
 //! A head that came over HTTP/2 is written as one of HTTP/1 and then read by [`crate::http1`]: there is one set of
 //! rules for what a request may be, and what cannot be said in HTTP/1 cannot slip through.
 
+pub mod ahead;
 pub mod flood;
 pub mod message;
 
+pub use ahead::Ahead;
 pub use flood::{Flood, Meter};
 pub use message::{Asked, compose};

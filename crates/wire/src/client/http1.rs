@@ -231,7 +231,7 @@ pub(crate) fn read_request(
 }
 
 /// Whether the client is believed what it says about others: whoever may open our Unix socket is on this machine.
-fn is_trusted(connection: &Connection, listener: &Listener) -> bool {
+pub(crate) fn is_trusted(connection: &Connection, listener: &Listener) -> bool {
     connection.peer.ip.is_none_or(|ip| listener.forwarded.trusted.contains(ip))
 }
 

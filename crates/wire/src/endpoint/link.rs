@@ -5,11 +5,11 @@ use crate::buffers::{Buffers, Input};
 use crate::deadline::Deadline;
 use crate::endpoint::connect::{NotConnected, connect};
 use crate::endpoint::pulse::{Pinger, Pulse};
+use crate::http2::ahead::Payload;
 use crate::http2::gather::{Gather, Gathered};
 use crate::tls::endpoint::EndpointTls;
 use bascule_decide::table::{EndpointState, Target};
 use bascule_decide::time::Tick;
-use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use http::uri::Scheme;
 use std::cell::{Cell, RefCell};
@@ -25,8 +25,9 @@ use tokio::time::Instant;
 /// Requests on one connection until its endpoint has said how many it allows, and the most however many it allows.
 const FIRST: usize = 100;
 const MOST: usize = 1000;
-/// What an endpoint may send ahead of one client, and ahead of all clients of one connection.
-const WINDOW: u32 = 256 * 1024;
+/// What an endpoint may send ahead of one client, and ahead of all clients of one connection. A client can have a
+/// hundred streams that it does not read, and `h2` holds twice as much as it was sent.
+const WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 /// A stream that sends no faster than its endpoint reads buffers this much at most.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -65,7 +66,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 enum Phase {
     Opening(Vec<Waker>),
-    Open(SendRequest<Bytes>),
+    Open(SendRequest<Payload>),
     Failed(NotConnected),
     /// It takes no more requests; those that are under way may end.
     Leaving,
@@ -180,7 +181,7 @@ impl Lease {
     }
 
     /// What sends one request; `None` when the connection takes no more.
-    pub(crate) fn sender(&self) -> Option<SendRequest<Bytes>> {
+    pub(crate) fn sender(&self) -> Option<SendRequest<Payload>> {
         match &*self.link.phase.borrow() {
             Phase::Open(sender) => Some(sender.clone()),
             _ => None,
@@ -238,7 +239,7 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowe
     let now = Rc::clone(&opening.now);
     let input = Input::new(Rc::clone(&opening.buffers));
     let gather = Gather::new(socket, input, &opening.buffers, 0, move || now());
-    let shaken = settings(allowed).handshake::<_, Bytes>(Gathered(Rc::clone(&gather))).await;
+    let shaken = settings(allowed).handshake::<_, Payload>(Gathered(Rc::clone(&gather))).await;
     let Ok((sender, mut connection)) = shaken else {
         return link.is_now(Phase::Failed(NotConnected::plainly(Ending::EndpointReset)));
     };
@@ -276,7 +277,7 @@ fn settings(allowed: usize) -> Builder {
 /// Ready when the connection has ended.
 fn poll_turn(
     gather: &Gather,
-    connection: &mut Connection<Gathered, Bytes>,
+    connection: &mut Connection<Gathered, Payload>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     gather.begin_turn();

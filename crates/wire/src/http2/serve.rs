@@ -3,17 +3,18 @@
 use crate::answer::Answer;
 use crate::buffers::Size;
 use crate::client::connection::Connection;
-use crate::client::http1::{Refusal, Request as Asked, read_request};
+use crate::client::http1::{Refusal, Request as Asked, is_trusted, read_request};
 use crate::deadline::Deadline;
 use crate::exchange;
+use crate::http2::ahead::{Payload, Share, Shared};
 use crate::http2::gather::{Gather, Gathered};
 use crate::http2::message::request_head;
 use crate::http2::stream::Stream;
 use crate::side::Side;
 use bascule_decide::http1::Malformed;
+use bascule_decide::http2::message::is_of_connection;
 use bascule_decide::random::Random;
 use bascule_decide::table::Listener;
-use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
@@ -34,7 +35,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that a client may cancel before we have looked at them, and that it may make us cancel.
 const RESETS: usize = 100;
 
-type Server = h2::server::Connection<Gathered, Bytes>;
+type Server = h2::server::Connection<Gathered, Payload>;
 
 /// Serves a connection whose client speaks HTTP/2, until it ends. Its input may begin with the preface, or with part of it.
 pub(crate) async fn serve(connection: &mut Connection) {
@@ -42,7 +43,7 @@ pub(crate) async fn serve(connection: &mut Connection) {
     let Some(settings) = settings(connection) else { return };
     let mut deadline = Deadline::default();
     deadline.set(connection.time_limit(None));
-    let mut handshake = pin!(settings.handshake::<_, Bytes>(Gathered(Rc::clone(&gather))));
+    let mut handshake = pin!(settings.handshake::<_, Payload>(Gathered(Rc::clone(&gather))));
     let shaken = poll_fn(|cx| {
         let shaken = handshake.as_mut().poll(cx).map(Result::ok);
         let _ = gather.poll_flush(cx);
@@ -55,8 +56,9 @@ pub(crate) async fn serve(connection: &mut Connection) {
         idle_since: Cell::new(Instant::now()),
         waker: RefCell::default(),
     });
+    let ahead = Rc::default();
     let mut serving =
-        Serving { connection, gather, server, streams, deadline, leaving: None, flooded: false };
+        Serving { connection, gather, server, streams, ahead, deadline, leaving: None, flooded: false };
     poll_fn(|cx| serving.poll(cx)).await;
 }
 
@@ -128,6 +130,7 @@ struct Serving<'a> {
     gather: Rc<Gather>,
     server: Server,
     streams: Rc<Streams>,
+    ahead: Rc<Shared>,
     deadline: Deadline,
     /// Since when no more streams are wanted.
     leaving: Option<Instant>,
@@ -196,12 +199,12 @@ impl Serving<'_> {
         }
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Payload>) {
         let open = Open::begin(&self.streams);
         let (request, receiving) = request.into_parts();
         let request = Request::from_parts(request, ());
         let ends = receiving.is_end_stream();
-        let stream = self.connection.stream(Stream::of_client(receiving, respond));
+        let stream = self.connection.stream(Stream::of_client(receiving, respond, Share::of(&self.ahead)));
         self.connection.served += 1;
         if self.leaving.is_none() && self.connection.was_last() {
             self.server.graceful_shutdown();
@@ -235,17 +238,27 @@ fn decode(
     nonce: &str,
     began: Instant,
 ) -> Result<Box<Asked>, Refusal> {
-    let refuse =
-        |malformed| Refusal { answer: Answer::Refused(malformed), began, listener: None, facts: None };
+    let refuse = |answer| Refusal { answer, began, listener: None, facts: None };
+    if !may_ask_for(stream, request.uri().scheme_str()) {
+        return Err(refuse(Answer::WrongScheme));
+    }
     let worker = Rc::clone(&stream.worker);
     let mut head = worker.scratch.borrow_mut();
     head.clear();
-    request_head(request, ends, nonce, &mut head).map_err(refuse)?;
+    request_head(request, ends, nonce, &mut head).map_err(|malformed| refuse(Answer::Refused(malformed)))?;
     if stream.input.append(Size::Head, &head) < head.len() {
-        return Err(refuse(Malformed::HeadTooLarge));
+        return Err(refuse(Answer::Refused(Malformed::HeadTooLarge)));
     }
     // What was composed is whole: a reader that waits for more would have found something that is not what it seems.
-    read_request(stream, began, began)?.ok_or_else(|| refuse(Malformed::Syntax))
+    read_request(stream, began, began)?.ok_or_else(|| refuse(Answer::Refused(Malformed::Syntax)))
+}
+
+/// Whether the client may ask for what has this scheme here. One that is trusted may have ended TLS itself.
+fn may_ask_for(stream: &Connection, scheme: Option<&str>) -> bool {
+    let table = stream.worker.table();
+    let place = stream.acceptor.place(table.table());
+    is_of_connection(scheme, stream.secure.is_some())
+        || place.is_some_and(|place| is_trusted(stream, &table.table().listeners[place]))
 }
 
 fn websocket_nonce(random: &mut Random) -> String {

@@ -4,6 +4,7 @@ use crate::account::Ending;
 use crate::buffers::{Input, Size};
 use crate::deadline::Deadline;
 use crate::endpoint::link::Lease;
+use crate::http2::ahead::{Payload, Share};
 use crate::http2::message::{self, trailer_lines};
 use crate::socket::WriteStop;
 use bascule_decide::edits::Edits;
@@ -31,7 +32,7 @@ struct State {
     peer: Peer,
     /// A head that goes out with the next payload, or the end.
     head: Option<Response<()>>,
-    sending: Option<SendStream<Bytes>>,
+    sending: Option<SendStream<Payload>>,
     /// We have said all that there is to say.
     ended: bool,
     receiving: Receiving,
@@ -50,7 +51,7 @@ struct State {
 
 #[derive(Debug)]
 enum Peer {
-    Client(SendResponse<Bytes>),
+    Client(SendResponse<Payload>, Share),
     Endpoint(Rc<Lease>),
 }
 
@@ -63,8 +64,8 @@ enum Receiving {
 }
 
 impl Stream {
-    pub(crate) fn of_client(receiving: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        Self::new(Peer::Client(respond), Receiving::Body(receiving))
+    pub(crate) fn of_client(receiving: RecvStream, respond: SendResponse<Payload>, share: Share) -> Self {
+        Self::new(Peer::Client(respond, share), Receiving::Body(receiving))
     }
 
     /// A stream that is not open yet.
@@ -118,7 +119,7 @@ impl Stream {
     pub(crate) async fn offers_tunnels(&self) -> bool {
         let lease = match &self.0.borrow().peer {
             Peer::Endpoint(lease) => Rc::clone(lease),
-            Peer::Client(_) => return false,
+            Peer::Client(..) => return false,
         };
         lease.offers_tunnels().await
     }
@@ -128,13 +129,28 @@ impl Stream {
         self.0.borrow().refused
     }
 
+    /// How much may be read for this stream at once. A large step is the stream's until [`Stream::has_nothing`].
+    pub(crate) fn step(&self) -> Size {
+        match &self.0.borrow().peer {
+            Peer::Client(_, share) if !share.borrow_step() => Size::Head,
+            _ => Size::Relay,
+        }
+    }
+
+    /// Nothing that was read for this stream is left.
+    pub(crate) fn has_nothing(&self) {
+        if let Peer::Client(_, share) = &self.0.borrow().peer {
+            share.give_back();
+        }
+    }
+
     /// Whether nothing more comes, neither payload nor trailers.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.0.borrow();
         state.rest.is_empty() && matches!(&state.receiving, Receiving::Body(body) if body.is_end_stream())
     }
 
-    /// Takes payload in, as much as came and fits. What was taken before counts as used: the peer may send as much again.
+    /// Takes payload in, as much as came and `size` has room for. What was taken before counts as used: the peer may send as much again.
     pub(crate) fn poll_fill(
         &self,
         input: &mut Input,
@@ -148,11 +164,15 @@ impl Stream {
             _ => ready!(state.poll_head(input, size, cx))?,
         };
         let Receiving::Body(receiving) = &mut state.receiving else { return Poll::Ready(Ok(head)) };
+        // A client that may not send more ahead fills no larger buffer, and it may be one of many.
+        let size = if let Peer::Client(..) = state.peer { size.min(Size::Stream) } else { size };
         // Fails only on a stream that is gone, which the next read tells.
         let _ = receiving.flow_control().release_capacity(held);
         let mut taken = 0;
         loop {
-            let count = input.append(size, &state.rest);
+            // Nothing at all would be the end.
+            let room = size.bytes().saturating_sub(input.len()).max(1).min(state.rest.len());
+            let count = input.append(size, &state.rest[..room]);
             state.rest.advance(count);
             taken += count;
             if !state.rest.is_empty() {
@@ -183,7 +203,7 @@ impl Stream {
     /// An interim head goes out.
     pub(crate) fn inform(&self, head: Response<()>) -> Result<(), WriteStop> {
         match &mut self.0.borrow_mut().peer {
-            Peer::Client(respond) => respond.send_informational(head).map_err(|_| WriteStop::Failed),
+            Peer::Client(respond, _) => respond.send_informational(head).map_err(|_| WriteStop::Failed),
             Peer::Endpoint(_) => Err(WriteStop::Failed),
         }
     }
@@ -243,7 +263,9 @@ impl Stream {
 
     fn begin(&self, ends: bool) -> Result<(), WriteStop> {
         let state = &mut *self.0.borrow_mut();
-        let (Some(head), Peer::Client(respond)) = (state.head.take(), &mut state.peer) else { return Ok(()) };
+        let (Some(head), Peer::Client(respond, _)) = (state.head.take(), &mut state.peer) else {
+            return Ok(());
+        };
         let sending = respond.send_response(head, ends).map_err(|_| WriteStop::Failed)?;
         state.sending = Some(sending);
         state.ended = ends;
@@ -262,9 +284,22 @@ impl Stream {
                 Some(Err(_)) | None => return Poll::Ready(Err(WriteStop::Failed)),
             }
         }
-        let count = sending.capacity().min(left.len());
+        let mut count = sending.capacity().min(left.len());
+        let payload = match &state.peer {
+            Peer::Client(_, share) => {
+                count = count.min(share.room());
+                if count == 0 {
+                    share.wake_when_room(cx);
+                    let gone = ready!(sending.poll_reset(cx));
+                    drop(gone);
+                    return Poll::Ready(Err(WriteStop::Failed));
+                }
+                share.payload(&left[..count])
+            }
+            Peer::Endpoint(_) => Payload::free(&left[..count]),
+        };
         let last = ends && count == left.len();
-        let sent = sending.send_data(Bytes::copy_from_slice(&left[..count]), last);
+        let sent = sending.send_data(payload, last);
         state.ended |= last;
         Poll::Ready(sent.map(|()| count).map_err(|_| WriteStop::Failed))
     }
@@ -279,7 +314,7 @@ impl Stream {
         let state = &mut *self.0.borrow_mut();
         match (&mut state.sending, &mut state.peer) {
             (Some(sending), _) => sending.poll_reset(cx).map(drop),
-            (None, Peer::Client(respond)) => respond.poll_reset(cx).map(drop),
+            (None, Peer::Client(respond, _)) => respond.poll_reset(cx).map(drop),
             (None, Peer::Endpoint(_)) => Poll::Pending,
         }
     }
@@ -294,7 +329,7 @@ impl Stream {
         let reason = reason_of(ending);
         match (&mut state.sending, &mut state.peer) {
             (Some(sending), _) => sending.send_reset(reason),
-            (None, Peer::Client(respond)) => respond.send_reset(reason),
+            (None, Peer::Client(respond, _)) => respond.send_reset(reason),
             (None, Peer::Endpoint(_)) => {}
         }
     }
@@ -307,7 +342,7 @@ impl State {
         }
         let Some(sending) = &mut self.sending else { return Err(WriteStop::Failed) };
         let sent = if trailers.is_empty() {
-            sending.send_data(Bytes::new(), true)
+            sending.send_data(Payload::none(), true)
         } else {
             sending.send_trailers(trailers)
         };

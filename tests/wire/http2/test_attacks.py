@@ -253,7 +253,8 @@ def test_a_head_that_never_ends_is_cut_off(filled: int) -> None:
 
 @pytest.mark.parametrize("pause", [False, True], ids=["at once", "after the endpoint was asked"])
 def test_streams_that_are_cancelled_as_soon_as_they_are_opened_end_the_connection(pause: bool) -> None:
-    with attacked() as plane, plane.connect_http2() as client:
+    with attacked(costs=3_000) as plane, plane.connect_http2() as client:
+        # Some 500 requests, each with a connection to the endpoint that is broken off.
         begin(client)
 
         def pairs() -> Iterator[bytes]:
@@ -473,7 +474,7 @@ def test_a_frame_that_breaks_the_connection_ends_it_and_no_other(frame: bytes) -
 
 def test_half_prefaces_and_silence_are_cut_off_in_time() -> None:
     only = listener(timeouts=client_timeouts(head_ms=300))
-    with attacked(only) as plane:
+    with attacked(only, costs=3_000) as plane:
         with contextlib.ExitStack() as stack:
             idle = [stack.enter_context(plane.connect_http2(begin=False)) for _ in range(100)]
             for number, client in enumerate(idle):

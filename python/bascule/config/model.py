@@ -14,7 +14,9 @@ from pydantic import (
 
 from bascule.config.acme import Acme, ExternalAccount
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
+from bascule.config.check_kinds import Answer, Content, DnsQuestion, TcpQuestion, TlsQuestion, UdpQuestion
 from bascule.config.checks import Check, Expect
+from bascule.config.database_checks import MysqlQuestion, PostgresQuestion, RedisQuestion
 from bascule.config.http2 import Http2, Http2OrOff
 from bascule.config.http_values import Network
 from bascule.config.keys import KeyBy
@@ -85,6 +87,7 @@ __all__ = [
     "Admin",
     "Agent",
     "Algorithm",
+    "Answer",
     "Bind",
     "CertificateFile",
     "CertificateTest",
@@ -93,6 +96,8 @@ __all__ = [
     "ClientLimits",
     "ClientTimeouts",
     "Config",
+    "Content",
+    "DnsQuestion",
     "DnsSource",
     "Ejection",
     "Endpoint",
@@ -111,14 +116,17 @@ __all__ = [
     "LoadUrl",
     "Match",
     "Mirror",
+    "MysqlQuestion",
     "OtherSource",
     "PathTest",
     "Pool",
     "PoolTls",
+    "PostgresQuestion",
     "PrefixChange",
     "Queue",
     "RateLimit",
     "Redirect",
+    "RedisQuestion",
     "Respond",
     "Retries",
     "Rewrite",
@@ -130,8 +138,11 @@ __all__ = [
     "Stop",
     "Store",
     "Subset",
+    "TcpQuestion",
     "TicketKey",
     "Tickets",
+    "TlsQuestion",
+    "UdpQuestion",
     "ValueTest",
 ]
 

@@ -223,7 +223,8 @@ class Pool(Section):
     """How an endpoint is picked: a name, `{NAME: OPTIONS}` such as `{hash: {by: client}}`, or `{name,
     options}`."""
     check: Annotated[Check | None, ShortForm(check_in_full, (_TEXT,))] = None
-    """How endpoints are probed: a path, `tcp`, or `{http: /healthz, every: 2s, …}`. Without: always up."""
+    """How endpoints are probed: a path, `tcp`, `tls`, `redis`, or `{http: /healthz, every: 2s, …}`. Without:
+    always up."""
     connect: Duration = 5 * SECOND
     """From the start of a connect to its success; then another endpoint is tried, or 504."""
     idle: IdleConnections = IdleConnections()
@@ -260,6 +261,14 @@ class Pool(Section):
     `h2` within TLS, `h2c` without."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
-    wrong than the endpoints. `0%` turns this off."""
+    wrong than the endpoints. `0%` turns this off, and is the default where the check asks for a role: of a
+    primary and its replicas, most are down for good reason."""
     tls: PoolTlsOrOff = None
     """Speak TLS to the endpoints: `on`, or `{server_name, ca, …}`. They must prove who they are."""
+
+    @model_validator(mode="after")
+    def _follows_roles(self) -> "Pool":
+        if self.check is not None and self.check.is_particular and "panic" not in self.model_fields_set:
+            # Frozen for everybody else: this is still part of how it is made.
+            self.__dict__["panic"] = 0
+        return self

@@ -22,7 +22,7 @@ class PlannedCheck:
     """How the endpoints of a pool are probed."""
 
     kind: str
-    """`http`, `tcp`, `python`, or a third party's."""
+    """As the registry of checks names it, or a third party's."""
     options: Mapping[str, object]
     """As that check reads them; see the table in `bascule.plan.build`."""
     every_ms: int
@@ -37,6 +37,15 @@ class PlannedCheck:
     """What is believed before the first outcome, which decides alone."""
     tls: "PlannedPoolTls | None" = None
     """How TLS is spoken to what is probed."""
+    port: int | None = None
+    """Where it is asked; `None`: at the endpoint's own port."""
+    exclusive: bool = False
+    """One endpoint of the pool passes at most. While several do, none is up."""
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """What an answer is an answer to, whenever it is asked."""
+        return self.kind, self.options, self.port, self.exclusive
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,13 @@ class DnsCheck:
         what = f"{self.asked.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(self.type)}"
         if (code := answer.rcode()) != dns.rcode.NOERROR:
             raise CheckFailed(f"{what}: {dns.rcode.to_text(code)}")
-        records = [
+        # Sorted: name servers rotate their answers, and a reason is not news for that.
+        records = sorted(
             record.to_text().lower().rstrip(".")
             for rrset in answer.answer
             if rrset.rdtype == self.type
             for record in rrset
-        ]
+        )
         if not records:
             raise CheckFailed(f"{what}: no records")
         if missing := [it for it in self.expect if it not in records]:

@@ -77,7 +77,8 @@ class PostgresCheck:
         if "FATAL: " in said:
             return f"log-in to {target}: {said.rpartition('FATAL: ')[2].strip()}"
         # What stands before it names the address once more.
-        return f"connect to {target}: {said.rpartition(' failed: ')[2].partition(' Is the server ')[0]}"
+        why = said.rpartition(" failed: ")[2].partition(" Is the server ")[0]
+        return f"connect to {target}: {why[:1].lower()}{why[1:]}"
 
 
 def _address(target: Target) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.certificates import Issued
 from tests.support.processes import tool
 from tests.support.program import free_port
 from tests.support.servers import Server
@@ -31,8 +32,9 @@ def _fresh() -> Path:
 class MariaDb(Server):
     """Writable, and replicates from nobody until it is told to `follow`. Within the `with` it answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Issued | None = None) -> None:
         super().__init__("mysql", signal.SIGKILL)
+        self._shown = self.show(certificate)
         self.port = free_port()
         self.data = self.folder / "data"
         self.run("cp", "-r", _fresh(), self.data)
@@ -49,11 +51,13 @@ class MariaDb(Server):
         return self.folder / "socket"
 
     def command(self) -> Sequence[str | Path]:
+        files = self._shown
         return [
             *(tool("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}"),
             *(f"--port={self.port}", "--bind-address=127.0.0.1", f"--server-id={self.port}", "--log-bin"),
             *("--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M"),
             *("--innodb-log-file-size=8M", "--pid-file=pid", "--slave-net-timeout=2"),
+            *(() if files is None else (f"--ssl-cert={files[0]}", f"--ssl-key={files[1]}")),
         ]
 
     def execute(self, *statements: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
+from tests.support.certificates import Issued
 from tests.support.program import free_port
 from tests.support.servers import Server
 
@@ -34,8 +35,12 @@ host all,replication all 127.0.0.1/32 trust
 class Postgres(Server):
     """A primary; with `of`, a replica of that one, which must be running. Within the `with` it answers."""
 
-    def __init__(self, of: "Postgres | None" = None) -> None:
+    def __init__(self, of: "Postgres | None" = None, certificate: Issued | None = None) -> None:
         super().__init__("postgres", signal.SIGQUIT)
+        shown = self.show(certificate)
+        self._tls = ""
+        if shown is not None:
+            self._tls = f"ssl = on\nssl_cert_file = '{shown[0]}'\nssl_key_file = '{shown[1]}'\n"
         self.port = free_port()
         self.data = self.folder / "data"
         if of is None:
@@ -64,7 +69,7 @@ class Postgres(Server):
 
     def command(self) -> Sequence[str | Path]:
         for name, content in (
-            ("postgresql.conf", _SETTINGS.format(folder=self.folder)),
+            ("postgresql.conf", _SETTINGS.format(folder=self.folder) + self._tls),
             ("pg_hba.conf", _ACCESS),
         ):
             (self.data / name).write_text(content)
@@ -77,7 +82,7 @@ class Postgres(Server):
         except psycopg.OperationalError:
             return False
         if self._is_new:
-            self.execute(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type]
+            self.execute(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
             self._is_new = False
         return True
 
@@ -97,7 +102,7 @@ class Postgres(Server):
         """Whether a replica has replayed all that `primary` has written so far."""
         ((written,),) = primary.execute("SELECT pg_current_wal_lsn()::text")
         replayed = "SELECT pg_last_wal_replay_lsn() >= '%s'::pg_lsn" % written  # noqa: UP031
-        return self.execute(replayed) == [(True,)]  # type: ignore[arg-type]
+        return self.execute(replayed) == [(True,)]
 
 
 @functools.cache

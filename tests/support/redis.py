@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from tests.support.certificates import Issued
 from tests.support.processes import tool
 from tests.support.program import free_port
 from tests.support.servers import Server
@@ -18,10 +19,12 @@ SERVICE = "mymaster"
 class Redis(Server):
     """A master; with `of`, a replica of that one."""
 
-    def __init__(self, of: "Redis | None" = None) -> None:
+    def __init__(self, of: "Redis | None" = None, certificate: Issued | None = None) -> None:
         super().__init__("redis", signal.SIGKILL)
         self.port = free_port()
         self._of = of
+        self.tls_port = free_port() if certificate is not None else 0
+        self._shown = self.show(certificate)
 
     @property
     def address(self) -> str:
@@ -30,8 +33,11 @@ class Redis(Server):
 
     def command(self) -> Sequence[str | Path]:
         following = () if self._of is None else ("--replicaof", f"127.0.0.1 {self._of.port}")
+        files = self._shown
+        shown = () if files is None else ("--tls-cert-file", files[0], "--tls-key-file", files[1])
         return [
-            *(tool("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder),
+            *(tool("redis-server"), "--tls-port", str(self.tls_port), "--tls-auth-clients", "no", *shown),
+            *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder),
             *("--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD),
             *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *following),
         ]
@@ -39,7 +45,7 @@ class Redis(Server):
     def ask(self, *words: str) -> Any:
         """What it answers to a command."""
         with redis.Redis(port=self.port, password=PASSWORD) as client:
-            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return client.execute_command(*words)
 
     def is_ready(self) -> bool:
         try:
@@ -87,7 +93,7 @@ class Sentinel(Server):
     def ask(self, *words: str) -> Any:
         """What it answers to a command."""
         with redis.Redis(port=self.port) as client:
-            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return client.execute_command(*words)
 
     def is_ready(self) -> bool:
         try:

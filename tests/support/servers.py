@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.certificates import Issued
 from tests.support.eventually import PATIENCE, eventually
 
 
@@ -114,6 +115,16 @@ class Server:
         """Hands a file over to the user of the server."""
         if self._user is not None:
             shutil.chown(path, self._user)
+
+    def show(self, issued: Issued | None) -> tuple[Path, Path] | None:
+        """Writes a certificate and its key where only the server can read them."""
+        if issued is None:
+            return None
+        files = issued.write_apart(self.folder, "shown")
+        for file in files:
+            file.chmod(0o600)
+            self.give(file)
+        return files
 
     def _log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-4000:]

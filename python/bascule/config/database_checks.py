@@ -81,7 +81,7 @@ class MysqlQuestion(_SqlQuestion):
 
 
 class RedisQuestion(DatabaseQuestion):
-    """Log in to Redis or Valkey and ask. The user needs the command `INFO`; without `tls`, the pool's counts."""
+    """Log in to Redis or Valkey and ask. The user needs the command `INFO`. `tls` may be the pool's."""
 
     title: ClassVar[str] = "a redis check"
 

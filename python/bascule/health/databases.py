@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Self
 
 from bascule.contract import Secret
@@ -87,9 +87,17 @@ def know_options(check: str, options: Mapping[str, object], known: set[str]) -> 
 
 
 def need_library(module: str, extra: str) -> None:
-    """Raises `BasculeError` when the client library of a check is not installed. Imports nothing."""
-    if find_spec(module) is None:
+    """Imports the client library of a check, which takes a while. Raises `BasculeError` when there is none.
+
+    Done when a check is made, not when it is first run: then others would have to wait for it.
+    """
+    try:
+        import_module(module)
+    except ImportError as error:
+        # psycopg without libpq is there, and cannot be imported.
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        why = "is not installed" if missing else f"cannot be imported: {' '.join(str(error).split())}"
         raise BasculeError(
-            f"a {extra} check needs the Python package {module}, which is not installed",
+            f"a {extra} check needs the Python package {module.partition('.')[0]}, which {why}",
             f"install it: pip install 'bascule[{extra}]'",
-        )
+        ) from error

@@ -16,7 +16,7 @@ async def ask(target: Target, login: Login, *commands: Command) -> list[Any]:
 
     Raises `CheckFailed` when there is no connection, no log-in, or no answer; never says the password.
     """
-    from redis.exceptions import RedisError  # noqa: PLC0415 (an extra, and slow to import)
+    from redis.exceptions import RedisError  # noqa: PLC0415 (an extra; it is imported already)
 
     reader, writer = await target.connect()
     try:

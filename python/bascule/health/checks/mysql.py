@@ -1,5 +1,6 @@
 """Is it a MySQL or MariaDB in the role that is wanted, and how far behind? Logs in and asks."""
 
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,11 +37,11 @@ class MysqlCheck:
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
         know_options(cls.name, options, {"role", "max_lag_ms", "user", "password", "database"})
-        need_library("asyncmy", cls.name)
+        need_library("asyncmy.connection", cls.name)
         return cls(Wanted.from_options(options), Login.from_options(options))
 
     async def run(self, target: Target) -> None:
-        from asyncmy.connection import Connection  # noqa: PLC0415 (an extra, and slow to import)
+        from asyncmy.connection import Connection  # noqa: PLC0415 (an extra; it is imported already)
         from asyncmy.errors import MySQLError  # noqa: PLC0415
 
         connection = Connection(  # type: ignore[no-untyped-call]
@@ -79,6 +80,10 @@ class MysqlCheck:
 
     def _in_words(self, target: Target, error: Exception) -> str:
         code = error.args[0] if error.args else None
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            return f"TLS to {target}: its certificate is refused: {error.__cause__.verify_message}"
+        if isinstance(error.__cause__, ssl.SSLError):
+            return f"TLS to {target}: {error.__cause__.reason}"
         if code == _CANNOT_CONNECT and isinstance(error.__cause__, OSError):
             return f"connect to {target}: {in_words(error.__cause__)}"
         said = error.args[1] if len(error.args) > 1 else error
@@ -98,7 +103,7 @@ def _address(target: Target) -> dict[str, Any]:
 
 
 async def _ask(connection: Any) -> tuple[bool, Mapping[str, object] | None]:
-    """Connects. Whether it is read-only, and what it says about the primary that it replicates from, if any."""
+    """Connects. Whether it is read-only, and what it says about whom it replicates from, if anybody."""
     from asyncmy.cursors import DictCursor  # noqa: PLC0415
     from asyncmy.errors import MySQLError  # noqa: PLC0415
 

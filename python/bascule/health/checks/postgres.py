@@ -45,7 +45,7 @@ class PostgresCheck:
         return cls(Wanted.from_options(options), Login.from_options(options))
 
     async def run(self, target: Target) -> None:
-        import psycopg  # noqa: PLC0415 (an extra, and slow to import)
+        import psycopg  # noqa: PLC0415 (an extra; it is imported already)
 
         try:
             connection = await psycopg.AsyncConnection.connect(

@@ -36,7 +36,7 @@ class RedisCheck:
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
         know_options(cls.name, options, _OPTIONS)
-        need_library("redis", cls.name)
+        need_library("redis.asyncio", cls.name)
         lag = options.get("max_lag_bytes")
         if lag is not None and (not isinstance(lag, int) or isinstance(lag, bool) or lag < 0):
             raise BasculeError(f"max_lag_bytes must be a number of bytes, not {lag!r}")

@@ -80,11 +80,14 @@ KINDS = (
 )
 """The keys of a check that say what is asked, of which it has one."""
 
-_ONLY_FOR = {
-    "http": ("method", "host", "headers", "expect"),
-    "command": ("env",),
-    "kind": ("options",),
+_BELONGS_TO = {
+    **dict.fromkeys(("method", "host", "headers", "expect"), ("http",)),
+    "env": ("command",),
+    "options": ("kind",),
 }
+"""Keys that mean something to some checks only."""
+
+_A_CHECK = {"http": "an http check", "command": "a check with `command`", "kind": "a check with `kind`"}
 
 
 class Check(Section):
@@ -176,11 +179,11 @@ class Check(Section):
                 f"a check is one of {', '.join(KINDS[:-2])} and a function, not {found}",
                 "write `check: /healthz` or `check: tcp`",
             )
-        for kind, keys in _ONLY_FOR.items():
-            if kind != given[0] and (said := [key for key in keys if self._says(key)]):
-                instead = "check by http" if kind == "http" else f"check with `{kind}`"
+        for key, kinds in _BELONGS_TO.items():
+            if given[0] not in kinds and self._says(key):
+                instead = "check by http" if kinds[0] == "http" else f"check with `{kinds[0]}`"
                 raise Mistake(
-                    f"`{said[0]}` belongs to {_A_CHECK[kind]}, this one is {given[0]}",
+                    f"`{key}` belongs to {_A_CHECK[kinds[0]]}, this one is {given[0]}",
                     f"remove it, or {instead}",
                 )
         return self
@@ -188,11 +191,10 @@ class Check(Section):
     @model_validator(mode="after")
     def _follows_roles(self) -> "Check":
         """What is not said depends on what is asked: a role that was lost is not forgiven twice."""
+        asks_for_primary = self.database is not None and self.database.role == "primary"
         defaults: dict[str, object] = {}
-        if self.database is not None and self.database.role == "primary":
-            defaults["exclusive"] = True
-        if self.exclusive or defaults.get("exclusive", self.exclusive):
-            defaults |= {"rise": 1, "fall": 1}
+        if self.exclusive or (asks_for_primary and "exclusive" not in self.model_fields_set):
+            defaults = {"exclusive": True, "rise": 1, "fall": 1}
         if self.is_particular or defaults:
             defaults["initially"] = "down"
         # Frozen for everybody else: this is still part of how it is made.
@@ -203,9 +205,6 @@ class Check(Section):
                 "remove `initially: up`",
             )
         return self
-
-
-_A_CHECK = {"http": "an http check", "command": "a check with `command`", "kind": "a check with `kind`"}
 
 
 def check_in_full(value: Any) -> Any:

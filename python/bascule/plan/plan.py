@@ -44,8 +44,9 @@ class PlannedCheck:
 
     @property
     def question(self) -> tuple[object, ...]:
-        """What an answer is an answer to, whenever it is asked."""
-        return self.kind, self.options, self.port, self.exclusive
+        """What an answer is an answer to, whenever it is asked, and by whatever password."""
+        options = {key: it for key, it in self.options.items() if not isinstance(it, contract.Secret)}
+        return self.kind, options, self.port, self.exclusive
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,9 @@ def check_tls(name: str, pool: Pool) -> tuple[Path, PoolTls] | None:
         return None
     path: Path = ("pools", name, "check", check.asked_kind)
     if check.tls is not None:
-        is_own = pool.tls is None or bool(check.tls.model_fields_set & PoolTls.model_fields.keys())
+        # By its values, not by what is written: with every default written out it must say the same.
+        said = (key for key in PoolTls.model_fields if getattr(check.tls, key) != getattr(PoolTls(), key))
+        is_own = pool.tls is None or any(said)
         return (path, check.tls) if is_own else None
     if check.database is not None and check.database.tls is not None:
         return (*path, "tls"), check.database.tls

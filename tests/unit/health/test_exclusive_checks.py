@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from bascule.clock import ManualClock
-from bascule.contract import TcpAddress
+from bascule.contract import Secret, TcpAddress
 from bascule.health.check import CheckFailed, Target
 from bascule.health.prober import HealthChange, Prober
 from bascule.plan.found import FoundEndpoint
@@ -138,6 +138,17 @@ async def test_nothing_is_kept_of_what_another_check_said() -> None:
     databases.watch()
     assert databases.up() == ""
     assert not databases.prober.is_up(("db", "a"), databases.check)
+    await databases.prober.stop()
+
+
+async def test_a_reload_with_the_same_question_or_another_password_keeps_the_one_that_is_up() -> None:
+    databases = Databases("a")
+    await databases.clock.advance(1)
+    databases.watch()
+    assert databases.up() == "a"
+    options = {**databases.check.options, "password": Secret("another")}
+    assert databases.check.question == replace(databases.check, options=options, every_ms=1).question
+    assert databases.check.question != replace(databases.check, options={"role": "replica"}).question
     await databases.prober.stop()
 
 

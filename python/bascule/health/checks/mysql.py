@@ -6,10 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from bascule.certificates.fault import CertificateRefused
 from bascule.health.check import CheckFailed, Target
 from bascule.health.databases import PRIMARY, REPLICA, Login, Wanted, know_options, need_library
-from bascule.health.secure import secure
 from bascule.tasks import insist
 from bascule.wording import in_words
 
@@ -96,6 +94,9 @@ def _address(target: Target) -> dict[str, Any]:
     address: dict[str, Any] = {"host": target.host, "port": target.port}
     if target.tls is None:
         return address
+    from bascule.certificates.fault import CertificateRefused  # noqa: PLC0415 (few databases speak TLS)
+    from bascule.health.secure import secure  # noqa: PLC0415
+
     try:
         return {**address, "ssl": secure(target.tls).context}
     except CertificateRefused as refused:

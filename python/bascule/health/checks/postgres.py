@@ -54,6 +54,8 @@ class PostgresCheck:
                 password=self.login.password or "",
                 dbname=self.login.database or "postgres",
                 application_name=f"bascule-check/{__version__}",
+                # Which servers are wanted is for us to say, whatever the environment says.
+                target_session_attrs="any",
                 # Of our own there is a time limit, which also cancels what is under way.
                 connect_timeout="3600",
                 **_address(target),

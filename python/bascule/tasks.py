@@ -73,6 +73,25 @@ class Tasks:
             self._on_crash(task.get_name(), error)
 
 
+async def insist(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns or raises; when this is cancelled it has ended, even if it lost a cancellation.
+
+    For code of others that can be stopped only by asking again (see `heed_cancellation`), and that would wait
+    for ever otherwise.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait([task])
+        return task.result()
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        if not task.cancelled():
+            # Looked at, or asyncio would say that nobody has.
+            task.exception()
+
+
 def heed_cancellation() -> None:
     """Raises `CancelledError` when this task was asked to end but what it awaited has swallowed that.
 

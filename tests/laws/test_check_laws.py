@@ -5,11 +5,15 @@ Checks are questions, over the registry; so are agents and load URLs.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import dns.message
+import dns.rrset
 import pytest
 from tests.support.plans import planned_check
 from tests.support.toy_endpoint import Behaviour, ToyEndpoint, dripping, endless, silent
@@ -19,7 +23,7 @@ from bascule.health.agent import ask_agent
 from bascule.health.check import Check, CheckFailed, Target
 from bascule.health.load import fetch_load
 from bascule.health.registry import CHECKS, build, find, names
-from bascule.plan.plan import PlannedCheck
+from bascule.plan.plan import PlannedCheck, PlannedPoolTls
 
 
 async def connect_and_wait(endpoint: Target) -> None:
@@ -32,25 +36,38 @@ async def connect_and_wait(endpoint: Target) -> None:
         writer.transport.abort()
 
 
+# bash, because it can connect; a command that fails says why in its own words.
+CONNECT = """
+exec 3<>"/dev/tcp/$BASCULE_HOST/$BASCULE_PORT" || { echo "connect to $BASCULE_ADDRESS: refused"; exit 1; }
+read -r -u 3 word
+"""
+
 OPTIONS: Mapping[str, dict[str, object]] = {
+    "command": {"command": ["/bin/bash", "-c", CONNECT]},
+    "dns": {"name": "example.com", "transport": "tcp"},
     "grpc": {},
     "http": {"path": "/healthz", "expect_body": "ok"},
+    "mysql": {"role": "primary", "user": "bascule", "password": "a-secret"},
+    "postgres": {"role": "primary", "user": "bascule", "password": "a-secret"},
     "python": {"function": connect_and_wait},
-    "tcp": {},
+    "redis": {"role": "primary", "password": "a-secret"},
+    "tcp": {"send": "PING\r\n", "expect": "200"},
+    "tls": {},
+    "udp": {"send": "PING"},
 }
 """The least that each check needs. A check that is added to the registry needs a line here."""
 
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 """An HTTP/2 connection begins with it."""
 
-GOOD: Mapping[str, bytes] = {
+SERVING = (
     # Status 200 (in the table of HPACK), a message, and `grpc-status: 0` as a literal.
-    "grpc": SETTINGS
+    SETTINGS
     + b"\0\0\1\1\4\0\0\0\1\x88"
     + b"\0\0\7\0\0\0\0\0\1\0\0\0\0\2\x08\x01"
-    + b"\0\0\x0f\1\5\0\0\0\1\0\x0bgrpc-status\x010",
-}
-"""Answers that a check takes, where they are not those of HTTP/1.1."""
+    + b"\0\0\x0f\1\5\0\0\0\1\0\x0bgrpc-status\x010"
+)
+"""What a gRPC server answers whose health service says that it serves."""
 
 HOSTILE: Mapping[str, Behaviour] = {
     "silent": silent,
@@ -67,35 +84,80 @@ every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda it: it.name)
 every_endpoint = pytest.mark.parametrize("behaviour", HOSTILE.values(), ids=HOSTILE.keys())
 
 
+def saying(answer: bytes) -> Behaviour:
+    """Says this at once, whatever it is asked."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await reader.read()
+
+    return say
+
+
+async def resolve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Knows every name."""
+    query = dns.message.from_wire(await reader.readexactly(int.from_bytes(await reader.readexactly(2))))
+    answer = dns.message.make_response(query)
+    answer.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "192.0.2.1"))
+    writer.write(answer.to_wire(prepend_length=True))
+    await reader.read()
+
+
+async def be_a_redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A primary that lets everybody in."""
+    while (words := await reader.readline()).startswith(b"*"):
+        command = [await reader.readline() for _ in range(2 * int(words[1:]))][1].strip().upper()
+        writer.write(b"$11\r\nrole:master\r\n" if command == b"INFO" else b"+OK\r\n")
+
+
+GOOD = {
+    "dns": resolve,
+    "grpc": saying(SERVING),
+    "redis": be_a_redis,
+    "agent": saying(b"up 50%\n"),
+    "load": saying(b"HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\ncpu_utilization=0.5"),
+    **dict.fromkeys(("http", "python", "tcp"), saying(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")),
+    "command": saying(b"hello\n"),
+}
+"""Endpoints that pass. Other checks are of real servers, or of no streams: they have tests of their own."""
+
+
 @dataclass(frozen=True)
 class Question:
-    """One way to ask an endpoint, and an answer that it takes."""
+    """One way to ask an endpoint."""
 
     name: str
     ask: Callable[[Target], Awaitable[object]]
-    good: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    tls: PlannedPoolTls | None = None
+
+    def target(self, toy: ToyEndpoint) -> Target:
+        return Target.of("api", toy.found(), self.tls)
 
 
-LOAD = b"cpu_utilization=0.5"
+TLS = PlannedPoolTls(authorities=None, server_name=None, certificate=None, alpn=())
+
+
+def asked(check: type[Check]) -> Question:
+    planned = planned_check(check.name, OPTIONS[check.name])
+    return Question(check.name, build(planned).run, TLS if check.name == "tls" else None)
+
 
 QUESTIONS = (
-    *(
-        Question(
-            check.name,
-            build(planned_check(check.name, OPTIONS[check.name])).run,
-            *((GOOD[check.name],) if check.name in GOOD else ()),
-        )
-        for check in CHECKS
-    ),
-    Question("agent", partial(ask_agent, send="hello\n"), b"up 50%\n"),
-    Question(
-        "load",
-        partial(fetch_load, "/load"),
-        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(LOAD), LOAD),
-    ),
+    *map(asked, CHECKS),
+    Question("agent", partial(ask_agent, send="hello\n")),
+    Question("load", partial(fetch_load, "/load")),
 )
 
 every_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda it: it.name)
+
+
+@contextmanager
+def deaf(target: Target) -> Iterator[None]:
+    """Datagrams to the same address are taken, and never answered: without, they are refused."""
+    assert target.host is not None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind((target.host, target.port))
+        yield
 
 
 def open_files() -> int:
@@ -125,7 +187,7 @@ async def test_a_question_ends_at_its_time_limit_whatever_the_endpoint_does(
         began = clock.now()
         try:
             async with clock.timeout(0.05):
-                await question.ask(Target.of("api", toy.found()))
+                await question.ask(question.target(toy))
         except (CheckFailed, TimeoutError):
             pass
         # Generous, because machines stall; a question that ignores its limit takes for ever.
@@ -138,15 +200,16 @@ async def test_a_question_leaves_no_file_open_however_it_ends(
     question: Question, behaviour: Behaviour
 ) -> None:
     async with ToyEndpoint(behaviour) as toy:
-        target = Target.of("api", toy.found())
-        before = open_files()
-        for turns in (0, 1, 2, 3, 5, 8, 13):
-            running = asyncio.ensure_future(question.ask(target))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            running.cancel()
-            await asyncio.wait([running])
-        await leave()
+        target = question.target(toy)
+        with deaf(target):
+            before = open_files()
+            for turns in (0, 1, 2, 3, 5, 8, 13):
+                running = asyncio.ensure_future(question.ask(target))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                running.cancel()
+                await asyncio.wait([running])
+            await leave()
         # What the endpoint still has open of the connections it accepted is its own.
     await leave()
     assert open_files() <= before
@@ -155,11 +218,12 @@ async def test_a_question_leaves_no_file_open_however_it_ends(
 @every_question
 async def test_a_cancelled_question_is_cancelled_and_not_failed(question: Question) -> None:
     async with ToyEndpoint(silent) as toy:
-        running = asyncio.ensure_future(question.ask(Target.of("api", toy.found())))
-        await asyncio.sleep(0)
-        running.cancel()
-        await asyncio.wait([running])
-        assert running.cancelled()
+        with deaf(question.target(toy)):
+            running = asyncio.ensure_future(question.ask(question.target(toy)))
+            await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+            assert running.cancelled()
 
 
 @every_question
@@ -167,21 +231,19 @@ async def test_a_question_to_nobody_fails_with_a_reason_in_one_line(
     question: Question, tmp_path: Path
 ) -> None:
     async with ToyEndpoint(silent) as toy:
-        closed = Target.of("api", toy.found())
-    for target in (closed, Target("api", "x", path=str(tmp_path / "none.sock"))):
+        closed = question.target(toy)
+    nowhere = Target("api", "x", path=str(tmp_path / ".s.PGSQL.5432"), tls=question.tls)
+    for target in (closed, nowhere):
         with pytest.raises(CheckFailed) as failed:
             await question.ask(target)
-        assert failed.value.reason.startswith(f"connect to {target}: ")
+        own_words = "/bin/bash ended with exit status 1: " if question.name == "command" else ""
+        assert failed.value.reason.startswith(f"{own_words}connect to {target}: ")
         assert failed.value.reason.isprintable()
 
 
-@every_question
+@pytest.mark.parametrize("question", [it for it in QUESTIONS if it.name in GOOD], ids=lambda it: it.name)
 async def test_one_question_serves_many_targets_at_the_same_time(question: Question) -> None:
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(question.good)
-        await reader.read()
-
-    async with ToyEndpoint(greet) as good, ToyEndpoint(silent) as gone:
+    async with ToyEndpoint(GOOD[question.name]) as good, ToyEndpoint(silent) as gone:
         closed = Target.of("api", gone.found())
         await gone.__aexit__(None, None, None)
         up = Target.of("api", good.found())

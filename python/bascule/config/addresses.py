@@ -117,6 +117,16 @@ def read_nameserver(value: object) -> str:
     return f"{literal}:{port}"
 
 
+def read_sentinel_address(value: object) -> str:
+    """`ip` or `ip:port`; the port is 26379 unless it is written."""
+    written = text(value, "an address such as 10.0.0.5:26379")
+    host, port = _split_or(written, "10.0.0.5:26379")
+    if (literal := _literal(host)) is None:
+        what = f"{shown(written)} is not the address of a sentinel"
+        raise Mistake(what, "write an address such as 10.0.0.5 or 10.0.0.5:26379")
+    return f"{literal}:{port}"
+
+
 def read_store_address(value: object) -> str:
     """`ip:port`, `ip` or `unix:/path`; the port is 6379 unless it is written."""
     written = text(value, "an address such as 127.0.0.1:6379 or unix:/run/redis.sock")
@@ -225,6 +235,7 @@ NamedAddress = Annotated[StrictStr, BeforeValidator(read_named)]
 Domain = Annotated[StrictStr, BeforeValidator(read_domain)]
 AskedOn = Annotated[StrictStr, BeforeValidator(read_asked_on)]
 Nameserver = Annotated[StrictStr, BeforeValidator(read_nameserver)]
+SentinelAddress = Annotated[StrictStr, BeforeValidator(read_sentinel_address)]
 StoreAddress = Annotated[StrictStr, BeforeValidator(read_store_address)]
 IpAddress = Annotated[StrictStr, BeforeValidator(read_ip)]
 SocketPath = Annotated[StrictStr, BeforeValidator(read_socket_path)]

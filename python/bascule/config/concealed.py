@@ -6,7 +6,7 @@ HIDDEN = "…"
 """What is shown in place of a secret, or of each of its characters."""
 
 _NAMED = re.compile(
-    r"""((?<![\w-])(?:keys|password|hmac_key)["']?\s*[:=]\s*)"""
+    r"""((?<![\w-])(?:keys|(?:sentinel_)?password|hmac_key)["']?\s*[:=]\s*)"""
     r"""(\[[^\]]*\]?|"(?:\\.|[^"\\])*"?|'(?:''|[^'])*'?|[^\s,}\]#][^,}\]#]*)"""
 )
 _IN_ADDRESS = re.compile(r"""(://[^\s:@/"']*:)([^\s"']{1,512})(?=@)""")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bascule.config.model import Config, FileSource, ListenerTls
+from bascule.config.model import Config, FileSource, ListenerTls, PoolTls
 from bascule.config.places import Path
 
 
@@ -50,11 +50,20 @@ def tls_files(config: Config) -> Iterator[tuple[Path, str]]:
             yield from _of_listener(("listeners", name, "tls"), listener.tls)
     for name, pool in config.pools.items():
         if pool.tls is not None:
-            path: Path = ("pools", name, "tls")
-            yield from _listed(path, ca=pool.tls.ca, crl=pool.tls.crl)
-            for key_name in ("certificate", "key"):
-                if (file := getattr(pool.tls, key_name)) is not None:
-                    yield (*path, key_name), file
+            yield from _of_pool(("pools", name, "tls"), pool.tls)
+        if (check := pool.check) is not None:
+            path: Path = ("pools", name, "check", check.asked_kind)
+            if check.tls is not None:
+                yield from _of_pool(path, check.tls)
+            if check.database is not None and check.database.tls is not None:
+                yield from _of_pool((*path, "tls"), check.database.tls)
+
+
+def _of_pool(path: Path, tls: PoolTls) -> Iterator[tuple[Path, str]]:
+    yield from _listed(path, ca=tls.ca, crl=tls.crl)
+    for key_name in ("certificate", "key"):
+        if (file := getattr(tls, key_name)) is not None:
+            yield (*path, key_name), file
 
 
 def _of_listener(path: Path, tls: ListenerTls) -> Iterator[tuple[Path, str]]:

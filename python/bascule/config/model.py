@@ -14,7 +14,9 @@ from pydantic import (
 
 from bascule.config.acme import Acme, ExternalAccount
 from bascule.config.addresses import AskedOn, BindAddress, SocketPath, read_mode
+from bascule.config.check_kinds import Answer, Content, DnsQuestion, TcpQuestion, TlsQuestion, UdpQuestion
 from bascule.config.checks import Check, Expect
+from bascule.config.database_checks import MysqlQuestion, PostgresQuestion, RedisQuestion
 from bascule.config.flows import Carried, Probe, Udp
 from bascule.config.http2 import Http2, Http2OrOff
 from bascule.config.http_values import Network
@@ -91,6 +93,7 @@ __all__ = [
     "Algorithm",
     "Announce",
     "Announced",
+    "Answer",
     "Bind",
     "CertificateFile",
     "CertificateTest",
@@ -99,6 +102,8 @@ __all__ = [
     "ClientLimits",
     "ClientTimeouts",
     "Config",
+    "Content",
+    "DnsQuestion",
     "DnsSource",
     "Ejection",
     "Endpoint",
@@ -117,14 +122,17 @@ __all__ = [
     "LoadUrl",
     "Match",
     "Mirror",
+    "MysqlQuestion",
     "OtherSource",
     "PathTest",
     "Pool",
     "PoolTls",
+    "PostgresQuestion",
     "PrefixChange",
     "Queue",
     "RateLimit",
     "Redirect",
+    "RedisQuestion",
     "Respond",
     "Retries",
     "Rewrite",
@@ -136,9 +144,12 @@ __all__ = [
     "Stop",
     "Store",
     "Subset",
+    "TcpQuestion",
     "TicketKey",
     "Tickets",
+    "TlsQuestion",
     "Udp",
+    "UdpQuestion",
     "ValueTest",
 ]
 

@@ -233,7 +233,8 @@ class Pool(Section):
     """How an endpoint is picked: a name, `{NAME: OPTIONS}` such as `{hash: {by: client}}`, or `{name,
     options}`. For TCP and UDP `least_busy` is the default."""
     check: Annotated[Check | None, ShortForm(check_in_full, (_TEXT,))] = None
-    """How endpoints are probed: a path, `tcp`, or `{http: /healthz, every: 2s, …}`. Without: always up."""
+    """How endpoints are probed: a path, `tcp`, `tls`, `redis`, or `{http: /healthz, every: 2s, …}`. Without:
+    always up."""
     connect: Duration = 5 * SECOND
     """From the start of a connect to its success; then another endpoint is tried, or 504."""
     idle: IdleConnections = IdleConnections()
@@ -273,7 +274,8 @@ class Pool(Section):
     [alpn, sni, unique_id]}`. Each connection is then for one request: clients never share one."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
-    wrong than the endpoints. `0%` turns this off."""
+    wrong than the endpoints. `0%` turns this off, and is the default where the check asks for a role: of a
+    primary and its replicas, most are down for good reason."""
     tls: PoolTlsOrOff = None
     """Speak TLS to the endpoints: `on`, or `{server_name, ca, …}`. They must prove who they are."""
     hold: DurationOrOff = alternative()
@@ -288,3 +290,10 @@ class Pool(Section):
     transparent: bool | None = alternative()
     """For TCP and UDP: connect to endpoints from the client's address. Needs CAP_NET_ADMIN, and routes that
     bring the answers back here."""
+
+    @model_validator(mode="after")
+    def _follows_roles(self) -> "Pool":
+        if self.check is not None and self.check.is_particular and "panic" not in self.model_fields_set:
+            # Frozen for everybody else: this is still part of how it is made.
+            self.__dict__["panic"] = 0
+        return self

@@ -122,8 +122,7 @@ class Standings:
         """An endpoint that was not checked yet is what its check says; one without a check is up."""
         if place.pool.check is None:
             return True
-        health = self.prober.state(key)
-        return place.pool.check.initially_up if health is None else health.up
+        return self.prober.is_up(key, place.pool.check)
 
     def _mark(self, key: Key, place: Place) -> contract.Mark:
         standing = self._standing(key, place)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self
 
 from bascule.contract import ProxyVersion, TcpAddress
@@ -54,6 +54,14 @@ class Target:
             host, _, port = endpoint.address.address.rpartition(":")
             return cls(pool, endpoint.id, endpoint.host, host.strip("[]"), int(port), None, tls, announce)
         return cls(pool, endpoint.id, endpoint.host, None, None, endpoint.address.path, tls, announce)
+
+    def at_port(self, port: int) -> Self:
+        """Another port of the same machine. Raises `CheckFailed` when the address does not tell which."""
+        if self.host is None:
+            raise CheckFailed(
+                f"{self} has no other ports: a Unix socket is no machine; remove the check's port"
+            )
+        return replace(self, port=port)
 
     def __str__(self) -> str:
         """`10.0.0.1:8000`, `[::1]:8000` or `unix:/path`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Generic, Protocol, TypeVar
@@ -79,6 +80,8 @@ class _Asked(Generic[Planned, Said]):
     question: Question[Said]
     random: Random
     loop: "asyncio.Task[None] | None" = field(default=None, compare=False)
+    alarm: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    """Set when it is to be asked once more, at once."""
 
 
 class Rounds(Generic[Planned, Said]):
@@ -139,6 +142,11 @@ class Rounds(Generic[Planned, Said]):
             delay = place * min(SPREAD_S, planned.every_ms / 1000 / len(built))
             asked.loop = self._tasks.start(f"{question.title} {key[0]}/{key[1]}", self._ask(asked, delay))
 
+    def hurry(self, key: Key) -> None:
+        """Asks an endpoint now, or once more when its question is under way; others keep their pace."""
+        if (asked := self._asked.get(key)) is not None:
+            asked.alarm.set()
+
     async def stop(self) -> None:
         """Ends all questions. Nothing is told afterwards."""
         loops = [asked.loop for asked in self._asked.values() if asked.loop is not None]
@@ -158,6 +166,7 @@ class Rounds(Generic[Planned, Said]):
         await self._clock.sleep(delay)
         while True:
             async with self._slots:
+                asked.alarm.clear()
                 began = self._clock.now()
                 said, failure = await self._answer(asked)
             heed_cancellation()
@@ -166,7 +175,13 @@ class Rounds(Generic[Planned, Said]):
                 title = asked.question.title
                 self._take(Answer(asked.key, asked.planned, title, said, failure, self._clock.now()))
             period = asked.planned.every_ms / 1000 * (1 + JITTER * asked.random.uniform(-1, 1))
-            await self._clock.sleep(began + period - self._clock.now())
+            await self._rest(asked, began + period - self._clock.now())
+
+    async def _rest(self, asked: _Asked[Planned, Said], seconds: float) -> None:
+        """Until it is time again, or somebody is in a hurry."""
+        with suppress(TimeoutError):
+            async with self._clock.timeout(max(seconds, 0)):
+                await asked.alarm.wait()
 
     async def _answer(self, asked: _Asked[Planned, Said]) -> tuple[Said | None, str | None]:
         """Asks once; what was said, or why nothing was."""

@@ -18,6 +18,22 @@ class TargetTls:
     """`None`: the address of the target."""
 
 
+class _Context(ssl.SSLContext):
+    """Asks for the planned name, also through client libraries that know of none but the address."""
+
+    server_name: str | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.server_name or server_hostname, session)
+
+
 _made: dict[tuple[PlannedPoolTls, str], tuple[Print, TargetTls]] = {}
 
 
@@ -34,7 +50,8 @@ def secure(planned: PlannedPoolTls, alpn: str = "http/1.1") -> TargetTls:
 
 
 def _context(planned: PlannedPoolTls, alpn: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.server_name = planned.server_name
     if planned.authorities is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -51,7 +68,9 @@ def _context(planned: PlannedPoolTls, alpn: str) -> ssl.SSLContext:
         if Path(planned.certificate.certificate).is_dir():
             raise CertificateRefused(planned.certificate.certificate, "is a directory", "name one file")
         context.load_cert_chain(planned.certificate.certificate, planned.certificate.key)
-    context.set_alpn_protocols([alpn])
+    if planned.alpn:
+        # What is no HTTP at all has no word for itself.
+        context.set_alpn_protocols([alpn])
     return context
 
 

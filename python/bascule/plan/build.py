@@ -10,11 +10,18 @@ What sources and checks get as options:
 | `dns_srv` | `name`, `weight`, `minimum_ttl_ms`, `maximum_ttl_ms`, `nameservers` |
 | check `http` | `path`, `method`, `host`, `expect_status` (a list of pairs), `expect_body`, `headers` |
 | check `grpc` | `service` (empty: the whole server), `authority`, `headers` |
-| check `tcp` | none |
+| check `tcp` | `send` and `expect`, each `{text}` or `{hex}`, `expect` also `{regex}` |
+| check `tls` | `min_days` |
+| check `udp` | as `tcp`, and `silence_ms` where silence passes |
+| check `dns` | `name`, `type`, `expect` (a list), `transport` |
+| check `command` | `command` (a list), `env` |
+| checks `postgres`, `mysql` | `role`, `max_lag_ms`, `user`, `password`, `database` |
+| check `redis` | as those, and `max_lag_bytes`; `sentinels` (a list), `service`, `sentinel_password` |
 | check `python` | `function`: an `OwnCheck`, equal to that of the same code in another reading of the file |
 | a package's | as they are written |
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bascule import contract
@@ -34,6 +41,7 @@ from bascule.config.places import Path
 from bascule.config.problems import ConfigRefused, Problem, in_order
 from bascule.plan.acme import plan_acme
 from bascule.plan.algorithms import plan_algorithm
+from bascule.plan.check_kinds import plan_options
 from bascule.plan.flows import for_flows, pools_of_flows
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import (
@@ -55,7 +63,7 @@ from bascule.plan.protecting import (
 )
 from bascule.plan.routing import plan_listener
 from bascule.plan.rules import problems
-from bascule.plan.tls import plan_listener_tls, plan_pool_tls, uploads
+from bascule.plan.tls import plan_check_tls, plan_listener_tls, plan_pool_tls, uploads
 
 
 def build(config: Config, catalog: contract.Catalog) -> Plan:
@@ -128,7 +136,7 @@ def _pool(config: Config, name: str, pool: Pool, of_flows: bool) -> PlannedPool:
         name,
         template,
         _sources(config, name, pool),
-        _check(pool, tls),
+        plan_check(config, name, pool),
         agent=_agent(pool.agent),
         load=_load(pool, tls),
         tls=tls,
@@ -195,7 +203,8 @@ def _source(config: Config, path: Path, source: Source) -> PlannedSource:
     return PlannedSource("dns", {"name": host, "port": int(port), **asked})
 
 
-def _check(pool: Pool, tls: PlannedPoolTls | None) -> PlannedCheck | None:
+def plan_check(config: Config, name: str, pool: Pool) -> PlannedCheck | None:
+    """How the endpoints of a pool are probed; `None`: they are not."""
     check = pool.check
     if check is None:
         return None
@@ -208,12 +217,14 @@ def _check(pool: Pool, tls: PlannedPoolTls | None) -> PlannedCheck | None:
         check.rise,
         check.fall,
         check.initially == "up",
-        tls,
-        _announce(pool),
+        tls=plan_check_tls(config, name, pool),
+        announce=_announce(pool),
+        port=check.port,
+        exclusive=check.exclusive,
     )
 
 
-def _kind(check: Check) -> tuple[str, dict[str, object]]:
+def _kind(check: Check) -> tuple[str, Mapping[str, object]]:
     if check.http is not None:
         return "http", {
             "path": check.http,
@@ -229,8 +240,8 @@ def _kind(check: Check) -> tuple[str, dict[str, object]]:
             "authority": check.authority,
             "headers": dict(check.headers),
         }
-    if check.tcp is not None:
-        return "tcp", {}
     if check.python is not None:
         return "python", {"function": OwnCheck(check.python)}
-    return str(check.kind), dict(check.options)
+    if check.kind is not None:
+        return check.kind, dict(check.options)
+    return check.asked_kind, plan_options(check)

@@ -22,7 +22,7 @@ class PlannedCheck:
     """How the endpoints of a pool are probed."""
 
     kind: str
-    """`http`, `grpc`, `tcp`, `python`, or a third party's."""
+    """As the registry of checks names it, or a third party's."""
     options: Mapping[str, object]
     """As that check reads them; see the table in `bascule.plan.build`."""
     every_ms: int
@@ -39,6 +39,16 @@ class PlannedCheck:
     """How TLS is spoken to what is probed."""
     announce: contract.ProxyVersion | None = None
     """The PROXY header that connections begin with; `None`: none."""
+    port: int | None = None
+    """Where it is asked; `None`: at the endpoint's own port."""
+    exclusive: bool = False
+    """One endpoint of the pool passes at most. While several do, none is up."""
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """What an answer is an answer to, whenever it is asked, and by whatever password."""
+        options = {key: it for key, it in self.options.items() if not isinstance(it, contract.Secret)}
+        return self.kind, options, self.port, self.exclusive
 
 
 @dataclass(frozen=True, slots=True)

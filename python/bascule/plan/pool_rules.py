@@ -1,6 +1,7 @@
 """What may not be in pools: their endpoints, algorithms and checks; and where answers and logs go."""
 
 import importlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -13,6 +14,7 @@ from bascule.config.problems import Mistake, Problem
 from bascule.errors import BasculeError
 from bascule.plan import binds
 from bascule.plan.algorithms import plan_algorithm
+from bascule.plan.check_kinds import plan_options
 from bascule.plan.options import misfits
 from bascule.plan.plan import PlannedCheck, PlannedSource
 from bascule.units import format_duration
@@ -109,6 +111,14 @@ def checks_fit(config: Config, _: contract.Catalog) -> Iterator[Problem]:
             yield config.places.value(path).problem(what, hint, "warning")
         if pool.check.kind is not None:
             yield from _installed(config, (*path, "kind"), "bascule.health.registry", _planned(pool.check))
+        if pool.check.database is not None:
+            key = pool.check.asked_kind
+            yield from _installed(config, (*path, key), "bascule.health.registry", _planned(pool.check))
+        if pool.check.command is not None:
+            yield from _can_be_run(config, (*path, "command", 0), pool.check.command[0])
+        if pool.check.is_particular and pool.panic:
+            what = f"below {pool.panic}% this pool is used with endpoints whose role is another"
+            yield config.places.value(("pools", name, "panic")).problem(what, "write panic: 0%", "warning")
 
 
 def sources_fit(config: Config, _: contract.Catalog) -> Iterator[Problem]:
@@ -154,10 +164,18 @@ def admin_is_private(config: Config, _: contract.Catalog) -> Iterator[Problem]:
         yield at.problem(what, "use a Unix socket or 127.0.0.1; `metrics` may be public", "warning")
 
 
+def _can_be_run(config: Config, path: Path, program: str) -> Iterator[Problem]:
+    file = FilePath(program)
+    if not file.is_file():
+        yield config.places.value(path).problem(f"the program {program} is not there", "install it")
+    elif not os.access(file, os.X_OK):
+        yield config.places.value(path).problem(f"{program} may not be run", f"chmod +x {program}")
+
+
 def _planned(check: Check) -> PlannedCheck:
     return PlannedCheck(
-        str(check.kind),
-        check.options,
+        str(check.kind or check.asked_kind),
+        check.options if check.kind is not None else plan_options(check),
         check.every,
         check.timeout,
         check.rise,

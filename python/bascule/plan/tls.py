@@ -92,20 +92,51 @@ def planned_clients(config: Config, name: str, clients: ClientCertificates) -> P
 
 def plan_pool_tls(config: Config, name: str, pool: Pool) -> PlannedPoolTls | None:
     """How TLS is spoken to the endpoints of a pool; `None`: it is not."""
-    tls = pool.tls
+    tls, path = pool.tls, ("pools", name, "tls")
     if tls is None:
         return None
     return PlannedPoolTls(
-        authorities=planned_authorities(config, name, tls),
+        authorities=planned_trust(config, path, tls),
         server_name=tls.server_name or _resolved_name(pool),
-        certificate=planned_certificate(config, name, tls),
+        certificate=planned_proof(config, path, tls),
         alpn=("h2",) if pool.protocol == "h2" else ("http/1.1",),
     )
 
 
-def planned_authorities(config: Config, name: str, tls: PoolTls) -> PlannedAuthorities | None:
-    """Whom a pool trusts; `None`: anybody."""
-    path = ("pools", name, "tls")
+def plan_check_tls(config: Config, name: str, pool: Pool) -> PlannedPoolTls | None:
+    """How the check of a pool speaks TLS: as it says itself, else as the pool does."""
+    if (written := check_tls(name, pool)) is None:
+        # Databases that begin in the clear, and go over to TLS when they are asked to, do so only then.
+        begins_clear = pool.check is not None and (pool.check.postgres or pool.check.mysql)
+        return None if begins_clear else plan_pool_tls(config, name, pool)
+    path, tls = written
+    return PlannedPoolTls(
+        authorities=planned_trust(config, path, tls),
+        server_name=tls.server_name or _resolved_name(pool),
+        certificate=planned_proof(config, path, tls),
+        # Who speaks something else than HTTP may refuse to be taken for a web server.
+        alpn=(),
+    )
+
+
+def check_tls(name: str, pool: Pool) -> tuple[Path, PoolTls] | None:
+    """What the check of a pool says of its own about TLS, and where; `None`: nothing."""
+    check = pool.check
+    if check is None:
+        return None
+    path: Path = ("pools", name, "check", check.asked_kind)
+    if check.tls is not None:
+        # By its values, not by what is written: with every default written out it must say the same.
+        said = (key for key in PoolTls.model_fields if getattr(check.tls, key) != getattr(PoolTls(), key))
+        is_own = pool.tls is None or any(said)
+        return (path, check.tls) if is_own else None
+    if check.database is not None and check.database.tls is not None:
+        return (*path, "tls"), check.database.tls
+    return None
+
+
+def planned_trust(config: Config, path: Path, tls: PoolTls) -> PlannedAuthorities | None:
+    """Whom TLS that is written at `path` trusts; `None`: anybody."""
     if not tls.verify:
         return None
     return PlannedAuthorities(
@@ -113,9 +144,8 @@ def planned_authorities(config: Config, name: str, tls: PoolTls) -> PlannedAutho
     )
 
 
-def planned_certificate(config: Config, name: str, tls: PoolTls) -> PlannedCertificate | None:
-    """What a pool shows to its endpoints."""
-    path = ("pools", name, "tls")
+def planned_proof(config: Config, path: Path, tls: PoolTls) -> PlannedCertificate | None:
+    """What TLS that is written at `path` shows when it is asked."""
     if tls.certificate is None:
         return None
     return PlannedCertificate(

@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 
 from bascule import contract
-from bascule.config.model import Config
+from bascule.config.model import Config, PoolTls
 from bascule.config.places import Path, Span
 from bascule.config.problems import Problem
 from bascule.plan.acme import wanted_names
 from bascule.plan.plan import PlannedAuthorities, PlannedCertificate
-from bascule.plan.tls import planned_authorities, planned_certificate, planned_certificates, planned_clients
+from bascule.plan.tls import check_tls, planned_certificates, planned_clients, planned_proof, planned_trust
 
 
 def certificates_can_be_shown(config: Config, _: contract.Catalog) -> Iterator[Problem]:
@@ -32,19 +32,23 @@ def clients_can_be_verified(config: Config, _: contract.Catalog) -> Iterator[Pro
 
 
 def endpoints_can_be_verified(config: Config, _: contract.Catalog) -> Iterator[Problem]:
-    """Whom a pool trusts and what it shows is there."""
+    """Whom a pool or its check trusts and what they show is there."""
     for name, pool in config.pools.items():
-        if pool.tls is None:
-            continue
-        path = ("pools", name, "tls")
-        authorities = planned_authorities(config, name, pool.tls)
-        if authorities is not None:
-            yield from _authorities(config, path, authorities)
-        else:
-            yield _unverified(config, path)
-        shown = planned_certificate(config, name, pool.tls)
-        if shown is not None:
-            yield from _certificate(config, path, shown)
+        if pool.tls is not None:
+            yield from _spoken(config, ("pools", name, "tls"), pool.tls)
+        if (written := check_tls(name, pool)) is not None:
+            yield from _spoken(config, *written)
+
+
+def _spoken(config: Config, path: Path, tls: PoolTls) -> Iterator[Problem]:
+    authorities = planned_trust(config, path, tls)
+    if authorities is not None:
+        yield from _authorities(config, path, authorities)
+    else:
+        yield _unverified(config, path)
+    shown = planned_proof(config, path, tls)
+    if shown is not None:
+        yield from _certificate(config, path, shown)
 
 
 def http_2_is_spoken_where_it_says(config: Config, _: contract.Catalog) -> Iterator[Problem]:

@@ -81,7 +81,11 @@ def test_a_configuration_that_is_shown_is_valid(written: str, tmp_path: Path) ->
     written = written.replace("/var/log/bascule", str(tmp_path))
     folder = with_certificates(tmp_path) if "tls:" in written else tmp_path
     written = re.sub(r"/(etc/letsencrypt|run/secrets)/", f"{folder}/", written)
-    environment = {"TICKET_KEY": "0123456789abcdef", "ACME_HMAC_KEY": "c2VjcmV0"}
+    environment = {
+        "TICKET_KEY": "0123456789abcdef",
+        "ACME_HMAC_KEY": "c2VjcmV0",
+        **dict.fromkeys(("DB_PASSWORD", "REDIS_PASSWORD"), "a-long-password"),
+    }
     _, problems = review(Text.of(written, f"{folder}/bascule.yaml", environment), catalog())
     assert list(map(str, problems)) == []
 

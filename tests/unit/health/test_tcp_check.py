@@ -34,5 +34,5 @@ async def test_a_missing_socket_file_fails_and_says_so(tmp_path: Path) -> None:
 
 
 def test_options_are_refused() -> None:
-    with pytest.raises(BasculeError, match="takes no options, but got path"):
+    with pytest.raises(BasculeError, match="a tcp check has no option path"):
         TcpCheck.from_options({"path": "/"})

@@ -254,7 +254,14 @@ impl Picker {
     /// One request at a time goes to an endpoint that was ejected, to see whether it works again.
     fn prove(&self, pool: &Pool) -> Option<Try> {
         self.proving.iter().find_map(|slot| {
-            let mut begun = self.enter(pool, *slot, 1)?;
+            let record = &pool.endpoints[slot.index()].state.record;
+            if !record.begins_proof() {
+                return None;
+            }
+            let Some(mut begun) = self.enter(pool, *slot, pool.limit(*slot)) else {
+                record.ends_proof();
+                return None;
+            };
             begun.proves = true;
             Some(begun)
         })

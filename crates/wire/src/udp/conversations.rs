@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 
-/// Answers that are asked for at first: most flows have one, and asking for more than there are says that there are no more.
+/// Answers that are asked for at first where few are to come: asking for more than there are says that there are no more.
 const FIRST: usize = 2;
 /// Then so many more, and so often, before it is the next flow's turn.
 const MORE: usize = 16;
@@ -264,11 +264,11 @@ impl Conversations {
     /// The answers that have come by one socket; whether there may be more.
     fn answers_of(&mut self, port: PortId, batch: &mut Batch, socket: &OwnedFd, now: Tick) -> bool {
         for turn in 0..TURNS {
-            let most = if turn == 0 { FIRST } else { MORE };
+            let Some(id) = self.ports.flow(port) else { return false };
+            let most = if turn == 0 && self.is_brief(id) { FIRST } else { MORE };
             if batch.room() < most {
                 self.flush(batch, socket);
             }
-            let Some(id) = self.ports.flow(port) else { return false };
             match batch.receive(self.ports.socket(port), most, false) {
                 Ok(places) => {
                     let came = places.len();
@@ -288,6 +288,11 @@ impl Conversations {
             }
         }
         true
+    }
+
+    /// Whether no more than a few answers are to come.
+    fn is_brief(&self, id: FlowId) -> bool {
+        self.flows.value(id).open.as_ref().is_none_or(|open| open.talk.owed() < MORE as u64)
     }
 
     fn answered(&mut self, id: FlowId, batch: &mut Batch, place: usize, now: Tick) {

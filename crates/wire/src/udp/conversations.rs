@@ -21,8 +21,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Context;
 
-/// Answers that are asked for at first: most flows have one, and asking for more than there are says that there are no more.
+/// Answers that are asked for at first where few are to come: asking for more than there are says that there are no more.
 const FIRST: usize = 2;
 /// Then so many more, and so often, before it is the next flow's turn.
 const MORE: usize = 16;
@@ -64,11 +65,6 @@ impl Conversations {
             closing: false,
             looked: (0, Tick(0)),
         })
-    }
-
-    /// Readable when an endpoint has answered.
-    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
-        self.ports.watch()
     }
 
     /// A datagram of a client, or a train of them.
@@ -250,25 +246,29 @@ impl Conversations {
         id
     }
 
-    /// Takes the answers that have come; whether there may be more.
-    pub(crate) fn answer(&mut self, batch: &mut Batch, socket: &OwnedFd, now: Tick) -> bool {
+    /// Answers go to their clients. False when there are none; then the task is woken for the next.
+    pub(crate) fn poll_answers(&mut self, cx: &mut Context<'_>, batch: &mut Batch, socket: &OwnedFd) -> bool {
         let mut ready = std::mem::take(&mut self.ready);
-        let more = self.ports.look(&mut ready);
-        batch.clear();
-        ready.retain(|port| self.answers_of(*port, batch, socket, now));
-        self.flush(batch, socket);
+        let left = ready.len();
+        let came = self.ports.poll_look(cx, &mut ready);
+        if came || left > 0 {
+            let now = self.worker.now();
+            batch.clear();
+            ready.retain(|port| self.answers_of(*port, batch, socket, now));
+            self.flush(batch, socket);
+        }
         self.ready = ready;
-        more || !self.ready.is_empty()
+        came || left > 0
     }
 
     /// The answers that have come by one socket; whether there may be more.
     fn answers_of(&mut self, port: PortId, batch: &mut Batch, socket: &OwnedFd, now: Tick) -> bool {
         for turn in 0..TURNS {
-            let most = if turn == 0 { FIRST } else { MORE };
+            let Some(id) = self.ports.flow(port) else { return false };
+            let most = if turn == 0 && self.is_brief(id) { FIRST } else { MORE };
             if batch.room() < most {
                 self.flush(batch, socket);
             }
-            let Some(id) = self.ports.flow(port) else { return false };
             match batch.receive(self.ports.socket(port), most, false) {
                 Ok(places) => {
                     let came = places.len();
@@ -288,6 +288,11 @@ impl Conversations {
             }
         }
         true
+    }
+
+    /// Whether no more than a few answers are to come.
+    fn is_brief(&self, id: FlowId) -> bool {
+        self.flows.value(id).open.as_ref().is_none_or(|open| open.talk.owed() < MORE as u64)
     }
 
     fn answered(&mut self, id: FlowId, batch: &mut Batch, place: usize, now: Tick) {

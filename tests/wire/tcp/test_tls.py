@@ -52,6 +52,11 @@ def secure_echo(issued: Issued, folder: Path, *alpn: str) -> Iterator[str]:
             listening.shutdown(socket.SHUT_RDWR)
 
 
+def dial(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host, int(port)), 10)
+
+
 def certificate_of(client: TlsClient) -> bytes:
     shown = client.socket.getpeercert(binary_form=True)
     assert shown is not None
@@ -85,7 +90,7 @@ def test_a_client_that_says_goodbye_within_tls_still_hears() -> None:
 
     with ScriptedEndpoint(answer_late) as endpoint:
         with RunningPlane([pool(endpoint)], [flow_listener(tls=TLS)], material=MATERIAL) as plane:
-            plain = socket.create_connection(plane.address().split(":"), 10)
+            plain = dial(plane.address())
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             session = trusting(AUTHORITY).wrap_bio(incoming, outgoing, server_hostname="a.test")
             with plain:
@@ -168,7 +173,7 @@ def test_a_hello_in_pieces_is_waited_for_and_passed_on_whole(tmp_path: Path) -> 
     with secure_echo(theirs, tmp_path) as endpoint:
         only = flow_listener(flow_route(names=["b.test"]))
         with RunningPlane([pool(endpoint)], [only]) as plane:
-            plain = socket.create_connection(plane.address().split(":"), 10)
+            plain = dial(plane.address())
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             session = trusting(AUTHORITY).wrap_bio(incoming, outgoing, server_hostname="b.test")

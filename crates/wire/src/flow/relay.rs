@@ -42,6 +42,9 @@ pub(crate) enum End {
 impl Relay {
     /// `early` was read from the client already.
     pub(crate) fn new(client: Socket, endpoint: Socket, early: Early) -> Self {
+        // Neither has more to read now, most likely: trying would be one system call more. One that is not taken is gone,
+        // which the first read says.
+        let _ = client.register().and_then(|()| endpoint.register());
         let up = Way { carried: early.sent, rest: early.rest, ..Way::default() };
         Self { client, endpoint, up, down: Way::default() }
     }

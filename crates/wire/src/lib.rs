@@ -14,6 +14,7 @@
 //! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
 //!
 //! Connections that are carried as they are (TCP, or TLS that is passed on) have a life of their own: `flow/mod.rs`.
+//!
 //! Datagrams have a life of their own: `udp/mod.rs`.
 //!
 //! The client and the endpoint are two sides (`side.rs`); only they know which version of HTTP is spoken.

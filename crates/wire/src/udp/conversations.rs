@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 
-/// Answers that are asked for at first where few are to come: asking for more than there are says that there are no more.
+/// Answers that are asked for at first where there was one the last time: asking for more than there are says that there are no more.
 const FIRST: usize = 2;
 /// Then so many more, and so often, before it is the next flow's turn.
 const MORE: usize = 16;
@@ -239,7 +239,7 @@ impl Conversations {
             open.first = self.kept.put(datagram);
         }
         let patience = Patience::Open(open.course.route().idle_ms);
-        let id = self.flows.begin(parties, patience, now, Flow { port, open: Some(open) });
+        let id = self.flows.begin(parties, patience, now, Flow { port, is_bulk: false, open: Some(open) });
         self.ports.belongs_to(port, id);
         self.has_opened(1);
         self.rest_if_complete(id, now);
@@ -265,13 +265,14 @@ impl Conversations {
     fn answers_of(&mut self, port: PortId, batch: &mut Batch, socket: &OwnedFd, now: Tick) -> bool {
         for turn in 0..TURNS {
             let Some(id) = self.ports.flow(port) else { return false };
-            let most = if turn == 0 && self.is_brief(id) { FIRST } else { MORE };
+            let most = if turn == 0 && !self.flows.value(id).is_bulk { FIRST } else { MORE };
             if batch.room() < most {
                 self.flush(batch, socket);
             }
             match batch.receive(self.ports.socket(port), most, false) {
                 Ok(places) => {
                     let came = places.len();
+                    self.flows.value_mut(id).is_bulk = came >= FIRST;
                     let trains = batch.gather(places);
                     trains.iter().for_each(|place| self.answered(id, batch, *place, now));
                     batch.gathered(trains);
@@ -288,11 +289,6 @@ impl Conversations {
             }
         }
         true
-    }
-
-    /// Whether no more than a few answers are to come.
-    fn is_brief(&self, id: FlowId) -> bool {
-        self.flows.value(id).open.as_ref().is_none_or(|open| open.talk.owed() < MORE as u64)
     }
 
     fn answered(&mut self, id: FlowId, batch: &mut Batch, place: usize, now: Tick) {
@@ -331,7 +327,7 @@ impl Conversations {
     /// While nothing was answered another endpoint is asked.
     fn was_refused(&mut self, id: FlowId, unsent: Option<Datagram<'_>>, now: Tick) {
         let parties = self.flows.parties(id);
-        let Flow { port, open } = self.flows.end(id);
+        let Flow { port, open, .. } = self.flows.end(id);
         let Some(open) = open else { return self.ports.close(port) };
         self.has_ended(1);
         let first = self.kept.find(open.first).filter(|_| open.may_go_elsewhere());

@@ -12,7 +12,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from bascule.certificates.fault import CertificateRefused
 
-# Old authorities of the system have serial numbers that are not positive. Operators can do nothing about that.
+# Old authorities of the system have serial numbers that are not positive. Nobody can do anything about it.
 warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning, message="Parsed a serial number")
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)

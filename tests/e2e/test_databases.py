@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tests.support.postgres import PASSWORD, USER, Postgres
-from tests.support.program import Bascule, command, get
+from tests.support.program import Bascule, command
+from tests.support.standing import standing, up
 
 
 def written(*servers: Postgres) -> str:
@@ -22,17 +22,6 @@ def written(*servers: Postgres) -> str:
         f"pools: {{writes: {pool('role: primary')}, reads: {pool('role: replica, max_lag: 10s')}}}\n"
         "access_log: off\n"
     )
-
-
-def standing(folder: Path, pool: str) -> dict[str, Any]:
-    """What the status says about each endpoint of a pool, by its address."""
-    pools = json.loads(get(f"unix:{folder}/admin.sock", "/status").body)["pools"]
-    endpoints = next(it["endpoints"] for it in pools if it["pool"] == pool)
-    return {it["endpoint"]: it for it in endpoints}
-
-
-def up(folder: Path, pool: str) -> list[str]:
-    return [name for name, it in standing(folder, pool).items() if it["up"]]
 
 
 def test_a_pool_follows_the_primary_and_uses_none_while_there_are_two(folder: Path) -> None:

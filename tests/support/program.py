@@ -125,7 +125,7 @@ class Bascule:
 
     def addresses(self) -> list[str]:
         """What its listeners accept on, as it said at the start."""
-        return [it[1] for line in self.said if (it := re.match(r"  listening +(?:https?://)?(\S+)", line))]
+        return [it[1] for line in self.said if (it := re.match(r"  listening +(?:\w+://)?(\S+)", line))]
 
     def address(self) -> str:
         """What its first listener accepts on."""

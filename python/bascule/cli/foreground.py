@@ -99,8 +99,10 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _pools_of(listener: str, live: Live) -> list[str]:
-    actions = [route.action for it in live.plan.listeners if it.id == listener for route in it.routes]
-    return [f"pool {pool}" for action in actions for pool in _forwards_to(action)]
+    known = [it for it in live.plan.listeners if it.id == listener]
+    passed_on = [route.pool for it in known for route in (*it.flows.passthrough, *it.flows.routes)]
+    answered = [pool for it in known for route in it.routes for pool in _forwards_to(route.action)]
+    return [f"pool {pool}" for pool in passed_on + answered]
 
 
 def _forwards_to(action: contract.Action) -> tuple[str, ...]:
@@ -120,7 +122,10 @@ def _without_pool(listener: str, live: Live) -> str:
 
 
 def _scheme(listener: str, live: Live) -> str:
-    return "https" if listener in live.plan.tls else "http"
+    carries = next((it.carries for it in live.plan.listeners if it.id == listener), "http")
+    if listener not in live.plan.tls:
+        return carries
+    return "https" if carries == "http" else "tls"
 
 
 def _authority(live: Live) -> list[str]:
@@ -135,6 +140,7 @@ def _authority(live: Live) -> list[str]:
 def _shown(address: str, scheme: str) -> str:
     if address.startswith("unix:"):
         return address
+    address = address.removeprefix("udp:")
     for everything in ("[::]:", "0.0.0.0:"):
         if address.startswith(everything):
             return f"{scheme}://127.0.0.1:{address.removeprefix(everything)} (all addresses)"

@@ -45,6 +45,23 @@ pools:
         assert first.endswith("  →  pool stable, pool canary")
 
 
+async def test_the_first_lines_tell_where_flows_go(tmp_path: Path) -> None:
+    content = """\
+listeners:
+  writes: {bind: "127.0.0.1:5432", protocol: tcp, pool: primary}
+  names: {bind: ":53", protocol: udp, routes: [{match: {client: 10.0.0.0/8}, pool: inside}, {pool: outside}]}
+pools:
+  primary: {endpoints: ["10.0.0.1:5432"]}
+  inside: {endpoints: ["10.0.0.2:53"]}
+  outside: {endpoints: ["10.0.0.3:53"]}
+"""
+    async with running(tmp_path, content) as scene:
+        assert what_listens(scene.balancer.live, scene.supervisor)[:2] == [
+            "  listening  tcp://127.0.0.1:5432  →  pool primary",
+            "  listening  udp://127.0.0.1:53 (all addresses)  →  pool inside, pool outside",
+        ]
+
+
 def test_a_proxy_command_line_stands_for_a_configuration() -> None:
     written = configuration(":8080", [":9001-9002", "10.0.0.1:80"], check="/healthz", algorithm="two_choices")
     plan = build(typed(written), CATALOG)

@@ -1,4 +1,7 @@
-"""The examples are valid, and do what they say when they are started."""
+"""The examples are valid, and do what they say when they are started.
+
+Those of databases are started with databases, in `tests/e2e`.
+"""
 
 import http.client
 import json
@@ -22,7 +25,9 @@ CONFIGURATIONS = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("*/bascule.py"
 
 
 @pytest.mark.parametrize("example", CONFIGURATIONS, ids=lambda path: str(path.relative_to(EXAMPLES)))
-def test_an_example_is_valid_and_warns_of_nothing(example: Path) -> None:
+def test_an_example_is_valid_and_warns_of_nothing(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("DB_PASSWORD", "REDIS_PASSWORD"):
+        monkeypatch.setenv(secret, "a-long-password")
     assert prepare(FileOrigin(example), embedded.catalog()).warnings == ()
 
 

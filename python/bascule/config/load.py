@@ -154,6 +154,8 @@ def _includes(source: Source) -> Iterator[tuple[str, Span]]:
         blank = Line("", "")
         block = (*([blank] * start), *source.lines[start:end])
         tree = read_tree(Source(source.path, block))
+        if not isinstance(tree.value, dict):
+            return
         whole = tree.place.children.get("include", tree.place)
         listed = tree.value.get("include")
         for at, pattern in enumerate(listed if isinstance(listed, list) else [listed]):

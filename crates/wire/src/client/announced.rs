@@ -35,6 +35,17 @@ impl Told {
             unique_id: tlvs.unique_id().map(Into::into),
         }
     }
+
+    fn spoken(&self) -> Spoken<'_> {
+        Spoken { server_name: self.server_name.as_deref(), protocol: self.protocol.as_deref() }
+    }
+}
+
+/// What a client asked for, and agreed on, within TLS.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spoken<'a> {
+    pub(crate) server_name: Option<&'a [u8]>,
+    pub(crate) protocol: Option<&'a [u8]>,
 }
 
 impl Peer {
@@ -49,21 +60,23 @@ impl Peer {
         Self { is_named: true, ..client.unwrap_or_else(|| self.clone()) }
     }
 
-    /// The header that announces the client of a flow to an endpoint.
+    /// The header that announces the client of a flow to an endpoint. `came_to` is where it connected to, as we see it;
+    /// `spoken` what there is to know of its TLS, where it speaks that.
     pub(crate) fn announcement(
         &self,
         announce: &Announce,
-        (came_to, server_name): (Option<SocketAddr>, Option<&str>),
+        came_to: Option<SocketAddr>,
+        spoken: Option<Spoken<'_>>,
         own_id: &str,
     ) -> Vec<u8> {
         let told = self.told.as_deref();
+        // Where it speaks TLS to us, nobody in front can know better.
+        let Spoken { server_name, protocol } = spoken.or_else(|| told.map(Told::spoken)).unwrap_or_default();
         let caller = Caller {
             source: self.ip.map(|ip| SocketAddr::new(ip, self.port)),
             destination: told.map(|it| it.destination).or(came_to),
-            server_name: server_name
-                .map(str::as_bytes)
-                .or_else(|| told.and_then(|it| it.server_name.as_deref())),
-            protocol: told.and_then(|it| it.protocol.as_deref()),
+            server_name,
+            protocol,
             unique_id: told.and_then(|it| it.unique_id.as_deref()).or(Some(own_id.as_bytes())),
         };
         header(announce, &caller)

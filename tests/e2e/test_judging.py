@@ -86,11 +86,11 @@ def test_what_cannot_be_read_is_said_without_a_traceback(
 
 def test_keys_of_other_versions_and_other_balancers_are_told_from_ours(folder: Path) -> None:
     (folder / "bascule.yaml").write_text(
-        'listeners: {web: {bind: ":0", protocol: tcp, ssl_certificate: site.pem, pool: site}}\n'
+        'listeners: {web: {bind: ":0", mode: tcp, ssl_certificate: site.pem, pool: site}}\n'
         "upstreams: {site: {servers: [10.0.0.1:80]}}\n"
     )
     err = command(folder, "check").err
-    assert '"protocol" is not a key of a listener' in err
+    assert '"mode" is not a key of a listener' in err
     assert '"ssl_certificate" is not a key of a listener' in err
     assert 'did you mean "pools"?' in err
 

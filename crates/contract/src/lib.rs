@@ -3,6 +3,7 @@
 //! Everything crosses as canonical JSON (see [`codec`]). `python/bascule/contract` is the same
 //! set of pages in the other language; `tests/contract` proves the two equal.
 
+pub mod access_log;
 pub mod catalog;
 pub mod codec;
 pub mod event;

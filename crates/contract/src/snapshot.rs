@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::access_log::{AccessLog, AccessLogFormat};
 use crate::flows::{Carries, Flows, PoolFlows};
 use crate::protection::{Protection, RateLimit, TryLimit};
 use crate::proxy_protocol::{Announce, Announced};
@@ -494,24 +495,4 @@ pub struct Retries {
     /// How long one try may take.
     #[serde(default)]
     pub try_limit: TryLimit,
-}
-
-/// Where each exchange is written down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AccessLog {
-    /// One line per exchange.
-    pub format: AccessLogFormat,
-    /// Absolute path; `None` is standard output.
-    pub path: Option<String>,
-}
-
-/// The shape of an access log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AccessLogFormat {
-    /// One JSON object a line.
-    Json,
-    /// Apache's and nginx's combined format.
-    Combined,
 }

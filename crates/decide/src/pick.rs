@@ -256,10 +256,13 @@ impl Picker {
     fn prove(&self, pool: &Pool, repeatable: bool) -> Option<Try> {
         self.proving.iter().find_map(|slot| {
             let record = &pool.endpoints[slot.index()].state.record;
-            if !repeatable && !record.takes_any_proof(self.now) {
+            if (!repeatable && !record.takes_any_proof(self.now)) || !record.begins_proof() {
                 return None;
             }
-            let mut begun = self.enter(pool, *slot, 1)?;
+            let Some(mut begun) = self.enter(pool, *slot, pool.limit(*slot)) else {
+                record.ends_proof();
+                return None;
+            };
             begun.proves = true;
             Some(begun)
         })

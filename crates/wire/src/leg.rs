@@ -124,8 +124,11 @@ impl Held {
     }
 
     /// The endpoint has taken the connection of a flow.
-    pub(crate) fn connected(&self, at: Instant) {
-        self.tell(self.pool().connected(&self.attempt, self.worker.tick(at)));
+    pub(crate) fn connected(&mut self, at: Instant) {
+        let mut attempt = self.attempt;
+        let change = self.pool().connected(&mut attempt, self.worker.tick(at));
+        self.attempt = attempt;
+        self.tell(change);
     }
 
     /// Whether a second leg elsewhere may well be faster.

@@ -13,6 +13,10 @@
 //! | 7 respond | `head.rs`, `download.rs` or `answer.rs`, `tunnel.rs` | `decide/http1/response.rs` |
 //! | 8 account | `account.rs`, `access_log.rs`, `log_writer.rs` | – |
 //!
+//! Connections that are carried as they are (TCP, or TLS that is passed on) have a life of their own: `flow/mod.rs`.
+//!
+//! Datagrams have a life of their own: `udp/mod.rs`.
+//!
 //! The client and the endpoint are two sides (`side.rs`); only they know which version of HTTP is spoken.
 //!
 //! Each thread (`worker.rs`) has its own runtime, listeners, idle connections and counters. The threads share

@@ -12,7 +12,7 @@ use crate::log_writer::LogId;
 use crate::plane::Shared;
 use crate::store::Stores;
 use crate::tunnel::Tunnels;
-use crate::udp;
+use crate::udp::{self, batch::Batch};
 use bascule_contract::event::What;
 use bascule_contract::snapshot::AccessLogFormat;
 use bascule_decide::guard::Lost;
@@ -83,6 +83,8 @@ pub(crate) struct Worker {
     pub(crate) stopping: Cell<bool>,
     /// The stores that several balancers share.
     pub(crate) stores: Stores,
+    /// Where datagrams are received, for the time of one poll.
+    pub(crate) batch: Cell<Option<Box<Batch>>>,
     /// UDP sockets of this thread, and their open flows.
     pub(crate) carriers: Cell<u32>,
     pub(crate) conversations: Cell<u32>,
@@ -140,6 +142,7 @@ impl Worker {
             book,
             stopping: Cell::new(false),
             stores,
+            batch: Cell::default(),
             carriers: Cell::new(0),
             conversations: Cell::new(0),
             in_flight: Cell::new(0),

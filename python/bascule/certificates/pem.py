@@ -1,14 +1,19 @@
 """The text of a PEM file → certificates and keys. Pure; what is wrong is told without showing any of it."""
 
 import re
+import warnings
 from collections.abc import Iterator
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.utils import CryptographyDeprecationWarning
 
 from bascule.certificates.fault import CertificateRefused
+
+# Old authorities of the system have serial numbers that are not positive. Nobody can do anything about it.
+warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning, message="Parsed a serial number")
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
 _KEYS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"ENCRYPTED PRIVATE KEY")

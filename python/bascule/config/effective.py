@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from bascule.config.carried import pools_of_flows
 from bascule.config.model import Config, FileSource, ListenerTls, PoolTls
 from bascule.config.places import Path
 
@@ -10,10 +11,12 @@ from bascule.config.places import Path
 def effective(config: Config) -> dict[str, object]:
     """The whole configuration with every default filled in, in its long forms.
 
-    Reading it back gives an equal configuration, except that checks which are functions appear by
-    their name.
+    Reading it back gives a configuration that means the same, except that checks which are functions appear
+    by their name.
     """
-    return config.model_dump(mode="json", by_alias=True)
+    written: dict[str, object] = config.model_dump(mode="json", by_alias=True)
+    _say_what_flows_get(config, written)
+    return written
 
 
 def portable(config: Config, *, defaults: bool, secrets: bool = False) -> dict[str, Any]:
@@ -27,6 +30,8 @@ def portable(config: Config, *, defaults: bool, secrets: bool = False) -> dict[s
     if config.access_log is not None and config.access_log.path is not None:
         path = config.places.beside(("access_log", "path"), config.access_log.path)
         written["access_log"]["path"] = path
+    if defaults:
+        _say_what_flows_get(config, written)
     for where, file in tls_files(config):
         _place(written, where, config.places.beside(where, file))
     if config.admin.certificates is not None:
@@ -41,6 +46,20 @@ def portable(config: Config, *, defaults: bool, secrets: bool = False) -> dict[s
                 path = config.places.beside(("pools", name, "endpoints", at, "file"), source.file)
                 written["pools"][name]["endpoints"][at]["file"] = path
     return written
+
+
+OF_FLOWS: dict[str, object] = {
+    "algorithm": {"name": "least_busy", "options": {}},
+    "limit": "off",
+    "hedge": "off",
+}
+"""Where the defaults of a pool of flows are others than those of HTTP, which go by the time of answers."""
+
+
+def _say_what_flows_get(config: Config, written: dict[str, Any]) -> None:
+    for name in pools_of_flows(config) & config.pools.keys():
+        unsaid = OF_FLOWS.keys() - config.pools[name].model_fields_set
+        written["pools"][name].update({key: OF_FLOWS[key] for key in unsaid})
 
 
 def tls_files(config: Config) -> Iterator[tuple[Path, str]]:

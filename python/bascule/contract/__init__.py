@@ -4,6 +4,7 @@ Everything crosses as canonical JSON (see `codec`). `crates/contract` is the sam
 the other language; `tests/contract` proves the two equal.
 """
 
+from bascule.contract.access_log import AccessLog, AccessLogFormat
 from bascule.contract.addresses import Address, TcpAddress, UnixAddress
 from bascule.contract.catalog import Catalog, Entry
 from bascule.contract.event import (
@@ -80,8 +81,6 @@ from bascule.contract.sessions import (
 )
 from bascule.contract.settings import Settings
 from bascule.contract.snapshot import (
-    AccessLog,
-    AccessLogFormat,
     Action,
     Algorithm,
     Bind,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bascule.contract.access_log import AccessLog
 from bascule.contract.addresses import Address
 from bascule.contract.flows import Carries, Flows, PoolFlows
 from bascule.contract.integers import U16, U32, U64
@@ -449,20 +450,6 @@ class Pool:
     proxy_protocol: Announce | None = None
     """How they are told whose connection it is, before all else; `None`: they are not. Each connection is
     then for one request."""
-
-
-AccessLogFormat = Literal["json", "combined"]
-"""One JSON object a line, or Apache's and nginx's combined format."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccessLog:
-    """Where each exchange is written down."""
-
-    format: AccessLogFormat
-    """The shape of a line; one line per exchange."""
-    path: str | None = None
-    """Absolute path; `None` is standard output."""
 
 
 @dataclass(frozen=True, slots=True)

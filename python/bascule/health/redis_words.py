@@ -27,7 +27,8 @@ async def ask(target: Target, login: Login, *commands: Command) -> list[Any]:
             await connection.send_command(*command)
             answers.append(await connection.read_response())
         return answers
-    except (RedisError, OSError) as error:
+    # It reads lines, and one without an end is a `ValueError` to it.
+    except (RedisError, OSError, ValueError) as error:
         raise CheckFailed(f"{target}: {_in_words(login, error)}") from error
     finally:
         # Cannot wait and cannot be cancelled, and all that matters was said.

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bascule import contract
+from bascule.config.carried import pools_of_flows
 from bascule.config.model import (
     Agent,
     Check,
@@ -42,7 +43,7 @@ from bascule.config.problems import ConfigRefused, Problem, in_order
 from bascule.plan.acme import plan_acme
 from bascule.plan.algorithms import plan_algorithm
 from bascule.plan.check_kinds import plan_options
-from bascule.plan.flows import for_flows, pools_of_flows
+from bascule.plan.flows import for_flows
 from bascule.plan.own_check import OwnCheck
 from bascule.plan.plan import (
     Plan,

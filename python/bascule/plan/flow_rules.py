@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from bascule import contract
+from bascule.config.carried import pools_of_flows, routes_of_flows
 from bascule.config.model import Config, Endpoint, Listener, Pool, Route
 from bascule.config.places import Path
 from bascule.config.problems import Problem
 from bascule.config.section import Section
-from bascule.plan.flows import pools_of_flows, routes_of_flows
 
 HTTP_ONLY = ("redirect_to_https", "hsts", "forwarded", "http2")
 HTTP_TIMEOUTS = ("body", "keep_alive", "send")

@@ -1,10 +1,10 @@
 """Layer 4 of the model → that of the contract: what listeners pass on as it is, and how pools treat it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from bascule import contract
-from bascule.config.model import Config, Listener, Pool, Route, Udp
+from bascule.config.carried import routes_of_flows
+from bascule.config.model import Listener, Pool, Route, Udp
 from bascule.config.routes import RouteTimeouts
 from bascule.plan.protecting import plan_rate_limits
 
@@ -29,19 +29,6 @@ def plan_flows(listener: Listener, ids: list[str], passthrough_ids: list[str]) -
         probe_ms=None if probe == 0 or listener.protocol == "udp" else probe,
         udp=_udp(listener.udp),
     )
-
-
-def routes_of_flows(listener: Listener) -> list[Route]:
-    """The routes of a listener that carries no HTTP; its pool is the last."""
-    if listener.protocol == "http":
-        return []
-    last = [] if listener.pool is None else [Route(pool=listener.pool)]
-    return [*listener.routes, *last]
-
-
-def pools_of_flows(config: Config) -> frozenset[str]:
-    """The pools that flows go to."""
-    return frozenset(route.pool for route in _all_routes(config) if route.pool is not None)
 
 
 def for_flows(pool: Pool, template: contract.Pool) -> contract.Pool:
@@ -70,12 +57,6 @@ def for_flows(pool: Pool, template: contract.Pool) -> contract.Pool:
             transparent=bool(pool.transparent),
         ),
     )
-
-
-def _all_routes(config: Config) -> Iterator[Route]:
-    for listener in config.listeners.values():
-        yield from routes_of_flows(listener)
-        yield from listener.passthrough
 
 
 def _route(listener: Listener, route: Route, route_id: str, taken: frozenset[str]) -> contract.FlowRoute:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bascule import contract
 from bascule.config.addresses import each_port
+from bascule.config.carried import routes_of_flows
 from bascule.config.model import (
     Bind,
     CertificateTest,
@@ -20,7 +21,7 @@ from bascule.config.model import (
     Route,
     ValueTest,
 )
-from bascule.plan.flows import plan_flows, routes_of_flows
+from bascule.plan.flows import plan_flows
 from bascule.plan.protecting import plan_rate_limits
 from bascule.plan.tls import https_routes, with_hsts
 

@@ -116,7 +116,9 @@ def test_uploads_that_their_endpoint_does_not_take_hold_what_the_client_may_send
                 sent = [DataFrame(stream, bytes(16 * KIB)).serialize() for _ in range(4)]
                 client.send_frames(begin, *sent)
         each = (settled(plane.memory) - before) / len(clients)
-        assert STREAMS * 32 * KIB < each < STREAMS * (64 + 64 + 14) * KIB + MIB, f"{each / MIB:.2f} MiB"
+        # The beginning of a body is kept for endpoints of HTTP/2, which may say that they have not begun.
+        kept = 64 if protocol == "http2" else 0
+        assert STREAMS * 32 * KIB < each < STREAMS * (64 + 64 + 14 + kept) * KIB + MIB, f"{each / MIB:.2f} MiB"
 
 
 @contextmanager
@@ -143,4 +145,4 @@ def test_streams_of_endpoints_of_http_2_hold_little_more() -> None:
         for client in clients:
             use_up(client, 1)
         held = settled(plane.memory) - before
-        assert held < len(clients) * (BOUND + STREAMS * 3 * 64 * KIB), f"{held / len(clients) / MIB:.2f} MiB"
+        assert held < len(clients) * (BOUND + STREAMS * 4 * 64 * KIB), f"{held / len(clients) / MIB:.2f} MiB"

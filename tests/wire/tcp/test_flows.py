@@ -1,6 +1,7 @@
 """A TCP connection is carried as it is: what goes in comes out, and how it ends is passed on."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,21 @@ def test_thousands_of_flows_leave_nothing_behind() -> None:
         assert flow_endings(plane, 300) == {"ok": 300}
         plane.wait_stats(lambda stats: stats.listeners[0].open == 0 and stats.endpoints[0].in_flight == 0)
         assert open_flows(plane) == 0
+
+
+def is_watched(port: int) -> bool:
+    """Whether the kernel will ask if a connection from or to this port is still there."""
+    count = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, near, far, _, _, timer, *_ = line.split()
+        count += timer.startswith("02:") and f"{port:04X}" in (near[-4:], far[-4:])
+    return count > 0
+
+
+def test_the_kernel_asks_for_peers_that_say_nothing() -> None:
+    with carrying(echo, flow_listener(probe_ms=60_000)) as (endpoint, plane), plane.connect() as client:
+        client.send(b"ping")
+        assert client.stream.exactly(4) == b"ping"
+        for address in (plane.address(), endpoint.name):
+            port = int(address.rpartition(":")[2])
+            eventually(partial(is_watched, port), "nobody asks for a peer")

@@ -182,7 +182,7 @@ def test_maglev_keeps_clients_where_they_are_when_another_endpoint_goes() -> Non
 def test_a_stop_lets_open_flows_finish_and_takes_no_new_ones() -> None:
     with (
         UdpEndpoint() as endpoint,
-        RunningPlane([pool(endpoint.name)], [udp_listener()], threads=2) as plane,
+        RunningPlane([pool(endpoint.name)], [udp_listener()]) as plane,
         UdpClient(plane.address()) as client,
         UdpClient(plane.address()) as late,
     ):

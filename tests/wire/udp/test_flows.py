@@ -1,6 +1,7 @@
 """Flows begin, are given up and end as they should, and what they held is given back."""
 
 import itertools
+import resource
 import socket
 import time
 from collections import Counter
@@ -151,6 +152,29 @@ def test_ten_thousand_flows_leave_nothing_behind() -> None:
         assert stats.listeners[0].flows == 100
         assert stats.listeners[0].accepted == 10_001
         assert plane.endpoint(endpoint.name).in_flight == 100
+
+
+def test_invented_addresses_take_no_more_sockets_than_their_part() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_000, limits[1]))
+    try:
+        plane = RunningPlane([pool("127.0.0.1:9")], [udp_listener()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    most = (1_000 - 64) // 2 // 2
+    with UdpEndpoint(lambda _: ()) as endpoint, plane:
+        plane.apply([pool(endpoint.name)], [udp_listener()])
+        with UdpClient(plane.address()) as client:
+            client.send(b"?")
+        plane.wait_stats(lambda stats: stats.listeners[0].flows == 1)
+        before = open_files()
+        for number in range(1, 2 * most):
+            with UdpClient(plane.address(), f"127.0.{number % 200}.{number // 200 + 1}") as client:
+                client.send(b"?")
+        plane.wait_stats(lambda stats: stats.listeners[0].datagrams.received == 2 * most)
+        assert plane.stats().listeners[0].flows == most
+        assert open_files() <= before + most
+        assert endings(plane.stats()) == {"evicted": most}
 
 
 def test_a_rate_limit_counts_new_flows_and_not_their_datagrams() -> None:

@@ -3,7 +3,7 @@
 //! A check that passes changes nothing here: what answers `/healthz` and fails everything else stays out.
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use bascule_contract::protection::Ejection;
 
@@ -40,6 +40,8 @@ pub struct Record {
     pub ejections: AtomicU64,
     /// Everything that counted as a failure.
     pub failures: AtomicU64,
+    /// A try is under way that is to prove that it works again.
+    is_at_proof: AtomicBool,
     history: Shared<History>,
 }
 
@@ -157,6 +159,16 @@ impl Record {
     /// It began an answer.
     pub(super) fn has_answered(&self, now: Tick) {
         self.answered.store(now.0, Relaxed);
+    }
+
+    /// A try is to prove that it works again. False: another one is at that.
+    pub(crate) fn begins_proof(&self) -> bool {
+        !self.is_at_proof.swap(true, Relaxed)
+    }
+
+    /// That try has proved something, or is over.
+    pub(crate) fn ends_proof(&self) {
+        self.is_at_proof.store(false, Relaxed);
     }
 
     /// It serves from now on: it came into the pool, or a check found it up again.

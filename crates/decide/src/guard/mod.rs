@@ -186,9 +186,15 @@ impl Pool {
 
     /// The endpoint has taken the connection of a flow: it works. How long the flow lasts, and whether it ever answers,
     /// says nothing about it: the try is ended as [`Lost::Abandoned`].
-    pub fn connected(&self, attempt: &Try, now: Tick) -> Option<Change> {
-        self.endpoints[attempt.slot.index()].state.record.has_answered(now);
-        self.judge(attempt, Evidence::Worked, now)
+    pub fn connected(&self, attempt: &mut Try, now: Tick) -> Option<Change> {
+        let record = &self.endpoints[attempt.slot.index()].state.record;
+        record.has_answered(now);
+        let change = self.judge(attempt, Evidence::Worked, now);
+        if std::mem::take(&mut attempt.proves) {
+            // The next one may prove it while this one lasts.
+            record.ends_proof();
+        }
+        change
     }
 
     /// Whether the endpoint has begun no answer since `attempt` was begun there: not this request takes long, but
@@ -222,6 +228,9 @@ impl Pool {
             None => pace::Ended::Lost,
         };
         let others = state.leave();
+        if attempt.proves {
+            state.record.ends_proof();
+        }
         let begun = state.picked.load(Relaxed) as u32;
         state.pace.end(
             &self.state.fleet,

@@ -87,7 +87,7 @@ pub(crate) async fn reach(
         })?;
         guest.told.tries();
         guest.endpoint = Some(held.place());
-        match search.connect(guest, &held).await {
+        match search.connect(guest, &mut held).await {
             Ok(socket) => {
                 if let Some(session) = &search.session {
                     session.count(&held, &course.tried);
@@ -165,7 +165,7 @@ impl Search<'_> {
     }
 
     /// A connection to the endpoint, in the time that the pool gives for it.
-    async fn connect(&self, guest: &mut Guest, held: &Held) -> Result<Socket, NotConnected> {
+    async fn connect(&self, guest: &mut Guest, held: &mut Held) -> Result<Socket, NotConnected> {
         let began = Instant::now();
         let connected = self.open(guest, held).await;
         let state = &held.endpoint().state;

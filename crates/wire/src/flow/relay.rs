@@ -42,7 +42,10 @@ pub(crate) enum End {
 impl Relay {
     /// `early` was read from the client already.
     pub(crate) fn new(client: Socket, endpoint: Socket, early: Early) -> Self {
-        let up = Way { carried: early.sent, rest: early.rest, ..Way::default() };
+        // Neither has more to read now, most likely: trying would be one system call more. One that is not taken is gone,
+        // which the first read says.
+        let _ = client.register().and_then(|()| endpoint.register());
+        let up = Way { carried: early.sent, rest: early.rest, may_wait: true, ..Way::default() };
         Self { client, endpoint, up, down: Way::default() }
     }
 
@@ -119,6 +122,8 @@ struct Way {
     stage: Stage,
     /// How the other direction stands.
     other: Stage,
+    /// The receiver's socket still lets a small message wait for the acknowledgement of the one before.
+    may_wait: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +145,7 @@ impl Default for Way {
             step: HOT_BYTES as u32,
             stage: Stage::Open,
             other: Stage::Open,
+            may_wait: false,
         }
     }
 }
@@ -241,6 +247,11 @@ impl Way {
 
     /// What the receiver takes of these bytes, or of the rest. `None`: it is gone.
     fn offer(&mut self, cx: &mut Context<'_>, to: &Socket, bytes: Option<&[u8]>) -> Poll<Option<usize>> {
+        // The first message has nothing to wait for: a flow with one alone is spared a system call.
+        if self.may_wait && self.carried > 0 {
+            self.may_wait = false;
+            to.hurry();
+        }
         let bytes = bytes.unwrap_or_else(|| self.rest.bytes());
         let written = match self.stage {
             Stage::Ended if self.other != Stage::Lost => to.poll_write_last(cx, bytes),

@@ -101,9 +101,9 @@ impl std::fmt::Debug for Batch {
     }
 }
 
-impl Batch {
+impl Default for Batch {
     /// Takes address space for 4 MiB; memory only as it is used.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         Self {
             bytes: vec![0; PLACES * STRIDE],
             names: vec![no_name(); PLACES],
@@ -116,7 +116,9 @@ impl Batch {
             leaving_controls: vec![Control::empty(); PLACES],
         }
     }
+}
 
+impl Batch {
     /// Forgets what came. What leaves must be flushed before.
     pub(crate) fn clear(&mut self) {
         debug_assert!(self.leaving.is_empty(), "answers that were not sent");

@@ -21,8 +21,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Context;
 
-/// Answers that are asked for at first: most flows have one, and asking for more than there are says that there are no more.
+/// Answers that are asked for at first where there was one the last time: asking for more than there are says that there are no more.
 const FIRST: usize = 2;
 /// Then so many more, and so often, before it is the next flow's turn.
 const MORE: usize = 16;
@@ -64,11 +65,6 @@ impl Conversations {
             closing: false,
             looked: (0, Tick(0)),
         })
-    }
-
-    /// Readable when an endpoint has answered.
-    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
-        self.ports.watch()
     }
 
     /// A datagram of a client, or a train of them.
@@ -242,35 +238,40 @@ impl Conversations {
             open.first = self.kept.put(datagram);
         }
         let patience = Patience::Open(open.course.route().idle_ms);
-        let id = self.flows.begin(parties, patience, now, Flow { port, open: Some(open) });
+        let id = self.flows.begin(parties, patience, now, Flow { port, is_bulk: false, open: Some(open) });
         self.ports.belongs_to(port, id);
         self.has_opened(1);
         self.rest_if_complete(id, now);
         id
     }
 
-    /// Takes the answers that have come; whether there may be more.
-    pub(crate) fn answer(&mut self, batch: &mut Batch, socket: &OwnedFd, now: Tick) -> bool {
+    /// Answers go to their clients. False when there are none; then the task is woken for the next.
+    pub(crate) fn poll_answers(&mut self, cx: &mut Context<'_>, batch: &mut Batch, socket: &OwnedFd) -> bool {
         let mut ready = std::mem::take(&mut self.ready);
-        let more = self.ports.look(&mut ready);
-        batch.clear();
-        ready.retain(|port| self.answers_of(*port, batch, socket, now));
-        self.flush(batch, socket);
+        let left = ready.len();
+        let came = self.ports.poll_look(cx, &mut ready);
+        if came || left > 0 {
+            let now = self.worker.now();
+            batch.clear();
+            ready.retain(|port| self.answers_of(*port, batch, socket, now));
+            self.flush(batch, socket);
+        }
         self.ready = ready;
-        more || !self.ready.is_empty()
+        came || left > 0
     }
 
     /// The answers that have come by one socket; whether there may be more.
     fn answers_of(&mut self, port: PortId, batch: &mut Batch, socket: &OwnedFd, now: Tick) -> bool {
         for turn in 0..TURNS {
-            let most = if turn == 0 { FIRST } else { MORE };
+            let Some(id) = self.ports.flow(port) else { return false };
+            let most = if turn == 0 && !self.flows.value(id).is_bulk { FIRST } else { MORE };
             if batch.room() < most {
                 self.flush(batch, socket);
             }
-            let Some(id) = self.ports.flow(port) else { return false };
             match batch.receive(self.ports.socket(port), most, false) {
                 Ok(places) => {
                     let came = places.len();
+                    self.flows.value_mut(id).is_bulk = came >= FIRST;
                     let trains = batch.gather(places);
                     trains.iter().for_each(|place| self.answered(id, batch, *place, now));
                     batch.gathered(trains);
@@ -325,7 +326,7 @@ impl Conversations {
     /// While nothing was answered another endpoint is asked.
     fn was_refused(&mut self, id: FlowId, unsent: Option<Datagram<'_>>, now: Tick) {
         let parties = self.flows.parties(id);
-        let Flow { port, open } = self.flows.end(id);
+        let Flow { port, open, .. } = self.flows.end(id);
         let Some(open) = open else { return self.ports.close(port) };
         self.has_ended(1);
         let first = self.kept.find(open.first).filter(|_| open.may_go_elsewhere());

@@ -27,7 +27,7 @@ impl Conversations {
 
     /// Ends a flow; its socket may be used again.
     pub(super) fn end(&mut self, id: FlowId, ending: Ending, now: Tick) -> PortId {
-        let Flow { port, open } = self.flows.end(id);
+        let Flow { port, open, .. } = self.flows.end(id);
         if let Some(open) = open {
             open.account(ending, now, &self.worker);
             self.has_ended(1);

@@ -30,6 +30,8 @@ use std::time::Duration;
 /// A flow, and its socket. Once the flow is over the socket stays for a while, for the same client or another one.
 pub(crate) struct Flow {
     pub(crate) port: PortId,
+    /// Several answers came at a time.
+    pub(crate) is_bulk: bool,
     pub(crate) open: Option<Open>,
 }
 

@@ -13,7 +13,7 @@
 //! Nothing leaves that was not sent by the other side: each answer goes to the one address that its flow is with, and we
 //! say nothing of our own. What a flood from invented addresses can take is the table's size.
 
-mod batch;
+pub(crate) mod batch;
 mod conversations;
 pub(crate) mod drops;
 mod ends;
@@ -47,6 +47,8 @@ use tokio::io::unix::AsyncFd;
 const RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 /// How often flows are looked through for endpoints that are down or drain, while there are flows.
 const LOOK: Duration = Duration::from_secs(1);
+/// Batches that are carried before it is another task's turn.
+const ROUNDS: u32 = 16;
 /// Expired flows that are ended at a time.
 const EXPIRED: usize = 512;
 
@@ -72,9 +74,6 @@ struct Carrier {
     worker: Rc<Worker>,
     acceptor: Rc<Acceptor>,
     socket: AsyncFd<OwnedFd>,
-    /// Readable when an endpoint has answered.
-    answers: AsyncFd<OwnedFd>,
-    batch: Batch,
     conversations: Conversations,
     alarm: Deadline,
 }
@@ -87,8 +86,6 @@ impl Carrier {
             worker: Rc::clone(worker),
             acceptor,
             socket: watch(socket.into(), Interest::READABLE)?,
-            answers: watch(conversations.watch()?, Interest::READABLE)?,
-            batch: Batch::new(),
             conversations,
             alarm: Deadline::default(),
         })
@@ -96,13 +93,20 @@ impl Carrier {
 
     /// Ready when there is nothing more to carry.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let some = self.poll_clients(cx) | self.poll_endpoints(cx);
+        // One for all sockets of the thread: nothing stays in it between two polls.
+        let mut batch = self.worker.batch.take().unwrap_or_default();
+        for round in 0.. {
+            if !(self.poll_clients(cx, &mut batch) | self.poll_endpoints(cx, &mut batch)) {
+                break;
+            }
             self.conversations.tell();
-            if !some {
+            if round == ROUNDS {
+                // Others go first.
+                cx.waker().wake_by_ref();
                 break;
             }
         }
+        self.worker.batch.set(Some(batch));
         if self.acceptor.closing.get() {
             self.conversations.close();
         } else {
@@ -113,18 +117,18 @@ impl Carrier {
     }
 
     /// Datagrams of clients go to their endpoints. False when there are none; then the task is woken for the next.
-    fn poll_clients(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_clients(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
         let Poll::Ready(Ok(mut ready)) = self.socket.poll_read_ready(cx) else { return false };
-        self.batch.clear();
-        match self.batch.receive(self.socket.get_ref(), PLACES, true) {
+        batch.clear();
+        match batch.receive(self.socket.get_ref(), PLACES, true) {
             Ok(places) => {
                 if places.len() < PLACES {
                     ready.clear_ready();
                 }
                 let now = self.worker.now();
-                let trains = self.batch.gather(places);
-                trains.iter().for_each(|place| self.conversations.hear(self.batch.at(*place), now));
-                self.batch.gathered(trains);
+                let trains = batch.gather(places);
+                trains.iter().for_each(|place| self.conversations.hear(batch.at(*place), now));
+                batch.gathered(trains);
             }
             Err(Errno::AGAIN) => ready.clear_ready(),
             // Somebody else's word about a datagram that was sent before.
@@ -134,13 +138,8 @@ impl Carrier {
     }
 
     /// Answers of endpoints go to their clients. False when there are none.
-    fn poll_endpoints(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(Ok(mut ready)) = self.answers.poll_read_ready(cx) else { return false };
-        let now = self.worker.now();
-        if !self.conversations.answer(&mut self.batch, self.socket.get_ref(), now) {
-            ready.clear_ready();
-        }
-        true
+    fn poll_endpoints(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
+        self.conversations.poll_answers(cx, batch, self.socket.get_ref())
     }
 
     /// Ends what has expired, and winds the alarm up for what expires next.

@@ -5,6 +5,7 @@
 //! user reaches nobody, and a port cannot be guessed from those before (RFC 5452, 9.2).
 
 use crate::endpoint::transparent::come_from;
+use crate::stream::watch;
 use crate::udp::message::{disconnect, tell_more};
 use crate::worker::Worker;
 use bascule_decide::datagrams::table::FlowId;
@@ -18,6 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Events taken at a time.
 const EVENTS: usize = 256;
@@ -32,7 +36,8 @@ pub(crate) struct PortId(u32);
 /// The sockets of one listener's thread.
 pub(crate) struct Ports {
     worker: Rc<Worker>,
-    epoll: OwnedFd,
+    /// Readable when a socket has something.
+    epoll: AsyncFd<OwnedFd>,
     sockets: Slab<Port>,
     events: Vec<Event>,
 }
@@ -55,15 +60,10 @@ impl Ports {
     pub(crate) fn new(worker: &Rc<Worker>) -> io::Result<Self> {
         Ok(Self {
             worker: Rc::clone(worker),
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll: watch(epoll::create(CreateFlags::CLOEXEC)?, Interest::READABLE)?,
             sockets: Slab::new(),
             events: Vec::with_capacity(EVENTS),
         })
-    }
-
-    /// Readable when a socket has something.
-    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
-        self.epoll.try_clone()
     }
 
     /// Opens a socket to an endpoint. `bulk`: more than an answer or two may come at a time.
@@ -137,20 +137,24 @@ impl Ports {
         self.sockets[id.0 as usize].flow = Some(flow);
     }
 
-    /// Adds the sockets that have something to `ready`; whether there may be more.
-    pub(crate) fn look(&mut self, ready: &mut Vec<PortId>) -> bool {
+    /// Adds the sockets that have something to `found`. False when there are none; then the task is woken for the next.
+    pub(crate) fn poll_look(&mut self, cx: &mut Context<'_>, found: &mut Vec<PortId>) -> bool {
+        let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) else { return false };
         self.events.clear();
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let room = rustix::buffer::spare_capacity(&mut self.events);
         if epoll::wait(&self.epoll, room, Some(&now)).is_err() {
-            return false;
+            self.events.clear();
+        }
+        if self.events.len() < EVENTS {
+            ready.clear_ready();
         }
         // An event of a socket that is closed by now finds none, or another one with nothing to read.
-        ready.extend(self.events.iter().filter_map(|event| {
+        found.extend(self.events.iter().filter_map(|event| {
             let id = u32::try_from(event.data.u64()).ok()?;
             Some(PortId(id))
         }));
-        self.events.len() == EVENTS
+        true
     }
 }
 

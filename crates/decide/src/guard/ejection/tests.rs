@@ -303,3 +303,28 @@ fn an_answer_that_goes_on_proves_at_its_head_and_can_still_fail_at_its_end() {
     let changes: Vec<_> = (0..8).flat_map(|_| world.stream(|_| None)).collect();
     assert_eq!(changes, [Change::Restored]);
 }
+
+#[test]
+fn an_endpoint_proves_itself_although_flows_from_before_are_still_there() {
+    let mut world = World::new(2, |_| ());
+    let take = |world: &mut World| {
+        world.later(1);
+        let ask = Ask { repeatable: true, ..Ask::default() };
+        match world.picker.take(&world.table.pools[0], &ask, world.now, &mut world.random) {
+            Taken::Endpoint(attempt) => attempt,
+            nothing => panic!("{nothing:?}"),
+        }
+    };
+    let mut lasting = take(&mut world);
+    world.pool().connected(&mut lasting, world.now);
+    let slot = lasting.slot.0;
+    assert_eq!(world.changes(40, |at| at == slot).len(), 1);
+    world.later(10_001);
+    let mut restored = false;
+    // Flows that connect, and last.
+    for _ in 0..10 {
+        let mut proving = take(&mut world);
+        restored |= world.pool().connected(&mut proving, world.now) == Some(Change::Restored);
+    }
+    assert!(restored);
+}

@@ -10,6 +10,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A socket of ours that holds little, and its far end.
 fn pair() -> (Socket, TcpStream) {
+    let (near, far) = tcp_pair();
+    (Socket::new(near), far)
+}
+
+fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
     let (near, _) = listener.accept().expect("a connection");
@@ -19,7 +24,7 @@ fn pair() -> (Socket, TcpStream) {
         socket2::SockRef::from(socket).set_send_buffer_size(8 * 1024).expect("it can be small");
         socket2::SockRef::from(socket).set_recv_buffer_size(8 * 1024).expect("it can be small");
     }
-    (Socket::new(near), far)
+    (near, far)
 }
 
 /// A peer of the relay: what it has said and heard, and how that ended.
@@ -294,4 +299,24 @@ proptest! {
     fn any_conversation_is_carried_to_its_end(acts in acts()) {
         play(|play| to_the_end(play, acts));
     }
+}
+
+#[test]
+fn only_the_first_message_to_an_endpoint_may_wait_for_another_one() {
+    play(|mut play| async move {
+        let ((client, far_client), (near, far)) = (pair(), tcp_pair());
+        near.set_nodelay(false).expect("it can be told to wait");
+        let seen = near.try_clone().expect("a descriptor");
+        play.relay = Some(Relay::new(client, Socket::new(near), Early::default()));
+        (play.client, play.endpoint) = (Far::new(far_client), Far::new(far));
+        for count in 1..=2 {
+            play.client.say(10);
+            play.until("it arrives", |play| {
+                play.endpoint.hear(100);
+                play.endpoint.heard.len() == 10 * count
+            })
+            .await;
+            assert_eq!(seen.nodelay().expect("an option"), count == 2);
+        }
+    });
 }

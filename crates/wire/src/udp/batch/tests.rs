@@ -22,7 +22,7 @@ fn datagrams_come_whole_with_their_senders_empty_ones_and_the_longest_too() {
     for bytes in [&b"one"[..], b"", &longest] {
         sender.send(bytes).expect("sent");
     }
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     let places = batch.receive(&receiver, PLACES, true).expect("datagrams");
     let came: Vec<&[u8]> = places.map(|place| batch.at(place).bytes).collect();
     assert_eq!(came, [&b"one"[..], b"", &longest]);
@@ -41,7 +41,7 @@ fn what_goes_the_same_way_goes_as_trains_and_arrives_as_it_was() {
     for (at, size) in sizes.iter().enumerate() {
         sender.send(&vec![at as u8; *size]).expect("sent");
     }
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     let places = batch.receive(&receiver, PLACES, false).expect("datagrams");
     let trains = batch.gather(places);
     assert_eq!(trains, [0, 4, 5, 6, 7, 8], "equal ones, and a shorter one at the end");
@@ -61,7 +61,7 @@ fn datagrams_of_two_clients_make_no_train() {
     for client in [&clients[0], &clients[0], &clients[1], &clients[0]] {
         client.send_to(b"same", address(&receiver)).expect("it works");
     }
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     let places = batch.receive(&receiver, PLACES, true).expect("datagrams");
     let trains = batch.gather(places);
     assert_eq!(trains, [0, 2, 3]);
@@ -74,7 +74,7 @@ fn a_train_comes_as_one_and_goes_on_as_one_or_singly() {
     tell_more(&receiver, false, false, true);
     let bytes: Vec<u8> = (0..250_u8).collect();
     send_connected(&sender, Datagram { segment: Some(100), ..Datagram::single(&bytes) }).expect("a train");
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     let places = batch.receive(&receiver, PLACES, true).expect("a train");
     assert_eq!(places, 0..1);
     let train = batch.at(0);
@@ -102,7 +102,7 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
             UdpSocket::bind((if asked.is_ipv4() { "127.0.0.1" } else { "::1" }, 0)).expect("it works");
         client.connect((asked, address(&balancer).port())).expect("it works");
         client.send(b"who").expect("it works");
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         batch.receive(&balancer, 1, true).expect("a datagram");
         let came = batch.at(0);
         let (from, to) = (came.from.expect("a sender"), came.to.expect("an address"));

@@ -118,7 +118,9 @@ def test_uploads_that_their_endpoint_does_not_take_hold_what_the_client_may_send
         each = (settled(plane.memory) - before) / len(clients)
         # The beginning of a body is kept for endpoints of HTTP/2, which may say that they have not begun.
         kept = 64 if protocol == "http2" else 0
-        assert STREAMS * 32 * KIB < each < STREAMS * (64 + 64 + 14 + kept) * KIB + MIB, f"{each / MIB:.2f} MiB"
+        assert STREAMS * 32 * KIB < each < STREAMS * (64 + 64 + 14 + kept) * KIB + MIB, (
+            f"{each / MIB:.2f} MiB"
+        )
 
 
 @contextmanager

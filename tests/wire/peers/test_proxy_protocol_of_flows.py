@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from asyncmy import connect
+from tests.support import mariadb
 from tests.support.certificates import Authority
 from tests.support.endpoints import Conversation, ScriptedEndpoint
 from tests.support.plane import RunningPlane, pool
@@ -17,6 +20,8 @@ from tests.support.tcp import flow_listener, flow_route
 from tests.support.tls import TlsClient, trusting
 
 from bascule import contract
+from bascule.health.check import Target
+from bascule.health.checks.mysql import MysqlCheck
 
 CLIENT = ("203.0.113.7", 4711)
 LINE = v1(CLIENT, ("192.0.2.1", 80))
@@ -119,3 +124,21 @@ def test_haproxy_passes_tls_on_to_us_and_we_pass_it_on_by_its_name(tmp_path: Pat
                 secure.sendall(request())
                 answer = read_response(Stream(lambda: secure.recv(65536)), to="GET")
                 assert answer.body.decode() == f"{CLIENT[0]}:{CLIENT[1]}"
+
+
+@pytest.mark.parametrize("announce", ANNOUNCES, ids=["v1", "v2"])
+async def test_mariadb_takes_our_clients_and_checks_without_a_header(announce: contract.Announce) -> None:
+    """It speaks first, and a client's first packet follows our header."""
+    login = {"user": mariadb.USER, "password": mariadb.PASSWORD}
+    with mariadb.MariaDb() as server:
+        server.execute("SET GLOBAL proxy_protocol_networks = '127.0.0.1'")
+        target = Target("site", "db", host="127.0.0.1", port=server.port, announce=announce.version)
+        await MysqlCheck.from_options(login).run(target)
+        with RunningPlane([pool(server.address, proxy_protocol=announce)], [flow_listener()]) as plane:
+            host, _, port = plane.address().rpartition(":")
+            async with connect(host=host, port=int(port), **login) as client, client.cursor() as cursor:
+                await cursor.execute(
+                    "SELECT host FROM information_schema.processlist WHERE id = connection_id()"
+                )
+                own, own_port = cast("Any", client)._transport.get_extra_info("sockname")
+                assert await cursor.fetchone() == (f"{own}:{own_port}",)

@@ -2,6 +2,7 @@
 
 use crate::client::accept::Acceptor;
 use crate::client::connection::{Connection, Peer};
+use crate::deadline::Deadline;
 use crate::endpoint::announce::{Caller, header};
 use crate::side::Side;
 use crate::socket::Socket;
@@ -92,7 +93,7 @@ pub(crate) enum Missing {
 }
 
 impl Missing {
-    pub(crate) const TOO_LATE: Self = Self::Refused("it did not come in time");
+    const TOO_LATE: Self = Self::Refused("it did not come in time");
 
     /// Counts it, and tells of it; not of those who only looked whether the port is open.
     pub(crate) fn count(&self, worker: &Worker, acceptor: &Acceptor, peer: &Peer) {
@@ -118,13 +119,8 @@ impl Connection {
     /// to be relied on, or that client has connections enough; the connection ends.
     pub(crate) async fn hear_whose(&mut self) -> bool {
         self.deadline.set(self.time_limit(None));
-        let mut seen = 0;
-        let heard = poll_fn(|cx| match self.poll_header(cx, &mut seen) {
-            Poll::Ready(heard) => Poll::Ready(heard),
-            Poll::Pending => self.deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
-        })
-        .await;
-        match heard {
+        let Self { side: Side::Http1(socket), worker, deadline, .. } = self else { return true };
+        match hear(socket, worker, deadline).await {
             Ok(client) => {
                 self.peer = self.peer.named(client);
                 self.take_seat()
@@ -133,13 +129,6 @@ impl Connection {
                 missing.count(&self.worker, &self.acceptor, &self.peer);
                 false
             }
-        }
-    }
-
-    fn poll_header(&self, cx: &mut Context<'_>, seen: &mut usize) -> Poll<Result<Option<Peer>, Missing>> {
-        match &self.side {
-            Side::Http1(socket) => poll_header(socket, &mut self.worker.scratch.borrow_mut(), seen, cx),
-            Side::Http2(_) => Poll::Ready(Ok(None)),
         }
     }
 
@@ -172,11 +161,24 @@ impl Connection {
     }
 }
 
-/// Takes the header from the connection to its last byte and no further: what follows may be TLS.
-///
+/// Takes the header from the connection to its last byte and no further, for what follows may be TLS. Gives the client
+/// that it names; `None`: whoever sent it.
+pub(crate) async fn hear(
+    socket: &Socket,
+    worker: &Worker,
+    deadline: &mut Deadline,
+) -> Result<Option<Peer>, Missing> {
+    let mut seen = 0;
+    poll_fn(|cx| match poll_header(socket, &mut worker.scratch.borrow_mut(), &mut seen, cx) {
+        Poll::Ready(heard) => Poll::Ready(heard),
+        Poll::Pending => deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
+    })
+    .await
+}
+
 /// Ready with the client that it names; `None`: whoever sent it. `seen`, 0 at first, is kept from call to call; `room` is
 /// used within the call alone.
-pub(crate) fn poll_header(
+fn poll_header(
     socket: &Socket,
     room: &mut Vec<u8>,
     seen: &mut usize,

@@ -1,16 +1,14 @@
 //! Stage 1 where connections are passed on by another balancer, and stage 3 where an endpoint is told whose they are: PROXY
 //! headers, or the client's address itself.
 
-use crate::client::announced::{Missing, poll_header};
+use crate::client::announced::hear;
 use crate::deadline::Deadline;
 use crate::endpoint::connect::NotConnected;
 use crate::flow::Guest;
 use crate::flow::hello::Hello;
 use bascule_contract::proxy_protocol::Announce;
 use bascule_decide::table::Target;
-use std::future::poll_fn;
 use std::net::IpAddr;
-use std::task::Poll;
 use tokio::time::Instant;
 
 const OTHER_FAMILY: &str =
@@ -21,16 +19,9 @@ impl Guest {
     /// Reads the PROXY header, and takes the client that it names for the one whose connection this is. False: there is
     /// none to be relied on, or that client has connections enough.
     pub(super) async fn hear_whose(&mut self, until: Instant) -> bool {
-        let (mut deadline, mut seen) = (Deadline::default(), 0);
+        let mut deadline = Deadline::default();
         deadline.set(until);
-        let (socket, worker) = (&self.socket, &self.worker);
-        let heard =
-            poll_fn(|cx| match poll_header(socket, &mut worker.scratch.borrow_mut(), &mut seen, cx) {
-                Poll::Ready(heard) => Poll::Ready(heard),
-                Poll::Pending => deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
-            })
-            .await;
-        match heard {
+        match hear(&self.socket, &self.worker, &mut deadline).await {
             Ok(client) => {
                 self.peer = self.peer.named(client);
                 self.told.is_of(self.peer.ip);

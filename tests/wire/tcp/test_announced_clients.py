@@ -74,7 +74,8 @@ def test_each_flow_begins_with_a_header_and_goes_on_with_what_the_client_says(
                 ping(client)
                 ping(client)
             expected = [ends_of(one), ends_of(other)]
-        assert [(it.source, it.destination) for it in told.headers] == expected
+        # Endpoints are reached before clients say anything: who comes first is open.
+        assert sorted((it.source, it.destination) for it in told.headers) == sorted(expected)
         assert {it.version for it in told.headers} == {version}
         assert flow_endings(plane, 2) == {"ok": 2}
 

@@ -177,7 +177,7 @@ def each(*scripts: Script) -> Script:
 
 
 class ScriptedEndpoint:
-    """Listens on a free port of 127.0.0.1, or at a path, while the `with` lasts, one thread per connection.
+    """Listens on a free port of `host`, or at a path, while the `with` lasts, one thread per connection.
 
     At the end it raises what went wrong in its scripts, also a request that was not strict HTTP/1.1.
     That the balancer closed or reset a connection is nothing wrong.
@@ -188,6 +188,7 @@ class ScriptedEndpoint:
         script: Script | None = None,
         *,
         path: Path | None = None,
+        host: str = "127.0.0.1",
         backlog: int = 128,
         receive_buffer: int | None = None,
     ) -> None:
@@ -199,12 +200,13 @@ class ScriptedEndpoint:
         """Those that a script has read, over all connections."""
         self._problems: list[BaseException] = []
         self._path = path
-        self._listening = socket.socket(socket.AF_INET if path is None else socket.AF_UNIX)
+        self._listening = socket.socket(_family(host) if path is None else socket.AF_UNIX)
         if receive_buffer is not None:
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listening.bind(("127.0.0.1", 0) if path is None else str(path))
+        self._listening.bind((host, 0) if path is None else str(path))
         self._listening.listen(backlog)
-        self.name = str(path) if path else ":".join(map(str, self._listening.getsockname()))
+        bracketed = f"[{host}]" if ":" in host else host
+        self.name = str(path) if path else f"{bracketed}:{self._listening.getsockname()[1]}"
         """Its `ip:port` or path, and its id in pools."""
         self._threads = [threading.Thread(target=self._accept, name=f"endpoint {self.name}", daemon=True)]
 
@@ -280,3 +282,7 @@ class ScriptedEndpoint:
         finally:
             conversation.socket.close()
             conversation.ended.set()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

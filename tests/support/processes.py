@@ -62,8 +62,8 @@ class Program:
 
     def line(self, number: int = 0) -> str:
         """A line of its output (0 is the first), once it is there."""
-        eventually(lambda: len(self._lines) > number or not self.is_running(), self._said)
-        assert len(self._lines) > number, self._said()
+        eventually(lambda: len(self._lines) > number or not self.is_running(), self.said)
+        assert len(self._lines) > number, self.said()
         return self._lines[number]
 
     def has_said(self, number: int) -> bool:
@@ -102,7 +102,7 @@ class Program:
         for line in self._process.stdout:
             self._lines.append(line.decode(errors="replace").rstrip("\n"))
 
-    def _said(self) -> str:
+    def said(self) -> str:
         return f"{self.command} said: {self._lines}"
 
 
@@ -238,11 +238,11 @@ def haproxy_over_http2(endpoint: str) -> Iterator[str]:
 
 def _wait_for_socket(program: Program, address: str) -> None:
     def accepts() -> bool:
-        assert program.is_running(), program._said()
+        assert program.is_running(), program.said()
         try:
             RawClient(address).close()
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         return True
 
-    eventually(accepts, program._said)
+    eventually(accepts, program.said)

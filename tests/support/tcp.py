@@ -46,6 +46,7 @@ def flow_listener(
     limits: contract.ClientLimits | None = None,
     timeouts: contract.ClientTimeouts | None = None,
     tls: contract.ListenerTls | None = None,
+    proxies: Iterable[str] = (),
 ) -> contract.Listener:
     """A listener that carries TCP; without routes all goes to the pool "site"."""
     path = bind.removeprefix("unix:")
@@ -58,6 +59,7 @@ def flow_listener(
         forwarded=contract.Forwarded(x_forwarded=False, rfc7239=False, trusted=()),
         tls=tls,
         carries="tcp",
+        proxy_protocol=contract.Announced(tuple(proxies)) if proxies else None,
         flows=contract.Flows(
             routes=routes or (flow_route(),), passthrough=tuple(passthrough), probe_ms=probe_ms
         ),

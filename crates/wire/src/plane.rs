@@ -2,6 +2,7 @@
 
 use crate::account::{self, SeriesBook};
 use crate::binds::{Binds, Sockets, discard, tell};
+use crate::endpoint::transparent;
 use crate::events::Events;
 use crate::log_writer::LogWriter;
 use crate::stats;
@@ -267,6 +268,7 @@ impl Plane {
         };
         let fresh = wanted.binds.open(&snapshot, self.commands.len(), &mut receipt);
         receipt.problems.extend(snapshot.access_log.as_ref().and_then(log_problem));
+        receipt.problems.extend(transparent::problem(&snapshot));
         if !receipt.problems.is_empty() {
             discard(fresh);
             return Err(receipt);

@@ -241,8 +241,8 @@ impl Socket {
         self.stream.poll_peek(cx, into, seen)
     }
 
-    /// Sends in the clear what comes before everything else, and waits for nothing.
-    pub(crate) fn send_first(&self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.send_first(bytes)
+    /// Sends in the clear what comes before everything else, and waits for nothing. `more`: something follows at once.
+    pub(crate) fn send_first(&self, bytes: &[u8], more: bool) -> io::Result<()> {
+        self.stream.send_first(bytes, more)
     }
 }

@@ -132,10 +132,10 @@ impl Stream {
         }
     }
 
-    /// Sends what comes before everything else, in one packet with what follows: where nothing does, 200 ms later. A
-    /// connection that was just opened has room for it.
-    pub(crate) fn send_first(&self, bytes: &[u8]) -> io::Result<()> {
-        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+    /// Sends what comes before everything else. A connection that was just opened has room for it. With `more` it goes in
+    /// one packet with what follows: where nothing does, 200 ms later.
+    pub(crate) fn send_first(&self, bytes: &[u8], more: bool) -> io::Result<()> {
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         let sent = match &*self.0.borrow() {
             State::Fresh(fresh) => send(fresh, bytes, flags),
             State::Known(known, ..) => send(known, bytes, flags),

@@ -271,7 +271,7 @@ class Pool(Section):
     `h2` within TLS, `h2c` without."""
     proxy_protocol: AnnounceOrOff = None
     """Tell endpoints whose connection it is, with the PROXY protocol: `v1`, `v2`, or `{version: v2, tlvs:
-    [alpn, sni, unique_id]}`. Each connection is then for one request: clients never share one."""
+    [alpn, sni, unique_id]}`. Of HTTP each connection is then for one request: clients never share one."""
     panic: Percent = 50
     """When fewer than this share of the endpoints is up, all are used: the checks are then likelier to be
     wrong than the endpoints. `0%` turns this off, and is the default where the check asks for a role: of a
@@ -289,7 +289,7 @@ class Pool(Section):
     go on. By default to their end."""
     transparent: bool | None = alternative()
     """For TCP and UDP: connect to endpoints from the client's address. Needs CAP_NET_ADMIN, and routes that
-    bring the answers back here."""
+    bring the answers back here (the guide "Transparent" has them). Checks come from our own address."""
 
     @model_validator(mode="after")
     def _follows_roles(self) -> "Pool":

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from bascule import contract
-from bascule.config.carried import pools_of_flows
-from bascule.config.model import Config, Listener, Pool, Route
+from bascule.config.carried import pools_of_flows, routes_of_flows
+from bascule.config.model import Config, Endpoint, Listener, Pool, Route
 from bascule.config.places import Path
 from bascule.config.problems import Problem
 from bascule.config.section import Section
@@ -52,7 +52,7 @@ def listeners_speak_one_language(config: Config, _: contract.Catalog) -> Iterato
 
 def _udp(config: Config, path: Path, listener: Listener) -> Iterator[Problem]:
     said = ("belongs to TCP, and this listener carries UDP", "remove it")
-    yield from _foreign(config, path, listener, ("tls", "passthrough", "probe"), said)
+    yield from _foreign(config, path, listener, ("tls", "passthrough", "probe", "proxy_protocol"), said)
     for at, bind in enumerate(listener.bind):
         if bind.unix is not None:
             span = config.places.value((*path, "bind", at))
@@ -120,8 +120,13 @@ def routes_of_http_see_no_hello(config: Config, _: contract.Catalog) -> Iterator
 def pools_carry_one_kind(config: Config, _: contract.Catalog) -> Iterator[Problem]:
     """A pool learns from HTTP answers, or counts flows; both at once would mean neither."""
     flows, http = pools_of_flows(config), _pools_of_http(config)
+    of_udp = _pools_of_udp(config)
     for name, pool in config.pools.items():
         path: Path = ("pools", name)
+        if name in of_udp and pool.proxy_protocol is not None:
+            what = f'a datagram has no room for a PROXY header, and pool "{name}" is used for UDP'
+            hint = "remove it; `transparent` shows endpoints the client's address"
+            yield config.places.key((*path, "proxy_protocol")).problem(what, hint)
         if name in flows and name in http:
             what = f'pool "{name}" is used for HTTP and for flows'
             hint = "write a second pool with the same endpoints, one for each"
@@ -148,9 +153,29 @@ def _pool_of_flows(config: Config, path: Path, pool: Pool) -> Iterator[Problem]:
     if pool.sessions is not None and (pool.sessions.key is None or pool.sessions.key.client is None):
         span = config.places.key((*path, "sessions"))
         yield span.problem("flows have no cookies and no headers", "write sessions: client")
+    if pool.transparent:
+        yield from _transparent(config, path, pool)
     if "limit" in pool.model_fields_set and pool.limit == "learned":
         span = config.places.key((*path, "limit"))
         yield span.problem("a limit of flows cannot be learned", "write a number, or `off`")
+
+
+def _transparent(config: Config, path: Path, pool: Pool) -> Iterator[Problem]:
+    """Addresses are of clients and endpoints that have one."""
+    for at, endpoint in enumerate(pool.endpoints):
+        if isinstance(endpoint, Endpoint) and endpoint.address.startswith("unix:"):
+            span = config.places.value((*path, "endpoints", at))
+            yield span.problem("over a Unix socket an endpoint sees no address", "remove `transparent`")
+    for name, listener in config.listeners.items():
+        is_unix = any(bind.unix is not None for bind in listener.bind)
+        if is_unix and listener.proxy_protocol is None and _sends_flows_to(listener, path[-1]):
+            what = f'clients of "{name}" come over a Unix socket without an address, and this pool needs one'
+            hint = "have who passes them on announce them: proxy_protocol: {from: …} of the listener"
+            yield config.places.key((*path, "transparent")).problem(what, hint)
+
+
+def _sends_flows_to(listener: Listener, pool: object) -> bool:
+    return any(route.pool == pool for route in (*routes_of_flows(listener), *listener.passthrough))
 
 
 def _pools_of_http(config: Config) -> frozenset[str]:
@@ -162,6 +187,11 @@ def _pools_of_http(config: Config) -> frozenset[str]:
         for route in listener.routes:
             pools |= {route.pool, *(route.split or ()), route.mirror.pool if route.mirror else None}
     return frozenset(pool for pool in pools if pool is not None)
+
+
+def _pools_of_udp(config: Config) -> frozenset[str | None]:
+    udp = [listener for listener in config.listeners.values() if listener.protocol == "udp"]
+    return frozenset(route.pool for listener in udp for route in routes_of_flows(listener))
 
 
 def _flow_routes(config: Config) -> Iterator[tuple[Path, Route, str]]:

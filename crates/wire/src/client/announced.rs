@@ -2,6 +2,7 @@
 
 use crate::client::accept::Acceptor;
 use crate::client::connection::{Connection, Peer};
+use crate::deadline::Deadline;
 use crate::endpoint::announce::{Caller, header};
 use crate::side::Side;
 use crate::socket::Socket;
@@ -35,6 +36,17 @@ impl Told {
             unique_id: tlvs.unique_id().map(Into::into),
         }
     }
+
+    fn spoken(&self) -> Spoken<'_> {
+        Spoken { server_name: self.server_name.as_deref(), protocol: self.protocol.as_deref() }
+    }
+}
+
+/// What a client asked for, and agreed on, within TLS.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spoken<'a> {
+    pub(crate) server_name: Option<&'a [u8]>,
+    pub(crate) protocol: Option<&'a [u8]>,
 }
 
 impl Peer {
@@ -49,21 +61,23 @@ impl Peer {
         Self { is_named: true, ..client.unwrap_or_else(|| self.clone()) }
     }
 
-    /// The header that announces the client of a flow to an endpoint.
+    /// The header that announces the client of a flow to an endpoint. `came_to` is where it connected to, as we see it;
+    /// `spoken` what there is to know of its TLS, where it speaks that.
     pub(crate) fn announcement(
         &self,
         announce: &Announce,
-        (came_to, server_name): (Option<SocketAddr>, Option<&str>),
+        came_to: Option<SocketAddr>,
+        spoken: Option<Spoken<'_>>,
         own_id: &str,
     ) -> Vec<u8> {
         let told = self.told.as_deref();
+        // Where it speaks TLS to us, nobody in front can know better.
+        let Spoken { server_name, protocol } = spoken.or_else(|| told.map(Told::spoken)).unwrap_or_default();
         let caller = Caller {
             source: self.ip.map(|ip| SocketAddr::new(ip, self.port)),
             destination: told.map(|it| it.destination).or(came_to),
-            server_name: server_name
-                .map(str::as_bytes)
-                .or_else(|| told.and_then(|it| it.server_name.as_deref())),
-            protocol: told.and_then(|it| it.protocol.as_deref()),
+            server_name,
+            protocol,
             unique_id: told.and_then(|it| it.unique_id.as_deref()).or(Some(own_id.as_bytes())),
         };
         header(announce, &caller)
@@ -79,7 +93,7 @@ pub(crate) enum Missing {
 }
 
 impl Missing {
-    pub(crate) const TOO_LATE: Self = Self::Refused("it did not come in time");
+    const TOO_LATE: Self = Self::Refused("it did not come in time");
 
     /// Counts it, and tells of it; not of those who only looked whether the port is open.
     pub(crate) fn count(&self, worker: &Worker, acceptor: &Acceptor, peer: &Peer) {
@@ -105,13 +119,8 @@ impl Connection {
     /// to be relied on, or that client has connections enough; the connection ends.
     pub(crate) async fn hear_whose(&mut self) -> bool {
         self.deadline.set(self.time_limit(None));
-        let mut seen = 0;
-        let heard = poll_fn(|cx| match self.poll_header(cx, &mut seen) {
-            Poll::Ready(heard) => Poll::Ready(heard),
-            Poll::Pending => self.deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
-        })
-        .await;
-        match heard {
+        let Self { side: Side::Http1(socket), worker, deadline, .. } = self else { return true };
+        match hear(socket, worker, deadline).await {
             Ok(client) => {
                 self.peer = self.peer.named(client);
                 self.take_seat()
@@ -120,13 +129,6 @@ impl Connection {
                 missing.count(&self.worker, &self.acceptor, &self.peer);
                 false
             }
-        }
-    }
-
-    fn poll_header(&self, cx: &mut Context<'_>, seen: &mut usize) -> Poll<Result<Option<Peer>, Missing>> {
-        match &self.side {
-            Side::Http1(socket) => poll_header(socket, &mut self.worker.scratch.borrow_mut(), seen, cx),
-            Side::Http2(_) => Poll::Ready(Ok(None)),
         }
     }
 
@@ -159,11 +161,24 @@ impl Connection {
     }
 }
 
-/// Takes the header from the connection to its last byte and no further: what follows may be TLS.
-///
+/// Takes the header from the connection to its last byte and no further, for what follows may be TLS. Gives the client
+/// that it names; `None`: whoever sent it.
+pub(crate) async fn hear(
+    socket: &Socket,
+    worker: &Worker,
+    deadline: &mut Deadline,
+) -> Result<Option<Peer>, Missing> {
+    let mut seen = 0;
+    poll_fn(|cx| match poll_header(socket, &mut worker.scratch.borrow_mut(), &mut seen, cx) {
+        Poll::Ready(heard) => Poll::Ready(heard),
+        Poll::Pending => deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
+    })
+    .await
+}
+
 /// Ready with the client that it names; `None`: whoever sent it. `seen`, 0 at first, is kept from call to call; `room` is
 /// used within the call alone.
-pub(crate) fn poll_header(
+fn poll_header(
     socket: &Socket,
     room: &mut Vec<u8>,
     seen: &mut usize,

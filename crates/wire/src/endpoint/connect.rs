@@ -2,6 +2,7 @@
 
 use crate::account::Ending;
 use crate::deadline::Deadline;
+use crate::endpoint::transparent::come_from;
 use crate::socket::Socket;
 use crate::tls::endpoint::EndpointTls;
 use crate::tls::fault;
@@ -10,6 +11,7 @@ use bascule_decide::table::Target;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,12 +23,19 @@ pub(crate) struct NotConnected {
     pub(crate) reason: &'static str,
     /// The same in more words, for the operator.
     pub(crate) told: Option<String>,
+    /// It says nothing about the endpoint.
+    pub(crate) is_ours: bool,
 }
 
 impl NotConnected {
     /// There is no more to say than this.
     pub(crate) fn plainly(ending: Ending) -> Self {
-        Self { ending, reason: "", told: None }
+        Self { ending, reason: "", told: None, is_ours: false }
+    }
+
+    /// It is the client for whom there is none.
+    pub(crate) fn for_client(reason: &'static str) -> Self {
+        Self { reason, is_ours: true, ..Self::plainly(Ending::EndpointUnreachable) }
     }
 
     /// As the system says it.
@@ -36,7 +45,7 @@ impl NotConnected {
 
     /// The same for another one who waited; the operator is told once.
     pub(crate) fn again(&mut self) -> Self {
-        Self { ending: self.ending, reason: self.reason, told: self.told.take() }
+        Self { told: self.told.take(), ..*self }
     }
 }
 
@@ -48,7 +57,7 @@ pub(crate) async fn connect(
     deadline: &mut Deadline,
     limit: Duration,
 ) -> Result<Socket, NotConnected> {
-    let (socket, connected) = begin(target, false).map_err(|error| NotConnected::of(&error))?;
+    let (socket, connected) = begin(target, None, false).map_err(|error| NotConnected::of(&error))?;
     // Small messages are not to wait for each other. A Unix socket knows nothing of that.
     socket.hurry();
     finish((socket, connected), target, (tls, first), deadline, limit).await
@@ -74,7 +83,7 @@ pub(crate) async fn finish(
         .await?;
     }
     if let Some(first) = first {
-        socket.send_first(first).map_err(|error| NotConnected::of(&error))?;
+        socket.send_first(first, true).map_err(|error| NotConnected::of(&error))?;
     }
     if let Some(tls) = tls {
         Box::pin(shake_hands(&mut socket, tls, target, deadline)).await?;
@@ -100,14 +109,15 @@ async fn shake_hands(
 
 fn untrusted(error: &io::Error) -> NotConnected {
     let (reason, told) = (fault::of_endpoint(error), Some(fault::in_words(error)));
-    NotConnected { ending: Ending::EndpointTlsFailed, reason, told }
+    NotConnected { reason, told, ..NotConnected::plainly(Ending::EndpointTlsFailed) }
 }
 
 /// Begins to connect; true when that has succeeded already, as it does with Unix sockets.
 ///
+/// `client`: the connection comes from its address, where the target has one.
 /// `speaks`: there is something to say at once, which then tells the peer that the connection stands. Otherwise that takes a
 /// packet of its own.
-pub(crate) fn begin(target: &Target, speaks: bool) -> io::Result<(Socket, bool)> {
+pub(crate) fn begin(target: &Target, client: Option<IpAddr>, speaks: bool) -> io::Result<(Socket, bool)> {
     let (domain, protocol, address) = match target {
         Target::Tcp(address) => {
             (Domain::for_address(*address), Some(Protocol::TCP), SockAddr::from(*address))
@@ -115,6 +125,9 @@ pub(crate) fn begin(target: &Target, speaks: bool) -> io::Result<(Socket, bool)>
         Target::Unix(path) => (Domain::UNIX, None, SockAddr::unix(path)?),
     };
     let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking(), protocol)?;
+    if let (Some(client), Target::Tcp(endpoint)) = (client, target) {
+        come_from(&socket, client, endpoint.ip())?;
+    }
     if speaks && protocol.is_some() {
         socket.set_tcp_quickack(false)?;
     }

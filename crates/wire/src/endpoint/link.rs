@@ -234,7 +234,11 @@ async fn run(link: Rc<Link>, opening: Opening, state: Arc<EndpointState>, allowe
     if opening.tls.is_some() && !socket.has_agreed_on(b"h2") {
         let reason = "it does not speak HTTP/2 within TLS";
         let told = Some(format!("{reason} (ALPN)"));
-        return link.is_now(Phase::Failed(NotConnected { ending: Ending::EndpointTlsFailed, reason, told }));
+        return link.is_now(Phase::Failed(NotConnected {
+            reason,
+            told,
+            ..NotConnected::plainly(Ending::EndpointTlsFailed)
+        }));
     }
     let now = Rc::clone(&opening.now);
     let input = Input::new(Rc::clone(&opening.buffers));

@@ -6,3 +6,4 @@ pub(crate) mod idle;
 pub(crate) mod link;
 pub(crate) mod open;
 pub(crate) mod pulse;
+pub(crate) mod transparent;

@@ -2,9 +2,11 @@
 //! reads next has all of it.
 
 use crate::account::Ending;
+use crate::client::announced::Spoken;
 use crate::deadline::Deadline;
 use crate::socket::Socket;
 use bascule_decide::client_hello::{self, MAX_BYTES, Reading};
+use rustls::Connection as Tls;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -18,6 +20,10 @@ const USUAL: usize = 4 * 1024;
 pub(crate) struct Hello {
     server_name: Option<Box<str>>,
     alpn: Vec<Box<[u8]>>,
+    /// It speaks TLS, to us or through us.
+    is_tls: bool,
+    /// What it has agreed on with us.
+    protocol: Option<Box<[u8]>>,
 }
 
 /// What came of looking.
@@ -43,7 +49,29 @@ impl Hello {
 
     fn of(hello: &client_hello::Hello<'_>) -> Self {
         let name = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into();
-        Self { server_name: hello.server_name().map(name), alpn: hello.alpn().map(Into::into).collect() }
+        Self {
+            server_name: hello.server_name().map(name),
+            alpn: hello.alpn().map(Into::into).collect(),
+            is_tls: true,
+            protocol: None,
+        }
+    }
+
+    /// Takes over what a handshake with us has told.
+    pub(crate) fn has_shaken_hands(&mut self, socket: &Socket) {
+        self.is_tls = true;
+        socket.with_session(|session| {
+            self.protocol = session.alpn().map(Into::into);
+            if let Tls::Server(server) = session.connection() {
+                self.server_name = server.server_name().map(Into::into);
+            }
+        });
+    }
+
+    /// What is to be told of the client's TLS; `None` where it speaks none.
+    pub(crate) fn spoken(&self) -> Option<Spoken<'_>> {
+        let server_name = self.server_name.as_deref().map(str::as_bytes);
+        self.is_tls.then_some(Spoken { server_name, protocol: self.protocol.as_deref() })
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | stage | file | decides in |
 //! |---|---|---|
-//! | 1 who it is: TLS, or what the client's hello says | `hello.rs`, `client/secure.rs` | `decide/client_hello.rs` |
+//! | 1 who it is: a PROXY header, TLS, or what the client's hello says | `whose.rs`, `hello.rs`, `client/secure.rs` | `decide/client_hello.rs` |
 //! | 2 route and limits | here | `decide/flow.rs`, `decide/limit.rs` |
 //! | 3 an endpoint: pick, wait, hold, connect, another one | `reach.rs`, `wait.rs` | `decide/pick.rs`, `decide/retry.rs` |
 //! | 4 both directions | `relay.rs` | – |
@@ -17,10 +17,10 @@ mod hello;
 mod reach;
 pub(crate) mod relay;
 mod told;
+mod whose;
 
 use crate::account::{Ending, FlowSeries};
 use crate::client::accept::Acceptor;
-use crate::client::announced::{Missing, poll_header};
 use crate::client::connection::{Arrival, Connection, Peer};
 use crate::client::secure;
 use crate::deadline::Deadline;
@@ -64,6 +64,8 @@ struct Guest {
     arrival: Arrival,
     told: Told,
     early: Early,
+    /// Tells the clients of its thread apart.
+    serial: u64,
     /// Where it was last.
     endpoint: Option<(usize, Slot)>,
     /// What it goes by now.
@@ -108,6 +110,7 @@ pub(crate) fn welcome(
 ) {
     let (told, early) = (Told::new(peer.ip, worker.now()), Early::default());
     let guest = Guest {
+        serial: worker.next_serial(),
         worker,
         acceptor,
         socket,
@@ -202,9 +205,6 @@ impl Guest {
                 Err(ending) => return Met::Over(ending),
             }
         }
-        if let Some(name) = hello.server_name() {
-            self.told.asks_for(name);
-        }
         let opening = Opening { server_name: hello.server_name(), alpn: &hello.alpn(), client: self.peer.ip };
         self.passes = flows.passthrough.find(&opening).is_some();
         match tls {
@@ -214,36 +214,15 @@ impl Guest {
                 if !self.shake_hands(&tls, until).await {
                     return Met::NotTaken;
                 }
+                hello.has_shaken_hands(&self.socket);
             }
             _ if !self.passes && listener.carries == Carries::Http => return Met::Http,
             _ => {}
         }
-        Met::Flow(hello)
-    }
-
-    /// Reads the PROXY header, and takes the client that it names for the one whose connection this is. False: there is
-    /// none to be relied on, or that client has connections enough.
-    async fn hear_whose(&mut self, until: Instant) -> bool {
-        let (mut deadline, mut seen) = (Deadline::default(), 0);
-        deadline.set(until);
-        let (socket, worker) = (&self.socket, &self.worker);
-        let heard =
-            poll_fn(|cx| match poll_header(socket, &mut worker.scratch.borrow_mut(), &mut seen, cx) {
-                Poll::Ready(heard) => Poll::Ready(heard),
-                Poll::Pending => deadline.poll(cx).map(|()| Err(Missing::TOO_LATE)),
-            })
-            .await;
-        match heard {
-            Ok(client) => {
-                self.peer = self.peer.named(client);
-                self.told = Told::new(self.peer.ip, self.told.began());
-                self.arrival.take_seat(&self.acceptor, &self.peer)
-            }
-            Err(missing) => {
-                missing.count(&self.worker, &self.acceptor, &self.peer);
-                false
-            }
+        if let Some(name) = hello.server_name() {
+            self.told.asks_for(name);
         }
+        Met::Flow(hello)
     }
 
     /// False: there is no more to be said.
@@ -280,7 +259,7 @@ impl Guest {
             if !std::mem::replace(&mut admitted, true) && self.is_over_limit(route, &opening).await {
                 return Err(Ending::RateLimited);
             }
-            let Unreached { ending, may_wait } = match reach(self, &table, place, &opening).await {
+            let Unreached { ending, may_wait } = match reach(self, &table, place, hello).await {
                 Ok(reached) => return Ok(reached),
                 Err(unreached) => unreached,
             };

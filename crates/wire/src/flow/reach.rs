@@ -6,6 +6,7 @@ use crate::course::Course;
 use crate::deadline::Deadline;
 use crate::endpoint::connect::{NotConnected, begin, finish};
 use crate::flow::Guest;
+use crate::flow::hello::Hello;
 use crate::leg::Held;
 use crate::local::{FlowRoutePlace, LocalTable};
 use crate::socket::Socket;
@@ -18,6 +19,7 @@ use bascule_decide::pick::{Ask, Taken};
 use bascule_decide::table::{Pool, Target};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -56,8 +58,7 @@ struct Search<'a> {
     key: Key,
     session: Option<Box<Session>>,
     until: Option<Instant>,
-    /// What it asks for within TLS.
-    server_name: Option<&'a str>,
+    hello: &'a Hello,
 }
 
 /// A connection to an endpoint of the route's pool.
@@ -65,8 +66,10 @@ pub(crate) async fn reach(
     guest: &mut Guest,
     table: &Rc<LocalTable>,
     place: FlowRoutePlace,
-    opening: &Opening<'_>,
+    hello: &Hello,
 ) -> Result<Reached, Unreached> {
+    let alpn = hello.alpn();
+    let opening = Opening { server_name: hello.server_name(), alpn: &alpn, client: guest.peer.ip };
     let route = place.of(&table.table().listeners[guest.told.listener()]);
     let (pool, asked) = (&table.table().pools[route.pool], opening.request());
     let (key, session) = (pool.key(&asked), Session::read(pool, &asked, &guest.worker));
@@ -74,8 +77,7 @@ pub(crate) async fn reach(
         session.look_up_in_store(pool, &guest.worker).await;
     }
     let until = route.total_ms.map(|ms| guest.worker.instant(guest.told.began().after_ms(ms)));
-    let server_name = opening.server_name;
-    let search = Search { table, route, pool, key, session, until, server_name };
+    let search = Search { table, route, pool, key, session, until, hello };
     let mut course = Course::begin(route.pool);
     let mut failed = None;
     loop {
@@ -93,7 +95,9 @@ pub(crate) async fn reach(
                 return Ok(Reached { socket, held, route: place });
             }
             Err(mut why) => {
-                held.was_not_connected(&mut why);
+                if !why.is_ours {
+                    held.was_not_connected(&mut why);
+                }
                 guest.reason = why.reason;
                 let slot = held.place().1;
                 drop(held);
@@ -178,20 +182,17 @@ impl Search<'_> {
     async fn open(&self, guest: &mut Guest, held: &Held) -> Result<Socket, NotConnected> {
         let target = &held.endpoint().target;
         let tls = self.table.secured().pool(held.place().0);
-        let announced = self.pool.announce.as_ref().map(|announce| {
-            let own_id = format!("{}-{:x}", guest.worker.name, guest.worker.next_serial());
-            let told = (guest.socket.local_address(), self.server_name);
-            guest.peer.announcement(announce, told, &own_id)
-        });
+        let announced = self.pool.announce.as_ref().map(|announce| guest.announcement(announce, self.hello));
+        let origin = if self.pool.flows.transparent { guest.origin(target)? } else { None };
         let begun = match tls {
-            Some(_) => begin(target, false),
-            None if announced.is_some() => begin(target, false),
+            Some(_) => begin(target, origin, false),
+            None if announced.is_some() => begin(target, origin, false),
             None => {
                 if guest.early.rest.bytes().is_empty() && guest.socket.is_fresh() {
                     // What has just come may be about to speak.
                     tokio::task::yield_now().await;
                 }
-                poll_fn(|cx| Poll::Ready(guest.begin(cx, target))).await
+                poll_fn(|cx| Poll::Ready(guest.begin(cx, target, origin))).await
             }
         };
         let (socket, connected) = begun.map_err(|error| NotConnected::of(&error))?;
@@ -202,7 +203,9 @@ impl Search<'_> {
         let first = announced.as_deref().filter(|_| tls.is_some());
         let socket = finish((socket, connected), target, (tls, first), &mut deadline, limit).await?;
         if let (None, Some(header)) = (tls, &announced) {
-            socket.say_in_the_clear(header);
+            // What the client has said follows, and is not to wait for an answer to this.
+            socket.hurry();
+            socket.send_first(header, false).map_err(|error| NotConnected::of(&error))?;
         }
         Ok(socket)
     }
@@ -211,17 +214,22 @@ impl Search<'_> {
 impl Guest {
     /// Begins to connect, and sends what the client has said already, as far as that is possible at once. Where it is, there
     /// is a connection: on one machine, or in one rack, that saves waiting to be told so.
-    fn begin(&mut self, cx: &mut Context<'_>, target: &Target) -> io::Result<(Socket, bool)> {
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &Target,
+        origin: Option<IpAddr>,
+    ) -> io::Result<(Socket, bool)> {
         let Self { socket: client, early, worker, .. } = self;
         worker.with_hot(|hot| {
             if early.rest.bytes().is_empty() {
                 match client.poll_read(cx, hot) {
                     Poll::Ready(Ok(count @ 1..)) => early.rest.keep(&hot[..count]),
                     // Nothing yet; or an end, which is found again by whoever carries the flow.
-                    _ => return begin(target, false),
+                    _ => return begin(target, origin, false),
                 }
             }
-            let (socket, connected) = begin(target, true)?;
+            let (socket, connected) = begin(target, origin, true)?;
             match socket.poll_write(cx, &[IoSlice::new(early.rest.bytes())]) {
                 Poll::Ready(Ok(taken)) => {
                     early.sent += taken as u64;

@@ -59,6 +59,11 @@ impl Told {
         self.client.map_or_else(|| "a Unix socket".to_owned(), |client| client.to_string())
     }
 
+    /// It is this client whose flow it is.
+    pub(crate) fn is_of(&mut self, client: Option<IpAddr>) {
+        self.client = client;
+    }
+
     /// The client asks for this name.
     pub(crate) fn asks_for(&mut self, server_name: &str) {
         self.server_name = Some(server_name.into());

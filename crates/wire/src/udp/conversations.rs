@@ -7,7 +7,7 @@ use crate::udp::drops::{Dropped, Tally};
 use crate::udp::flow::{Course, Flow, Open};
 use crate::udp::kept::Kept;
 use crate::udp::message::send_connected;
-use crate::udp::ports::{PortId, Ports};
+use crate::udp::ports::{Ends, PortId, Ports};
 use crate::worker::Worker;
 use bascule_decide::datagrams::quic::ConnectionIds;
 use bascule_decide::datagrams::table::{FlowId, FlowTable, Parties, Patience};
@@ -16,7 +16,7 @@ use bascule_decide::table::Target;
 use bascule_decide::time::Tick;
 use rustix::io::Errno;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -155,8 +155,9 @@ impl Conversations {
                 Ok(held) => held,
                 Err(why) => break why,
             };
-            let Target::Tcp(peer) = held.endpoint().target else { break Dropped::Unreachable };
-            match self.port_to(peer, port.take(), &course, now) {
+            let Target::Tcp(endpoint) = held.endpoint().target else { break Dropped::Unreachable };
+            let ends = Ends { endpoint, client: course.origin() };
+            match self.port_to(ends, port.take(), &course, now) {
                 Ok(to) => match send_connected(self.ports.socket(to), datagram) {
                     Ok(()) => return Ok((Open::begin(course, held, &self.worker), to)),
                     Err(error) if is_for_now(error) => {
@@ -187,36 +188,34 @@ impl Conversations {
     /// Why the datagram is to be dropped; `None`: because of the endpoint.
     fn port_to(
         &mut self,
-        peer: SocketAddr,
+        ends: Ends,
         own: Option<PortId>,
         course: &Course,
         now: Tick,
     ) -> Result<PortId, Option<Dropped>> {
         let bulk = course.listener().flows.udp.responses.is_none();
         if let Some(own) = own {
-            return if self.ports.peer(own) == peer { Ok(own) } else { self.redirect(own, peer, bulk) };
+            return if self.ports.ends(own) == ends { Ok(own) } else { self.redirect(own, ends, bulk) };
         }
         let is_full = self.flows.len() >= self.most(course);
         let spare = if is_full { self.flows.least_missed() } else { self.flows.longest_over() };
         if let Some(spare) = spare {
             let port = self.give_up(spare, now);
-            return self.redirect(port, peer, bulk);
+            return self.redirect(port, ends, bulk);
         }
-        match self.ports.open(peer, bulk) {
+        match self.ports.open(ends, bulk) {
             Ok(port) => Ok(port),
             Err(error) if is_want(&error) => {
                 let spare = self.flows.least_missed().ok_or(Some(Dropped::NoDescriptor))?;
                 let port = self.give_up(spare, now);
-                self.redirect(port, peer, bulk)
+                self.redirect(port, ends, bulk)
             }
-            Err(_) => Err(None),
+            Err(error) => Err(why_not(&error)),
         }
     }
 
-    fn redirect(&mut self, port: PortId, peer: SocketAddr, bulk: bool) -> Result<PortId, Option<Dropped>> {
-        self.ports
-            .redirect(port, peer, bulk)
-            .map_err(|error| is_want(&error).then_some(Dropped::NoDescriptor))
+    fn redirect(&mut self, port: PortId, ends: Ends, bulk: bool) -> Result<PortId, Option<Dropped>> {
+        self.ports.redirect(port, ends, bulk).map_err(|error| why_not(&error))
     }
 
     /// Flows that there may be at a time, by what the listener wants and what the process can afford.
@@ -385,6 +384,15 @@ impl Conversations {
 /// The datagram is lost, and nothing is wrong with the endpoint: there is no room in a queue, or it is too long for the way.
 fn is_for_now(error: Errno) -> bool {
     matches!(error, Errno::AGAIN | Errno::NOBUFS | Errno::MSGSIZE | Errno::INTR)
+}
+
+/// Why there is no socket; `None`: because of the endpoint.
+fn why_not(error: &io::Error) -> Option<Dropped> {
+    match error.kind() {
+        // The endpoint cannot be reached from the client's address.
+        io::ErrorKind::InvalidInput => Some(Dropped::Unreachable),
+        _ => is_want(error).then_some(Dropped::NoDescriptor),
+    }
 }
 
 /// There are no more sockets, or ports, to be had.

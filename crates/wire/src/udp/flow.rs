@@ -112,6 +112,11 @@ impl Course {
         &self.table.table().pools[self.route().pool]
     }
 
+    /// The address that the endpoint is to see, where that is the client's.
+    pub(crate) fn origin(&self) -> Option<IpAddr> {
+        self.pool().flows.transparent.then_some(self.client)
+    }
+
     /// The endpoint cannot be had, which counts against it: another one is to be taken.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! is closed. One that is used again gets another port, at the system's random choice: what comes late for its former
 //! user reaches nobody, and a port cannot be guessed from those before (RFC 5452, 9.2).
 
+use crate::endpoint::transparent::come_from;
 use crate::stream::watch;
 use crate::udp::message::{disconnect, tell_more};
 use crate::worker::Worker;
@@ -14,7 +15,7 @@ use rustix::net::{RecvFlags, recv};
 use slab::Slab;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,9 +42,17 @@ pub(crate) struct Ports {
     events: Vec<Event>,
 }
 
+/// Between whom a socket carries datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) endpoint: SocketAddr,
+    /// The client, where the endpoint is to see its address.
+    pub(crate) client: Option<IpAddr>,
+}
+
 struct Port {
     socket: OwnedFd,
-    peer: SocketAddr,
+    ends: Ends,
     flow: Option<FlowId>,
 }
 
@@ -58,9 +67,14 @@ impl Ports {
     }
 
     /// Opens a socket to an endpoint. `bulk`: more than an answer or two may come at a time.
-    pub(crate) fn open(&mut self, peer: SocketAddr, bulk: bool) -> io::Result<PortId> {
-        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-        socket.connect(&SockAddr::from(peer))?;
+    pub(crate) fn open(&mut self, ends: Ends, bulk: bool) -> io::Result<PortId> {
+        let Ends { endpoint, client } = ends;
+        let domain = Domain::for_address(endpoint);
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        if let Some(client) = client {
+            come_from(&socket, client, endpoint.ip())?;
+        }
+        socket.connect(&SockAddr::from(endpoint))?;
         if bulk {
             // The system may give less; it says so nowhere.
             let _ = socket.set_recv_buffer_size(BULK_BYTES);
@@ -70,26 +84,28 @@ impl Ports {
         let id = PortId(u32::try_from(entry.key()).map_err(io::Error::other)?);
         let data = EventData::new_u64(id.0.into());
         epoll::add(&self.epoll, &socket, data, EventFlags::IN | EventFlags::ET)?;
-        entry.insert(Port { socket: socket.into(), peer, flow: None });
+        entry.insert(Port { socket: socket.into(), ends, flow: None });
         self.worker.shared.clients.fetch_add(1, Relaxed);
         Ok(id)
     }
 
     /// Has a socket lead to this endpoint, with nothing left of what came for its former user. It is closed when that
     /// fails.
-    pub(crate) fn redirect(&mut self, id: PortId, peer: SocketAddr, bulk: bool) -> io::Result<PortId> {
+    pub(crate) fn redirect(&mut self, id: PortId, ends: Ends, bulk: bool) -> io::Result<PortId> {
         let port = &mut self.sockets[id.0 as usize];
-        if port.peer.is_ipv4() != peer.is_ipv4() {
+        // One that comes from a client's address keeps it.
+        let is_bound = port.ends.client.is_some() || ends.client.is_some();
+        if is_bound || port.ends.endpoint.is_ipv4() != ends.endpoint.is_ipv4() {
             self.close(id);
-            return self.open(peer, bulk);
+            return self.open(ends, bulk);
         }
         port.flow = None;
         let done = disconnect(&port.socket)
             .and_then(|()| empty(&port.socket))
-            .and_then(|()| rustix::net::connect(&port.socket, &peer));
+            .and_then(|()| rustix::net::connect(&port.socket, &ends.endpoint));
         match done {
             Ok(()) => {
-                port.peer = peer;
+                port.ends = ends;
                 Ok(id)
             }
             Err(error) => {
@@ -104,8 +120,8 @@ impl Ports {
         self.worker.shared.clients.fetch_sub(1, Relaxed);
     }
 
-    pub(crate) fn peer(&self, id: PortId) -> SocketAddr {
-        self.sockets[id.0 as usize].peer
+    pub(crate) fn ends(&self, id: PortId) -> Ends {
+        self.sockets[id.0 as usize].ends
     }
 
     pub(crate) fn socket(&self, id: PortId) -> BorrowedFd<'_> {

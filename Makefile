@@ -79,8 +79,9 @@ fuzz:  ## Fuzz the parsers with libFuzzer (needs a C++ compiler)
 docs: build  ## Write the reference pages from the models and the catalogue into docs/reference
 	$(BIN)/python tools/reference.py
 
-lock: .venv/.installed  ## Resolve the Python dependencies anew into the lock file
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev --output-file requirements-dev.lock pyproject.toml
+lock: .venv/.installed  ## Resolve the Python dependencies anew into the lock file, for every Python and platform
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --extra dev --output-file requirements-dev.lock pyproject.toml
 
 clean:  ## Remove what was built
 	rm -rf .venv target build dist $(EXTENSION)

@@ -30,7 +30,10 @@ def read_password(value: object) -> str:
             "this secret was left out where the configuration was printed",
             'write it here, or take it from the environment: "${NAME}"',
         )
-    if not isinstance(value, str) or not value:
+    if value in ("", None):
+        hint = 'write one; if it is taken from the environment ("${NAME}"), that variable is empty'
+        raise SecretMistake("this secret is empty", hint)
+    if not isinstance(value, str):
         hint = 'write it in quotes, or take it from the environment: "${NAME}"'
         raise SecretMistake("expected a secret, which is text", hint)
     return value

@@ -44,6 +44,12 @@ def test_a_problem_on_the_line_of_a_secret_does_not_show_it() -> None:
     assert SECRET not in f"{refused.value} {as_json(refused.value.problems)}"
 
 
+def test_a_secret_from_an_empty_variable_is_called_empty() -> None:
+    with pytest.raises(ConfigRefused, match="this secret is empty") as refused:
+        parse(Text.of(YAML.replace(f"keys: {SECRET}", 'keys: "${KEY}"'), "bascule.yaml", {"KEY": ""}))
+    assert "that variable is empty" in str(refused.value)
+
+
 def test_a_problem_in_python_does_not_show_a_secret() -> None:
     content = f"from bascule import Sessions\nSessions(cookie='a', keys=['{SECRET}'], secure='perhaps')\n"
     with pytest.raises(ConfigRefused) as refused:

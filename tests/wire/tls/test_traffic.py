@@ -139,7 +139,7 @@ def test_the_end_of_a_whole_response_is_told_and_that_of_a_cut_one_is_not() -> N
         TlsClient(running.address(), trusting(AUTHORITY)) as client,
     ):
         client.send(ask)
-        with pytest.raises(ssl.SSLError, match="(?i)eof"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
             everything(client)
 
 

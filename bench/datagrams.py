@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from bench.load import BUILT, Failed, pinned
+from bench.load import BUILT, Failed, pinned, serving
 from bench.measure import LOAD_CPU
 from bench.wanted import FIRST_PORT, PORTS, Load
 
@@ -14,21 +14,9 @@ PROGRAM = BUILT / "datagrams"
 SOCKETS = Path("/proc/net/udp")
 
 
-@contextmanager
-def echoing() -> Iterator[int]:
+def echoing() -> AbstractContextManager[int]:
     """Runs endpoints that send every datagram back, and gives their process id."""
-    command = [str(PROGRAM), "echo", str(FIRST_PORT), str(PORTS)]
-    with pinned(LOAD_CPU):
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        if running.stdout.readline() != "ready\n":
-            raise Failed(f"the echo does not start (another benchmark?): {running.stderr.read().strip()}")
-        try:
-            yield running.pid
-        finally:
-            running.terminate()
+    return serving("the echo", str(PROGRAM), "echo", str(FIRST_PORT), str(PORTS))
 
 
 def receives(port: int) -> bool:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bench.measure import LOAD_CPU
@@ -46,20 +46,24 @@ def build() -> None:
 
 
 @contextmanager
-def origin() -> Iterator[int]:
-    """Runs the origin on 1,000 loopback addresses, and gives its process id."""
-    command = [str(BUILT / "origin"), str(FIRST_PORT), str(PORTS), str(HOSTS)]
+def serving(what: str, *command: str) -> Iterator[int]:
+    """Runs a program that says when it is ready, on the load's core. Gives its id; raises `Failed`."""
     with pinned(LOAD_CPU):
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with running:
         assert running.stdout is not None
         assert running.stderr is not None
         if running.stdout.readline() != "ready\n":
-            raise Failed(f"the origin does not start (another benchmark?): {running.stderr.read().strip()}")
+            raise Failed(f"{what} does not start (another benchmark?): {running.stderr.read().strip()}")
         try:
             yield running.pid
         finally:
             running.terminate()
+
+
+def origin() -> AbstractContextManager[int]:
+    """Runs the origin on 1,000 loopback addresses, and gives its process id."""
+    return serving("the origin", str(BUILT / "origin"), str(FIRST_PORT), str(PORTS), str(HOSTS))
 
 
 def send(load: Load, port: int, seconds: float) -> Mapping[str, float]:

@@ -320,6 +320,12 @@ class RunningPlane:
                 os.read(self.plane.wake_fd(), 8)
                 self.events += codec.decode(tuple[contract.Event, ...], self.plane.events(1_000))
 
+    def wait_refused_header(self) -> contract.ProxyHeaderRefused:
+        """The first PROXY header that was refused, and not returned before."""
+        refused = self.wait_event("proxy_header_refused").what
+        assert isinstance(refused, contract.ProxyHeaderRefused)
+        return refused
+
     def stop(self, grace_ms: int | None = 0) -> None:
         """Begins to stop; the event `stopped` says when it has."""
         self.plane.stop(grace_ms)

@@ -121,8 +121,7 @@ def test_without_a_header_that_can_be_relied_on_no_endpoint_is_reached(sent: byt
         with plane.connect() as connection:
             connection.send(sent)
             assert connection.is_closed()
-        refused = plane.wait_event("proxy_header_refused").what
-        assert isinstance(refused, contract.ProxyHeaderRefused)
+        refused = plane.wait_refused_header()
         assert (refused.listener, refused.client) == ("web", "127.0.0.1")
         assert reason in refused.reason
         assert plane.stats().listeners[0].refused_proxy_headers == 1
@@ -140,8 +139,7 @@ def test_half_a_header_is_closed_when_its_time_is_over_or_its_sender_ends_it(end
             if ends:
                 connection.finish()
             assert connection.is_closed()
-        refused = plane.wait_event("proxy_header_refused").what
-        assert isinstance(refused, contract.ProxyHeaderRefused)
+        refused = plane.wait_refused_header()
         assert reason in refused.reason
         assert not endpoint.conversations
 
